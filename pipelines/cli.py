@@ -1,0 +1,326 @@
+"""`erte ...`: everything the pipeline does, without Airflow. Exit code 0 only when what was asked is true."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipelines import flow
+from pipelines.errors import UserError
+from pipelines.settings import Settings
+
+app = typer.Typer(
+    help="Erte: early-childhood screening results in, PMPC feeds and a prevalence warehouse out.",
+    no_args_is_help=True, pretty_exceptions_show_locals=False, add_completion=False,
+)  # fmt: skip
+hold_app = typer.Typer(help="Batches that a check holds back: look, release or return.", no_args_is_help=True)
+app.add_typer(hold_app, name="hold")
+_console = Console(stderr=True)
+
+Home = Annotated[Path | None, typer.Option("--home", help="Folder of all data (default: $ERTE_HOME or ./var).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON, for machines.")]
+On = Annotated[
+    datetime | None, typer.Option("--on", formats=["%Y-%m-%d"], help="The night, YYYY-MM-DD (default: today).")
+]
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    births: Annotated[int, typer.Option(min=100, help="Births to simulate.")] = 20_000,
+    weeks: Annotated[int, typer.Option(min=2, max=104, help="Weeks they are spread over.")] = 6,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
+    nights: Annotated[int, typer.Option(min=1, help="Last nights that get a landing folder of their own.")] = 3,
+    end_on: On = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a synthetic nation: what senders would send, registers, and a truth folder for tests.
+
+    Example: erte simulate --births 20000 --weeks 6 --seed 7 --out nation
+    """
+    from pipelines.simulate.nation import simulate_nation
+
+    with _telling(as_json):
+        done = simulate_nation(births, weeks, seed, out, _day(end_on), nights, _progress(as_json))
+        _answer(done._asdict(), as_json)
+
+
+@app.command()
+def reference(folder: Path, home: Home = None, as_json: AsJson = False) -> None:
+    """Check and install the registers (facility, pmpc, catchment, population .csv) of a folder.
+
+    Example: erte reference nation/reference
+    """
+    from pipelines.store.registers import install_registers
+
+    with _telling(as_json):
+        _answer(install_registers(_settings(home), folder), as_json)
+
+
+@app.command()
+def receive(paths: list[Path], home: Home = None, as_json: AsJson = False) -> None:
+    """Bring files or folders of files into landing; prints the id of each submission.
+
+    Example: erte receive births.csv laboratory.hl7
+    """
+    with _telling(as_json):
+        for path in paths:
+            if not path.exists():
+                raise UserError("path_missing", f"{path} does not exist")
+        ids = flow.receive(_settings(home), paths)
+        _answer({"received": len(ids), "submissions": ids} if as_json else {"received": len(ids)}, as_json)
+
+
+@app.command()
+def run(on: On = None, home: Home = None, as_json: AsJson = False) -> None:
+    """A whole night: judge what has arrived, commit, refer, publish.
+
+    Example: erte run --on 2026-11-23
+    """
+    with _telling(as_json):
+        _answer(flow.run_night(_settings(home), _day(on), _progress(as_json)), as_json)
+
+
+@app.command()
+def refer(on: On = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Compose and seal the night's feeds. A second time the same night changes nothing.
+
+    Example: erte refer --on 2026-11-23
+    """
+    with _telling(as_json):
+        _answer(flow.refer(_settings(home), _day(on)), as_json)
+
+
+@app.command()
+def publish(on: On = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Build the published warehouse as known on a day and swap the pointer.
+
+    Example: erte publish --on 2026-11-23
+    """
+    with _telling(as_json):
+        _answer(flow.publish(_settings(home), _day(on)), as_json)
+
+
+@app.command()
+def maintain(on: On = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Weekly care of the lake: merge files, expire snapshots, remove orphans.
+
+    Example: erte maintain
+    """
+    with _telling(as_json):
+        _answer(flow.maintain(_settings(home), _day(on)), as_json)
+
+
+@app.command()
+def status(
+    submission: Annotated[str | None, typer.Argument(help="Id of a submission, or its first 8 or more digits.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """The state of everything, or the receipt of one submission.
+
+    Example: erte status 3f2a9c1b
+    """
+    from pipelines.night.ask import tell_status, tell_submission
+
+    with _telling(as_json):
+        settings = _settings(home)
+        _answer(tell_submission(settings, submission) if submission else tell_status(settings), as_json)
+
+
+@app.command()
+def records(
+    submission: str,
+    identified: Annotated[
+        bool, typer.Option("--identified", help="Show identity; the look is written to the ledger.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every row of a submission as we hold it, accepted and quarantined, with its findings; identity masked.
+
+    Example: erte records 3f2a9c1b --json
+    """
+    from pipelines.night.ask import list_records
+
+    with _telling(as_json):
+        _answer_rows(list_records(_settings(home), submission, is_identified=identified), as_json)
+
+
+@app.command()
+def explain(
+    child: Annotated[str, typer.Argument(help="A child key, a referral id (R...), a flag id (F...) or an IIN.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """One child's results, verdicts, flags and why, and where each flag is now.
+
+    Example: erte explain 4611686018427387904
+    """
+    from pipelines.night.ask import explain_child
+
+    with _telling(as_json):
+        print(
+            json.dumps(
+                explain_child(_settings(home), child), ensure_ascii=False, indent=None if as_json else 2, default=str
+            )
+        )
+
+
+@app.command()
+def query(sql: str, home: Home = None, as_json: AsJson = False) -> None:
+    """Ask the published warehouse (read only).
+
+    Example: erte query "select region, count(*) from pathway group by all"
+    """
+    import duckdb
+
+    from pipelines.store.warehouse import open_published
+
+    with _telling(as_json):
+        try:
+            frame = open_published(_settings(home)).execute(sql).pl()
+        except duckdb.Error as error:
+            raise UserError("query_failed", str(error)) from None
+        _answer_rows(frame.to_dicts(), as_json)
+
+
+@app.command()
+def verify(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also recompute every verdict and flag from all results.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the laws, the feed chain and the ledger on the actual store; exit code 1 when any is broken.
+
+    Example: erte verify --deep
+    """
+    from pipelines.night.verify import verify_store
+
+    with _telling(as_json):
+        checks = verify_store(_settings(home), is_deep=deep)
+        _answer_rows([c._asdict() for c in checks], as_json)
+        if any(c.broken for c in checks):
+            raise typer.Exit(1)
+
+
+@hold_app.command("list")
+def hold_list(home: Home = None, as_json: AsJson = False) -> None:
+    """Held submissions with what held them.
+
+    Example: erte hold list
+    """
+    from pipelines.night.hold import list_held
+
+    with _telling(as_json):
+        _answer_rows(list_held(_settings(home)), as_json)
+
+
+@hold_app.command("release")
+def hold_release(
+    submission: str, reason: Annotated[str, typer.Option(help="Why.")], home: Home = None, as_json: AsJson = False
+) -> None:
+    """Let a held submission pass in the next run in spite of the check.
+
+    Example: erte hold release 3f2a9c1b --reason "census week, volume expected"
+    """
+    from pipelines.night.hold import release_held
+
+    with _telling(as_json):
+        _answer(release_held(_settings(home), submission, reason), as_json)
+
+
+@hold_app.command("return")
+def hold_return(
+    submission: str, reason: Annotated[str, typer.Option(help="Why.")], home: Home = None, as_json: AsJson = False
+) -> None:
+    """Give a held submission back to its sender; it is kept in the archive.
+
+    Example: erte hold return 3f2a9c1b --reason "test data"
+    """
+    from pipelines.night.hold import return_held
+
+    with _telling(as_json):
+        _answer(return_held(_settings(home), submission, reason), as_json)
+
+
+@app.command(hidden=True)
+def demo(
+    births: int = 20_000, weeks: int = 6, seed: int = 7, home: Home = None, as_json: AsJson = False
+) -> None:  # fmt: skip
+    """What `make run` does: a simulated nation through the Airflow DAGs for three nights.
+
+    Example: erte demo
+    """
+    from pipelines.demo import run_demo
+
+    with _telling(as_json):
+        run_demo(_settings(home), births, weeks, seed, _progress(as_json))
+
+
+def _settings(home: Path | None) -> Settings:
+    return flow.load_settings(home=home)
+
+
+def _day(on: datetime | None) -> date:
+    return on.date() if on else datetime.now().astimezone().date()
+
+
+def _progress(is_quiet: bool) -> flow.Progress:
+    return (lambda _: None) if is_quiet else (lambda text: _console.print(f"[dim]{datetime.now():%H:%M:%S}[/] {text}"))
+
+
+@contextmanager
+def _telling(as_json: bool) -> Iterator[None]:
+    """A user's error is told with its code and what to do, on one line; exit code 2."""
+    try:
+        yield
+    except UserError as error:
+        _fail(error, as_json)
+
+
+def _fail(error: UserError, as_json: bool) -> NoReturn:
+    if as_json:
+        print(json.dumps({"error": error.code, "text": str(error)}, ensure_ascii=False))
+    else:
+        print(f"{error.code}: {error}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+def _answer(facts: dict[str, object] | dict[str, int] | dict[str, dict[str, int]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False, default=str))
+        return
+    for name, fact in facts.items():
+        if isinstance(fact, dict):
+            _table([fact], str(name))
+        elif isinstance(fact, list):
+            _table(fact, str(name))
+        else:
+            print(f"{name}: {fact}")
+
+
+def _answer_rows(rows: list[dict[str, object]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, default=str))
+    else:
+        _table(rows, "")
+
+
+def _table(rows: list[dict[str, object]], title: str) -> None:
+    table = Table(title=title or None, title_justify="left")
+    for column in rows[0] if rows else ():
+        table.add_column(str(column))
+    for row in rows:
+        table.add_row(*("" if v is None else str(v) for v in row.values()))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

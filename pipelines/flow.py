@@ -1,0 +1,82 @@
+"""READ THIS FIRST: the whole journey of a record, in the order in which it happens.
+
+    landing -> judge (by file, in parallel) -> commit (one transaction) -> refer (feeds) -> publish (warehouse)
+
+Each function is one step that may be repeated: what is done already is not done again. Airflow's DAGs call these
+functions and `erte run` calls them in a row; neither knows more than this page.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+
+from pipelines.night import front_door, intake
+from pipelines.night import refer as referring
+from pipelines.settings import Settings
+from pipelines.store import lake
+from pipelines.store.registers import read_registers
+from pipelines.store.warehouse import build_warehouse
+
+Progress = Callable[[str], None]
+
+
+def load_settings(**given: object) -> Settings:
+    """Settings from the environment (`ERTE_...`), with those given in their place."""
+    return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def receive(settings: Settings, paths: Sequence[Path]) -> list[str]:
+    """Bring files in: copies in landing, the ids of the submissions."""
+    return front_door.receive_paths(settings, paths)
+
+
+def list_arrivals(settings: Settings) -> list[list[str]]:
+    """What lies in landing, in groups that can be judged side by side."""
+    return front_door.list_arrivals(settings)
+
+
+def judge_group(settings: Settings, run_id: str, group: Sequence[str], on: date) -> str:
+    """Read, conform and judge a group of files; the staging folder of the run."""
+    return str(front_door.stage_group(settings, run_id, group, on))
+
+
+def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
+    """Link, keep and assess all that the run staged, in one transaction; counts."""
+    return intake.commit_run(settings, run_id, on)
+
+
+def refer(settings: Settings, on: date) -> dict[str, int]:
+    """Gate, compose, number and seal the night's feeds; counts."""
+    return referring.refer(settings, on)
+
+
+def publish(settings: Settings, on: date) -> dict[str, int]:
+    """Build the published warehouse as known on a day and swap the pointer; counts."""
+    with lake.hold_lock(settings), lake.open_lake(settings) as connection:
+        built = build_warehouse(connection, settings, on, dict(read_registers(settings)))
+        with lake.transact(connection):
+            intake.record_publication(connection, on, built.counts)
+    return built.counts
+
+
+def maintain(settings: Settings, on: date) -> dict[str, int]:
+    """Weekly: merge small files, expire snapshots, remove what nothing refers to; counts."""
+    with lake.hold_lock(settings), lake.open_lake(settings) as connection:
+        counts = lake.maintain_lake(connection)
+        counts["staging"] = front_door.sweep_staging(settings)
+    return counts
+
+
+def run_night(settings: Settings, on: date, progress: Progress = print) -> dict[str, dict[str, int]]:
+    """A whole night without Airflow: every arrival judged, committed, referred, published."""
+    run_id = f"night-{on}"
+    groups = list_arrivals(settings)
+    for number, group in enumerate(groups, 1):
+        progress(f"judging group {number} of {len(groups)} ({len(group)} files)")
+        judge_group(settings, run_id, group, on)
+    progress("committing")
+    committed = commit_run(settings, run_id, on)
+    progress("composing feeds")
+    referred = refer(settings, on)
+    progress("publishing")
+    return {"intake": committed, "referral": referred, "warehouse": publish(settings, on)}

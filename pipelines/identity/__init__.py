@@ -1,0 +1,1 @@
+"""Identity: the IIN, the child key, linkage to the spine."""

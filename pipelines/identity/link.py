@@ -1,0 +1,187 @@
+"""Deterministic linkage: which child a record is of, by what rule, or why it is not known.
+
+Rules in order of strength (DOMAIN section 6): the child's IIN; the mother's IIN with birth date, birth order and
+sex; the maternity organisation with its history number. A missing field neither agrees nor disagrees; two different
+IINs, birth orders, sexes or dates are certainly not one child. Twins are told apart by birth order or not at all.
+Probabilistic linkage will stand beside this module and take what is left in `unlinked`.
+"""
+
+import hmac
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import polars as pl
+
+SPINE = {
+    "child_key": pl.Int64, "child_iin": pl.String, "mother_iin": pl.String, "birth_on": pl.Date,
+    "birth_order": pl.Int64, "plurality": pl.Int64, "sex_code": pl.String, "maternity_id": pl.String,
+    "history_no": pl.String,
+}  # fmt: skip
+"""One row for each way a child is known: every birth record, and every IIN learned later (other columns null)."""
+
+WHO = ("child_iin", "mother_iin", "birth_on", "birth_order", "sex_code", "maternity_id", "history_no")
+
+
+class Linked(NamedTuple):
+    """`linked`: ref, child_key, rule; `unlinked`: ref, reason. Every ref is in exactly one of them."""
+
+    linked: pl.DataFrame
+    unlinked: pl.DataFrame
+
+
+def link_children(who: pl.DataFrame, spine: pl.DataFrame) -> Linked:
+    """Link each `ref` of `who` (columns ref + WHO, one row a ref) to a child of the spine."""
+    asked = who.with_columns(pl.col("sex_code").replace("unknown", None))
+    known = spine.with_columns(pl.col("sex_code").replace("unknown", None))
+    candidates = pl.concat([_match_iin(asked, known), _match_mother(asked, known), _match_history(asked, known)])
+    candidates = _drop_contradictions(candidates, asked, known).unique(["ref", "child_key", "rule"])
+    choice = candidates.group_by("ref").agg(
+        pl.col("child_key").filter(pl.col("rule") == 0).unique().alias("by_iin"),
+        pl.col("child_key").filter(pl.col("rule") > 0).unique().alias("by_birth"),
+        pl.col("is_certain").all(),
+        pl.col("rule").min(),
+    )
+    by_iin, by_birth = pl.col("by_iin"), pl.col("by_birth")
+    decided = who.select("ref").join(choice, on="ref", how="left").with_columns(
+        pl.when(pl.col("rule").is_null()).then(pl.lit("child_unknown"))
+        .when(by_iin.list.len() > 1).then(pl.lit("keys_disagree"))
+        .when((by_iin.list.len() == 1) & (by_birth.list.len() > 0) & ~by_birth.list.contains(by_iin.list.first()))
+        .then(pl.lit("keys_disagree"))
+        .when(by_iin.list.len() == 1).then(None)
+        .when((by_birth.list.len() > 1) | ~pl.col("is_certain")).then(pl.lit("twin_ambiguous"))
+        .alias("reason"),
+        pl.coalesce(by_iin.list.first(), by_birth.list.first()).alias("child_key"),
+    )  # fmt: skip
+    names = pl.col("rule").replace_strict({0: "child_iin", 1: "mother_birth", 2: "history"}, return_dtype=pl.String)
+    linked = decided.filter(pl.col("reason").is_null()).select("ref", "child_key", names)
+    unlinked = decided.filter(pl.col("reason").is_not_null()).select("ref", "reason")
+    assert len(linked) + len(unlinked) == len(who)  # noqa: S101  # nothing is lost around the joins
+    return Linked(linked, unlinked)
+
+
+def learn_iins(who: pl.DataFrame, linked: pl.DataFrame, spine: pl.DataFrame) -> pl.DataFrame:
+    """(child_key, child_iin) of children linked by their birth whose record brings an IIN nobody else bears."""
+    brought = (
+        who.filter(pl.col("child_iin").is_not_null())
+        .join(linked.filter(pl.col("rule") != "child_iin"), on="ref")
+        .select("child_key", "child_iin").unique()
+    )  # fmt: skip
+    single = brought.filter(pl.len().over("child_key") == 1).filter(pl.len().over("child_iin") == 1)
+    taken = spine.filter(pl.col("child_iin").is_not_null())
+    return single.join(taken, on="child_iin", how="anti").join(taken, on="child_key", how="anti")
+
+
+def mint_children(birth: pl.DataFrame, spine: pl.DataFrame, key: bytes) -> pl.DataFrame:
+    """(ref, child_key) for every birth record: the child already known by it, or a new one minted.
+
+    `birth`: ref, record_key, known_key (child of an earlier version of the same record, or null), plurality + WHO.
+    A new key is 63 bits of HMAC-SHA256(secret, maternity | history number | birth order | birth year), so that the
+    same birth mints the same child in any order of files, and an IIN that comes later changes nothing.
+    """
+    born = birth.with_columns(_natural(birth))
+    known = _match_spine(born, spine)
+    born = born.join(known, on="ref", how="left").with_columns(pl.coalesce("known_key", "child_key").alias("child_key"))
+    assert len(born) == len(birth)  # noqa: S101
+    new = _unite(born.filter(pl.col("child_key").is_null()))
+    names = new["label"].unique().sort()
+    keys = pl.DataFrame(
+        {"label": names, "minted": mint_keys(names, key)}, schema={"label": pl.String, "minted": pl.Int64}
+    )
+    minted = new.join(keys, on="label").select("ref", "minted")
+    return born.join(minted, on="ref", how="left").select("ref", pl.coalesce("child_key", "minted").alias("child_key"))
+
+
+def mint_keys(names: Iterable[str], key: bytes) -> list[int]:
+    """63-bit keyed hashes of names."""
+    return [int.from_bytes(hmac.digest(key, name.encode(), "sha256")[:8], "big") >> 1 for name in names]
+
+
+def _match_iin(asked: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    pairs = asked.filter(pl.col("child_iin").is_not_null()).join(known, on="child_iin", suffix="_known")
+    return pairs.select("ref", "child_key", pl.lit(0).alias("rule"), pl.lit(value=True).alias("is_certain"))
+
+
+def _match_mother(asked: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    pairs = asked.filter(pl.col("mother_iin").is_not_null() & pl.col("birth_on").is_not_null()).join(
+        known, on=["mother_iin", "birth_on"], suffix="_known"
+    )
+    return _keep_compatible(pairs, 1)
+
+
+def _match_history(asked: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    pairs = asked.filter(pl.col("maternity_id").is_not_null() & pl.col("history_no").is_not_null()).join(
+        known, on=["maternity_id", "history_no"], suffix="_known"
+    )
+    return _keep_compatible(pairs.filter(_agree("birth_on") & _agree("mother_iin")), 2) if len(pairs) else _none()
+
+
+def _keep_compatible(pairs: pl.DataFrame, rule: int) -> pl.DataFrame:
+    """Pairs whose sex and birth order do not disagree; without an order a child of a multiple birth stays uncertain."""
+    single = pl.col("plurality").fill_null(1) == 1
+    ordered = pl.col("birth_order").is_not_null() & pl.col("birth_order_known").is_not_null()
+    return pairs.filter(_agree("sex_code") & _agree("birth_order")).select(
+        "ref", "child_key", pl.lit(rule).alias("rule"), (single | ordered).alias("is_certain")
+    )
+
+
+def _agree(column: str) -> pl.Expr:
+    return (pl.col(column) == pl.col(f"{column}_known")).fill_null(value=True)
+
+
+def _none() -> pl.DataFrame:
+    return pl.DataFrame(schema={"ref": pl.Int64, "child_key": pl.Int64, "rule": pl.Int32, "is_certain": pl.Boolean})
+
+
+def _drop_contradictions(candidates: pl.DataFrame, asked: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """A child that bears another IIN than the one asked for is certainly not meant."""
+    iins = known.filter(pl.col("child_iin").is_not_null()).select("child_key", "child_iin").unique()
+    wanted = asked.filter(pl.col("child_iin").is_not_null()).select("ref", pl.col("child_iin").alias("wanted"))
+    wrong = (
+        candidates.filter(pl.col("rule") > 0)
+        .join(wanted, on="ref")
+        .join(iins, on="child_key")
+        .group_by("ref", "child_key")
+        .agg((pl.col("child_iin") == pl.col("wanted")).any().alias("is_borne"))
+        .filter(~pl.col("is_borne"))
+    )
+    return candidates.join(wrong, on=["ref", "child_key"], how="anti")
+
+
+def _natural(birth: pl.DataFrame) -> list[pl.Expr]:
+    year = pl.col("birth_on").dt.year().cast(pl.String)
+    day, order = pl.col("birth_on").cast(pl.String), pl.col("birth_order").cast(pl.String)
+    quad = pl.concat_str("mother_iin", day, order, "sex_code", separator="|")
+    natural = pl.concat_str("maternity_id", "history_no", order, year, separator="|")
+    # Two different IINs behind one mother, day, order and sex: these are two children, the quadruple proves nothing.
+    doubted = pl.col("child_iin").drop_nulls().n_unique().over(quad) > 1
+    return [natural.alias("natural"), pl.when(~doubted).then(quad).alias("quad")]
+
+
+def _match_spine(born: pl.DataFrame, spine: pl.DataFrame) -> pl.DataFrame:
+    """(ref, child_key) of births the spine already holds: by history number, then IIN, then mother and birth."""
+    kept = spine.with_columns(_natural(spine)).with_columns(pl.col("child_iin").alias("borne"))
+    same_iin = (pl.col("child_iin") == pl.col("borne")).fill_null(value=True)
+    pairs = [
+        born.join(kept.select("natural", "child_key"), on="natural"),
+        born.join(kept.select("child_iin", "child_key"), on="child_iin"),
+        born.join(kept.select("quad", "child_key", "borne"), on="quad").filter(same_iin),
+    ]
+    ranked = pl.concat(pair.select("ref", "child_key", pl.lit(rank).alias("rank")) for rank, pair in enumerate(pairs))
+    return (
+        ranked.sort("ref", "rank", "child_key")
+        .unique("ref", keep="first", maintain_order=True)
+        .select("ref", "child_key")
+    )
+
+
+def _unite(new: pl.DataFrame) -> pl.DataFrame:
+    """Label new births that are one child (same history number, IIN, or mother and birth) by their least name."""
+    united = new.with_columns(pl.col("natural").alias("label"))
+    while True:
+        before = united["label"]
+        for on in ("natural", "child_iin", "quad"):
+            united = united.with_columns(
+                pl.when(pl.col(on).is_not_null()).then(pl.col("label").min().over(on)).otherwise("label").alias("label")
+            )
+        if united["label"].equals(before):
+            return united.select("ref", "label")

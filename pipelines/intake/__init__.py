@@ -1,0 +1,1 @@
+"""Intake: receive, conform, judge, feedback."""

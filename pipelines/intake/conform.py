@@ -1,0 +1,175 @@
+"""From a sender's columns, values and units to ours: typed, with a finding for each text that could not be read."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import dataframely as dy
+import polars as pl
+
+from pipelines.intake.layout import Layout
+from pipelines.intake.reading import list_findings
+
+_UNITS = Path(__file__).parent / "units.toml"
+_BLANKS = r"[\s\u00a0\u202f]"
+_TRUE, _FALSE = ("true", "1", "да", "иә", "yes", "есть"), ("false", "0", "нет", "жоқ", "no")
+
+
+class Conformed(NamedTuple):
+    """`record`: a contract's columns, typed; `finding`: what could not be read (reading.FINDING_SCHEMA)."""
+
+    record: pl.DataFrame
+    finding: pl.DataFrame
+
+
+class Units(NamedTuple):
+    """`spelling` -> UCUM, and for some components the unit they are kept in with the divisors that lead there."""
+
+    spellings: dict[str, str]
+    kept: dict[str, str]
+    divisors: dict[tuple[str, str], float]
+
+
+@cache
+def read_units(path: Path = _UNITS) -> Units:
+    """The unit table (units.toml)."""
+    raw = tomllib.loads(path.read_text("utf-8"))
+    spellings = {spelled: ucum for ucum, all_ in raw["spellings"].items() for spelled in (*all_, ucum.casefold())}
+    kept = {component: entry["unit"] for component, entry in raw["components"].items()}
+    divisors = {
+        (component, unit): by
+        for component, entry in raw["components"].items()
+        for unit, by in {entry["unit"]: 1.0, **entry.get("divide", {})}.items()
+    }
+    return Units(spellings, kept, divisors)
+
+
+def conform_rows(sent: pl.DataFrame, layout: Layout) -> Conformed:
+    """Rows in a sender's headers -> records in our columns; a wide row gives one record a filled component.
+
+    The envelope's submission_id and received_on are still to be added by the front door.
+    """
+    if not layout.components:
+        ours = _name_columns(sent, layout)
+        return _type_record(_map_values(ours, layout), layout)
+    parts = [
+        _name_columns(sent.filter(pl.col(c.header).is_not_null()), layout).with_columns(
+            sent.filter(pl.col(c.header).is_not_null())[c.header].alias(c.into),
+            *(pl.lit(text).alias(column) for column, text in c.constants.items()),
+        )
+        for c in layout.components
+        if c.header in sent.columns
+    ]
+    bare = sent.filter(
+        pl.all_horizontal(pl.col(c.header).is_null() for c in layout.components if c.header in sent.columns)
+    )
+    parts.append(_name_columns(bare, layout).with_columns(pl.lit(None, pl.String).alias("component")))
+    return _type_record(_map_values(pl.concat(parts, how="diagonal"), layout), layout)
+
+
+def _name_columns(sent: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    return sent.select(
+        "row_no",
+        *(pl.col(header).alias(ours) for header, ours in layout.columns.items() if header in sent.columns),
+        *(pl.lit(text).alias(ours) for ours, text in layout.constants.items()),
+    )
+
+
+def _map_values(record: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    """Known values become our codes; an unknown one stays as sent, so that the contract refuses it by name."""
+    return record.with_columns(
+        pl.coalesce(
+            pl.col(column).str.strip_chars().str.to_lowercase().replace_strict(dict(table), default=None),
+            pl.col(column),
+        )
+        for column, table in layout.values.items()
+        if column in record.columns
+    )
+
+
+def _type_record(text: pl.DataFrame, layout: Layout) -> Conformed:
+    contract = layout.contract
+    given = text.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
+    typed = given.select(
+        "row_no",
+        *(
+            _read_column(name, column, layout) if name in given.columns else pl.lit(None, column.dtype).alias(name)
+            for name, column in contract.columns().items()
+            if name not in {"row_no", "submission_id", "received_on"}
+        ),
+    )
+    unreadable = [
+        given.filter(given[name].is_not_null() & typed[name].is_null()).select(
+            "row_no", pl.lit(name).alias("column"), pl.lit(f"{name}_unreadable").alias("code"),
+            pl.lit("error").alias("severity"),
+        )
+        for name in typed.columns
+        if name in given.columns and given[name].dtype == pl.String
+    ]  # fmt: skip
+    converted = _convert_units(typed) if "unit" in typed.columns else Conformed(typed, list_findings([]))
+    return Conformed(converted.record, pl.concat([*unreadable, converted.finding]))
+
+
+def _read_column(name: str, column: dy.Column, layout: Layout) -> pl.Expr:
+    text = pl.col(name)
+    match column.dtype:
+        case pl.Int64():
+            plain = text.str.replace_all(_BLANKS, "")
+            return pl.when(plain.str.contains(r"^[+-]?[0-9]+([.,]0+)?$")).then(
+                plain.str.replace(r"[.,]0+$", "").cast(pl.Int64, strict=False)
+            )
+        case pl.Float64():
+            plain = text.str.replace_all(_BLANKS, "")
+            plain = plain.str.replace(",", ".", literal=True) if layout.decimal == "," else plain
+            return pl.when(plain.str.contains(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$")).then(
+                plain.cast(pl.Float64, strict=False)
+            )
+        case pl.Boolean():
+            low = text.str.to_lowercase()
+            return pl.when(low.is_in(_TRUE)).then(True).when(low.is_in(_FALSE)).then(False)
+        case pl.Date():
+            return pl.coalesce(text.str.to_date(form, strict=False) for form in layout.dates)
+        case pl.Datetime():
+            forms = (*layout.datetimes, *layout.dates)
+            return pl.coalesce(text.str.to_datetime(form, strict=False, time_unit="us") for form in forms)
+        case _:
+            return text
+
+
+def _convert_units(record: pl.DataFrame) -> Conformed:
+    """Every number in the unit it is kept in; an unknown unit is a finding, never a guess (decision 2)."""
+    units = read_units()
+    spelled = (
+        pl.col("unit").str.replace_all(_BLANKS, "").str.replace_all("[\u00b5\u03bc]", "u").str.to_lowercase()
+        .replace_strict(units.spellings, default=None)
+    )  # fmt: skip
+    kept = pl.col("component").replace_strict(units.kept, default=None, return_dtype=pl.String)
+    pair = pl.concat_str("component", pl.lit("|"), "unit_ucum")
+    by = pair.replace_strict(
+        {f"{c}|{u}": d for (c, u), d in units.divisors.items()}, default=None, return_dtype=pl.Float64
+    )
+    seen = (
+        record.with_columns(spelled.alias("unit_ucum"), kept.alias("unit_kept"))
+        .with_columns(by.alias("divisor"))
+        .with_columns(
+            pl.when(pl.col("value").is_null()).then(None)
+            .when(pl.col("unit_kept").is_not_null() & pl.col("unit").is_null()).then(pl.lit("unit_missing"))
+            .when(pl.col("unit_kept").is_not_null() & pl.col("divisor").is_null()).then(pl.lit("unit_unknown"))
+            .when(pl.col("unit").is_not_null() & pl.col("unit_ucum").is_null()).then(pl.lit("unit_unlisted"))
+            .alias("problem")
+        )
+    )  # fmt: skip
+    finding = seen.filter(pl.col("problem").is_not_null()).select(
+        "row_no", pl.lit("unit").alias("column"), pl.col("problem").alias("code"),
+        pl.when(pl.col("problem") == "unit_unlisted").then(pl.lit("warning"))
+        .otherwise(pl.lit("error")).alias("severity"),
+    )  # fmt: skip
+    converted = seen.with_columns(
+        (pl.col("value") / pl.col("divisor").fill_null(1.0)).alias("value"),
+        pl.when(pl.col("divisor").is_not_null())
+        .then("unit_kept")
+        .otherwise(pl.coalesce("unit_ucum", "unit"))
+        .alias("unit"),
+    ).select(record.columns)
+    return Conformed(converted, finding)

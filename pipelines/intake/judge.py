@@ -1,0 +1,94 @@
+"""Row judgement by contract: (accepted, findings), every reason kept, in one polars pass."""
+
+from functools import cache
+from typing import NamedTuple
+
+import dataframely as dy
+import polars as pl
+
+from pipelines.contracts import NOTICES, PROBLEMS, RECORDS
+from pipelines.intake.reading import FINDING_SCHEMA, list_findings
+
+
+class Judged(NamedTuple):
+    """`accepted`: records of the contract; `refused`: row numbers of the refused rows; `finding`: all reasons.
+
+    A row of the file is accepted or refused whole, also when it holds several records.
+    """
+
+    accepted: pl.DataFrame
+    refused: pl.Series
+    finding: pl.DataFrame
+
+
+def judge_records(record: pl.DataFrame, noticed: pl.DataFrame, kind: str) -> Judged:
+    """Judge conformed records (all contract columns) of one kind; `noticed`: findings of reading and conforming."""
+    good, failure = RECORDS[kind].filter(record)
+    details = failure.details() if len(good) < len(record) else None
+    finding = pl.concat([noticed, *([] if details is None else [_list_reasons(details, RECORDS[kind])])])
+    finding = _drop_echoes(pl.concat([finding, _list_notices(good, kind)]))
+    refused = finding.filter((pl.col("severity") == "error") & pl.col("row_no").is_not_null())["row_no"].unique().sort()
+    accepted = good.filter(~pl.col("row_no").is_in(refused.implode())) if len(refused) else good
+    return Judged(accepted, refused, finding)
+
+
+@cache
+def name_rule(rule: str, contract: type[dy.Schema]) -> tuple[str | None, str]:
+    """(column, finding code) of a rule of a contract: `sex_code|check` -> (sex_code, sex_code_unknown)."""
+    if "|" in rule:
+        column, check = rule.split("|", 1)
+        if check == "dtype":
+            raise ValueError(f"{column} reached the judge with a wrong type")
+        return column, f"{column}_{PROBLEMS[check]}"
+    columns = [name for name in contract.column_names() if rule.startswith(name + "_")]
+    return (max(columns, key=len) if columns else None), rule
+
+
+def _list_reasons(details: pl.DataFrame, contract: type[dy.Schema]) -> pl.DataFrame:
+    rules = [c for c in details.columns if c not in contract.column_names()]
+    reasons = []
+    for rule in rules:
+        failed = details.filter(pl.col(rule) == "invalid")
+        if len(failed):
+            column, code = name_rule(rule, contract)
+            reasons.append(
+                failed.select(
+                    "row_no", pl.lit(column, pl.String).alias("column"), pl.lit(code).alias("code"),
+                    pl.lit("error").alias("severity"),
+                )
+            )  # fmt: skip
+    return pl.concat(reasons) if reasons else list_findings([])
+
+
+def _list_notices(good: pl.DataFrame, kind: str) -> pl.DataFrame:
+    found = [
+        good.filter(applies).select(
+            "row_no", pl.lit(column).alias("column"), pl.lit(code).alias("code"), pl.lit("warning").alias("severity")
+        )
+        for code, (column, applies) in NOTICES.get(kind, {}).items()
+    ]
+    return pl.concat(found) if found else list_findings([])
+
+
+def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
+    """One reason once: a text that could not be read, or a broken line, is not also called missing."""
+    missing = pl.col("code") == pl.col("column") + "_missing"
+    unread = finding.filter(
+        ~missing & (pl.col("code").str.ends_with("_unreadable") | (pl.col("code") == "row_width_differs"))
+    )
+    spoiled = unread.filter(pl.col("code") == "row_width_differs")["row_no"]
+    echoed = finding.join(
+        unread.filter(pl.col("column").is_not_null()).select("row_no", "column").unique(),
+        on=["row_no", "column"],
+        how="semi",
+    ).filter(missing)
+    return (
+        finding.filter(
+            ~pl.col("row_no").is_in(spoiled.implode())
+            | (pl.col("code") == "row_width_differs")
+            | pl.col("row_no").is_null()
+        )
+        .join(echoed, on=["row_no", "column", "code"], how="anti", nulls_equal=True)
+        .unique(maintain_order=True)
+        .select(list(FINDING_SCHEMA))
+    )

@@ -1,0 +1,120 @@
+"""Layouts: what a source system's columns, values and dates mean; one TOML each in `layouts/`, read only here."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import dataframely as dy
+
+from pipelines.contracts import RECORDS
+from pipelines.intake.reading import FileRefusedError
+
+FOLDER = Path(__file__).parent / "layouts"
+_FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
+_KEYS = {
+    "name", "record", "source", "encodings", "separator", "decimal", "dates", "datetimes",
+    "columns", "ignored", "values", "constants", "components",
+}  # fmt: skip
+
+
+class Component(NamedTuple):
+    """A column of a wide screening layout whose filled cells become records of their own."""
+
+    header: str
+    into: str
+    constants: Mapping[str, str]
+
+
+class Layout(NamedTuple):
+    """One source system's way of writing one kind of record."""
+
+    name: str
+    record: str
+    encodings: tuple[str, ...]
+    separator: str
+    decimal: str
+    dates: tuple[str, ...]
+    datetimes: tuple[str, ...]
+    columns: Mapping[str, str]
+    ignored: Mapping[str, str]
+    values: Mapping[str, Mapping[str, str]]
+    constants: Mapping[str, str]
+    components: tuple[Component, ...]
+
+    @property
+    def contract(self) -> type[dy.Schema]:
+        """The contract its records are judged by."""
+        return RECORDS[self.record]
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Headers without which no record of this layout can be accepted."""
+        needed = {name for name, column in self.contract.columns().items() if not column.nullable}
+        return frozenset(header for header, ours in self.columns.items() if ours in needed)
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """Every header it knows."""
+        return frozenset(self.columns) | frozenset(self.ignored) | {c.header for c in self.components}
+
+
+def read_layout(path: Path) -> Layout:
+    """The layout of a TOML file; an unknown key or column is our own broken promise and raises ValueError."""
+    raw = tomllib.loads(path.read_text("utf-8"))
+    if unknown := set(raw) - _KEYS:
+        raise ValueError(f"{path.name}: unknown keys {sorted(unknown)}")
+    components = tuple(
+        Component(header, entry["into"], {k: v for k, v in entry.items() if k != "into"})
+        for header, entry in raw.get("components", {}).items()
+    )
+    layout = Layout(
+        name=raw["name"],
+        record=raw["record"],
+        encodings=tuple(raw.get("encodings", ["utf-8"])),
+        separator=raw.get("separator", ","),
+        decimal=raw.get("decimal", "."),
+        dates=tuple(raw.get("dates", ["%Y-%m-%d"])),
+        datetimes=tuple(raw.get("datetimes", ["%Y-%m-%dT%H:%M:%S"])),
+        columns=raw.get("columns", {}),
+        ignored=raw.get("ignored", {}),
+        values={
+            column: {sent.strip().casefold(): ours for sent, ours in table.items()}
+            for column, table in raw.get("values", {}).items()
+        },
+        constants=raw.get("constants", {}),
+        components=components,
+    )
+    known = set(layout.contract.column_names())
+    named = {*layout.columns.values(), *layout.constants, *layout.values}
+    named |= {name for c in components for name in (c.into, *c.constants)}
+    if layout.name != path.stem or named - known:
+        raise ValueError(
+            f"{path.name}: name must be the file's, columns unknown to the contract: {sorted(named - known)}"
+        )
+    if doubled := [c for c in set(layout.columns.values()) if list(layout.columns.values()).count(c) > 1]:
+        raise ValueError(f"{path.name}: two headers for {sorted(doubled)}")
+    return layout
+
+
+@cache
+def list_layouts(folder: Path = FOLDER) -> tuple[Layout, ...]:
+    """All CSV layouts of a folder by name; `hl7-*.toml` are code tables of another reader."""
+    return tuple(read_layout(path) for path in sorted(folder.glob("*.toml")) if not path.name.startswith("hl7-"))
+
+
+def match_layout(headers: Iterable[str], layouts: Iterable[Layout]) -> Layout:
+    """The layout that knows most of the headers and lacks none of its required ones.
+
+    Raises FileRefusedError("layout_unknown") naming what the nearest layout lacks: headers, never values.
+    """
+    found = set(headers)
+    ranked = sorted(layouts, key=lambda x: (len(found & x.headers), -len(x.headers), x.name), reverse=True)
+    for layout in ranked:
+        if layout.required <= found and (not layout.components or any(c.header in found for c in layout.components)):
+            return layout
+    near = ranked[0]
+    if not found & near.headers:
+        raise FileRefusedError("layout_unknown")
+    raise FileRefusedError("layout_header_changed", tuple(sorted(near.required - found)))

@@ -1,0 +1,100 @@
+"""Open a file of any format and hand out judged chunks: the front door for every sender."""
+
+import io
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from pipelines.contracts import RECORDS, ScreeningRecord
+from pipelines.intake import csv, hl7
+from pipelines.intake.conform import conform_rows
+from pipelines.intake.judge import judge_records
+from pipelines.intake.layout import Layout
+from pipelines.intake.reading import Chunk, FileRefusedError, list_findings
+
+_HL7_STARTS = (b"MSH", b"FHS", b"BHS")
+_UNSUPPORTED = {b"PK\x03\x04": "format_not_supported", b"\xd0\xcf\x11\xe0": "format_not_supported",
+                b"\x1f\x8b": "format_not_supported", b"%PDF": "format_not_supported"}  # fmt: skip
+
+
+class Opened(NamedTuple):
+    """A file that can be read: its layout, what its header alone tells, and its rows as sent."""
+
+    layout: Layout
+    finding: pl.DataFrame
+    chunks: Iterator[Chunk]
+
+
+class JudgedChunk(NamedTuple):
+    """One chunk's outcome: `quarantine` has row_no, source_id, row_text; counts are of rows of the file."""
+
+    accepted: pl.DataFrame
+    quarantine: pl.DataFrame
+    finding: pl.DataFrame
+    received_count: int
+
+
+def open_submission(path: Path) -> Opened:
+    """A file by its content, never by its name. Raises FileRefusedError with the reason."""
+    with path.open("rb") as file:
+        head = file.read(64).lstrip(b"\xef\xbb\xbf\x0b\r\n ")
+    for start, code in _UNSUPPORTED.items():
+        if head.startswith(start):
+            raise FileRefusedError(code)
+    if head.startswith(_HL7_STARTS):
+        return Opened(_as_is("hl7-oru"), list_findings([]), hl7.read_chunks(path))
+    if head.startswith((b"{", b"[", b"<")):
+        raise FileRefusedError("format_not_supported")
+    opened = csv.open_file(path)
+    return Opened(opened.layout, csv.list_file_findings(opened), csv.read_chunks(path, opened))
+
+
+def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: date) -> JudgedChunk:
+    """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither."""
+    conformed = conform_rows(chunk.rows, layout)
+    record = conformed.record.with_columns(
+        pl.lit(submission_id).alias("submission_id"), pl.lit(received_on).alias("received_on")
+    ).select(RECORDS[layout.record].column_names())
+    judged = judge_records(record, pl.concat([chunk.findings, conformed.finding]), layout.record)
+    sent = chunk.rows.filter(pl.col("row_no").is_in(judged.refused.implode()))
+    text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no")).struct.json_encode()
+    source = record.group_by("row_no").agg(pl.col("source_id").first())
+    quarantine = sent.select("row_no", pl.Expr.alias(pl.col(text) if isinstance(text, str) else text, "row_text"))
+    quarantine = quarantine.join(source, on="row_no", how="left").select("row_no", "source_id", "row_text")
+    received = chunk.rows["row_no"].n_unique()
+    assert received == judged.accepted["row_no"].n_unique() + len(quarantine)  # noqa: S101  # law 1
+    return JudgedChunk(judged.accepted, quarantine, judged.finding, received)
+
+
+def write_repair(row_text: list[str], reasons: list[str], layout: Layout) -> bytes:
+    """A ready-to-fix CSV: refused rows as sent, in the sender's own headers, with a last column of reasons.
+
+    Values that a spreadsheet would run as a formula are neutralised with an apostrophe.
+    """
+    import csv as text_csv
+    import json
+
+    rows = [json.loads(text) for text in row_text]
+    headers = list(rows[0]) if rows else []
+    out = io.StringIO()
+    writer = text_csv.writer(out, delimiter=layout.separator, lineterminator="\r\n")
+    writer.writerow([*headers, "erte_reasons"])
+    for row, reason in zip(rows, reasons, strict=True):
+        writer.writerow([*(_neutralise(row[h]) for h in headers), reason])
+    return b"\xef\xbb\xbf" + out.getvalue().encode()
+
+
+def _neutralise(text: str | None) -> str:
+    value = text or ""
+    return "'" + value if value[:1] in ("=", "+", "-", "@") and not value[1:2].isdigit() else value
+
+
+def _as_is(name: str) -> Layout:
+    """The layout of a reader that already speaks our columns."""
+    columns = {c: c for c in ScreeningRecord.column_names() if c not in {"submission_id", "row_no", "received_on"}}
+    return Layout(
+        name, "screening", ("utf-8",), ",", ".", ("%Y-%m-%d",), ("%Y-%m-%dT%H:%M:%S",), columns, {}, {}, {}, ()
+    )

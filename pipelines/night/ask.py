@@ -1,0 +1,177 @@
+"""Answers from the store for `erte status`, `records` and `explain`: what we hold, and why."""
+
+import json
+
+from pipelines.contracts import RECORDS
+from pipelines.errors import UserError
+from pipelines.night.commit import record_event
+from pipelines.settings import Settings
+from pipelines.store.lake import Connection, hold_lock, open_lake, read_rows, transact
+
+_CLINICAL = {
+    "birth": "identified.birth", "screening": "clinical.screening", "consent": "clinical.consent",
+    "confirmation": "clinical.confirmation", "pmpc_report": "clinical.pmpc_report",
+}  # fmt: skip
+_IDENTITY = ("child_iin", "mother_iin", "history_no", "family_name", "given_name", "mother_family_name", "mother_given_name",
+             "address", "phone", "residence_kato", "source_id", "row_text", "record")  # fmt: skip
+MASK = "***"
+
+
+def tell_status(settings: Settings) -> dict[str, object]:
+    """What happened lately and where to look: submissions by status, places of flags, the last feeds and release."""
+    with open_lake(settings) as connection:
+        submissions = read_rows(connection, """
+            select received_on, record_kind, status, count(*)::bigint as files, sum(received_count)::bigint as received,
+                   sum(accepted_count)::bigint as accepted, sum(quarantined_count)::bigint as quarantined,
+                   sum(waiting_count)::bigint as waited
+            from lake.ledger.submission where received_on > (select max(received_on) - 7 from lake.ledger.submission)
+            group by all order by all""")  # fmt: skip
+        places = read_rows(connection, """
+            select place, reason, count(*)::bigint as flags, count(distinct child_key)::bigint as children
+            from lake.clinical.placement where known_to is null group by all order by all""")  # fmt: skip
+        feeds = read_rows(connection, """
+            select composed_on, count(*)::bigint as feeds, sum(referral_count)::bigint as referrals,
+                   sum(recall_count)::bigint as recalls, count(*) filter (item_count = 0)::bigint as zero_feeds
+            from lake.ledger.feed group by all order by composed_on desc limit 7""")  # fmt: skip
+        waiting = read_rows(connection, """
+            select record_kind, reason, count(*)::bigint as records from lake.identified.waiting
+            where known_to is null group by all order by all""")  # fmt: skip
+    pointer = settings.published / "erte.duckdb"
+    return {
+        "submissions": submissions.to_dicts(), "flags": places.to_dicts(), "feeds": feeds.to_dicts(),
+        "waiting": waiting.to_dicts(),
+        "where": [
+            {"what": "published warehouse", "path": str(pointer) if pointer.exists() else "not published yet"},
+            {"what": "feeds, one folder a PMPC", "path": str(settings.outbox)},
+            {"what": "feedback, one folder a submission", "path": str(settings.reports / "feedback")},
+            {"what": "worklists, one file a facility", "path": str(settings.reports / "worklist")},
+            {"what": "checks of batches (Data Docs)", "path": str(settings.reports / "data-docs")},
+        ],
+    }  # fmt: skip
+
+
+def tell_submission(settings: Settings, submission: str) -> dict[str, object]:
+    """The receipt of one submission: status, counts, findings by code, and the feeds its records went on to."""
+    with open_lake(settings) as connection:
+        row = _find_submission(connection, submission)
+        given = [row["submission_id"]]
+        findings = read_rows(connection, """
+            select code, severity, count(*)::bigint as "rows", min(row_no) as first_row from lake.ledger.finding
+            where submission_id = ? group by all order by all""", given)  # fmt: skip
+        feeds = read_rows(connection, """
+            select r.pmpc_id, r.feed_no, count(*)::bigint as referrals
+            from lake.clinical.referral r
+            where r.child_key in (
+                select child_key from lake.clinical.screening where submission_id = ?
+                union select child_key from lake.clinical.consent where submission_id = ?)
+            group by all order by all""", given * 2)  # fmt: skip
+    return {**row, "findings": findings.to_dicts(), "feeds": feeds.to_dicts(),
+            "feedback": str(settings.reports / "feedback" / str(row["submission_id"]))}  # fmt: skip
+
+
+def list_records(settings: Settings, submission: str, *, is_identified: bool) -> list[dict[str, object]]:
+    """Rows of a submission as held: accepted (versions in the lake, or waiting) and quarantined, with finding codes."""
+    with open_lake(settings) as connection:
+        row = _find_submission(connection, submission)
+        given = [row["submission_id"]]
+        held = []
+        if row["record_kind"] in RECORDS:
+            table = _CLINICAL[str(row["record_kind"])]
+            held = read_rows(connection, f"from lake.{table} where submission_id = ? order by row_no", given).to_dicts()
+        waiting = read_rows(connection, "from lake.identified.waiting where submission_id = ? order by row_no", given)
+        refused = read_rows(
+            connection, "from lake.identified.quarantine where submission_id = ? order by row_no", given
+        )
+        found = read_rows(connection, """
+            select row_no, string_agg(distinct code, ' ' order by code) as findings
+            from lake.ledger.finding where submission_id = ? group by row_no""", given)  # fmt: skip
+        if is_identified:
+            with hold_lock(settings), transact(connection):
+                record_event(connection, "read_identified", str(row["submission_id"]), {"rows": row["received_count"]})
+    codes = dict(found.iter_rows())
+    rows = [
+        {"state": state, **_show(record, is_identified), "findings": codes.get(record["row_no"], "")}
+        for state, part in (("accepted", held), ("waiting", waiting.to_dicts()), ("quarantined", refused.to_dicts()))
+        for record in part
+    ]
+    return sorted(rows, key=lambda r: (int(str(r["row_no"])), str(r["state"])))
+
+
+def explain_child(settings: Settings, child: str) -> dict[str, object]:
+    """One child by pseudonym: results, verdicts, flags with rule and inputs, consents, places, referrals, files.
+
+    A child may be asked for by child key, flag id, referral id or IIN; by IIN the look is written to the ledger.
+    """
+    with open_lake(settings) as connection:
+        child_key = _find_child(connection, settings, child)
+        given = [child_key]
+
+        def ask(table: str, columns: str, order: str) -> list[dict[str, object]]:
+            where = "child_key = ?" + ("" if table == "clinical.referral" else " and known_to is null")
+            return read_rows(
+                connection, f"select {columns} from lake.{table} where {where} order by {order}", given
+            ).to_dicts()
+
+        flags = ask("clinical.flag", "* exclude (child_key, known_to)", "examined_on")
+        for flag in flags:
+            flag["inputs"] = json.loads(str(flag["inputs"]))
+        sources = read_rows(connection, """
+            with used as (
+                select submission_id, row_no, 'screening' as record_kind from lake.clinical.screening where child_key = $1
+                union all select submission_id, row_no, 'birth' from lake.identified.birth where child_key = $1
+                union all select submission_id, row_no, 'consent' from lake.clinical.consent where child_key = $1
+                union all select submission_id, row_no, 'confirmation' from lake.clinical.confirmation where child_key = $1
+                union all select submission_id, row_no, 'pmpc_report' from lake.clinical.pmpc_report where child_key = $1)
+            select u.record_kind, s.received_on, s.file_name, u.row_no, left(u.submission_id, 12) as submission
+            from used u join lake.ledger.submission s using (submission_id) order by all""", given)  # fmt: skip
+        return {
+            "child_key": child_key,
+            "birth": ask("clinical.birth", "birth_on, sex_code, birth_weight_g, gestation_wk, plurality, kato4, phc_id", "1"),
+            "results": ask("clinical.screening", "examined_on, programme, component, stage_code, value, unit, result_code, "
+                           "status_code, known_from", "examined_on, programme, component"),
+            "verdicts": ask("clinical.verdict", "programme, verdict, decided_on, repeat_due_on, known_from", "programme"),
+            "flags": flags,
+            "consents": ask("clinical.consent", "purpose, decision, decided_on, valid_until, authority_code", "decided_on"),
+            "confirmations": ask("clinical.confirmation", "programme, confirmation, confirmed_on", "confirmed_on"),
+            "places": ask("clinical.placement", "flag_id, place, reason, owner_id, referral_id, known_from", "flag_id"),
+            "referrals": ask("clinical.referral", "referral_id, item_kind, pmpc_id, feed_no, composed_on", "composed_on"),
+            "reports": ask("clinical.pmpc_report", "referral_id, report_status, reported_on, category_codes", "reported_on"),
+            "sources": sources.to_dicts(),
+        }  # fmt: skip
+
+
+def _show(record: dict[str, object], is_identified: bool) -> dict[str, object]:
+    return {k: (v if is_identified or v is None or k not in _IDENTITY else MASK) for k, v in record.items()}
+
+
+def _find_submission(connection: Connection, submission: str) -> dict[str, object]:
+    found = read_rows(
+        connection, "from lake.ledger.submission where starts_with(submission_id, ?) limit 2", [submission.lower()]
+    ).to_dicts()
+    if len(submission) < 8 or not found:
+        raise UserError("submission_unknown", "no submission has this id: give at least 8 digits of it (`erte status`)")
+    if len(found) > 1:
+        raise UserError("submission_ambiguous", "more than one submission starts so: give more digits")
+    return found[0]
+
+
+def _find_child(connection: Connection, settings: Settings, child: str) -> int:
+    asked: list[tuple[str, object]] = []
+    if child[:1] == "F":
+        asked = [("select child_key from lake.clinical.flag where flag_id = ?", child)]
+    elif child[:1] == "R":
+        asked = [("select child_key from lake.clinical.referral where referral_id = ?", child)]
+    elif child.isdigit():
+        if len(child) == 12:
+            asked = [("select child_key from lake.identified.birth where child_iin = ? and known_to is null", child),
+                     ("select child_key from lake.identified.iin where child_iin = ? and known_to is null", child)]  # fmt: skip
+        if int(child) < 2**63:
+            asked.append(("select child_key from lake.clinical.birth where child_key = ?", int(child)))
+    for query, value in asked:
+        row = connection.execute(query + " limit 1", [value]).fetchone()
+        if row:
+            if "child_iin" in query:
+                with hold_lock(settings), transact(connection):
+                    record_event(connection, "read_identified", str(row[0]), {"by": "iin"})
+            return int(row[0])
+    raise UserError("child_unknown", "no child is known by this: give a child key, flag id, referral id or IIN")

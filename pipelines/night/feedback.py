@@ -1,0 +1,80 @@
+"""Write each sender's feedback from the ledger: CSV, JSON and the ready-to-fix file, one folder a submission."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.intake.feedback import tell_findings
+from pipelines.intake.layout import Layout, list_layouts
+from pipelines.intake.receive import write_repair
+from pipelines.settings import Settings
+from pipelines.store.lake import Connection, read_rows
+
+_SHOWN = 10_000
+"""Findings listed one by one in a feedback file; beyond that the counts by code say it."""
+
+
+def write_feedback(connection: Connection, settings: Settings, since: date) -> int:
+    """Feedback for every submission received since a day that has none yet; how many were written."""
+    folder = settings.reports / "feedback"
+    submission = read_rows(connection, "from lake.ledger.submission where received_on >= ?", [since])
+    done = {p.name for p in folder.iterdir()} if folder.exists() else set()
+    lacking = submission.filter(~pl.col("submission_id").is_in(list(done)) | (pl.col("status") == "held"))
+    if not len(lacking):
+        return 0
+    connection.register("lacking", lacking.select("submission_id"))
+    finding = read_rows(connection, "from lake.ledger.finding semi join lacking using (submission_id)")
+    refused = read_rows(connection, "from lake.identified.quarantine semi join lacking using (submission_id)")
+    connection.unregister("lacking")
+    findings = {key[0]: part for key, part in finding.partition_by("submission_id", as_dict=True).items()}
+    refusals = {key[0]: part for key, part in refused.partition_by("submission_id", as_dict=True).items()}
+    layouts = {layout.name: layout for layout in list_layouts()}
+    for row in lacking.iter_rows(named=True):
+        submission_id = row["submission_id"]
+        _write_folder(
+            folder, row, findings.get(submission_id, finding.clear()), refusals.get(submission_id, refused.clear()),
+            layouts.get(row["layout"]),
+        )  # fmt: skip
+    return len(lacking)
+
+
+def _write_folder(
+    folder: Path, row: dict[str, object], finding: pl.DataFrame, refused: pl.DataFrame, layout: Layout | None
+) -> None:
+    submission_id = str(row["submission_id"])
+    draft, done = folder / f".{submission_id}", folder / submission_id
+    draft.mkdir(parents=True, exist_ok=True, mode=0o700)
+    headers = {ours: header for header, ours in layout.columns.items()} if layout else {}
+    shown = finding.sort("row_no", "code", nulls_last=False).head(_SHOWN)
+    told = tell_findings(
+        shown.select("row_no", "column", "code", "severity"),
+        refused.select("row_no", "source_id").unique("row_no"),
+        headers,
+    )
+    told.write_csv(draft / "findings.csv", include_bom=True)
+    counts = dict(finding.group_by("code").len().sort("code").iter_rows())
+    receipt = {k: str(v) if isinstance(v, date) else v for k, v in row.items()}
+    (draft / "feedback.json").write_text(
+        json.dumps({**receipt, "finding_counts": counts, "findings": told.to_dicts()}, ensure_ascii=False, indent=1)
+    )
+    if len(refused):
+        reasons = dict(
+            told.filter(pl.col("severity") == "error")
+            .group_by("row_no").agg(pl.concat_str(pl.col("code"), pl.lit(": "), pl.col("text_ru")).str.join(" | "))
+            .iter_rows()
+        )  # fmt: skip
+        ordered = refused.sort("row_no")
+        why = [reasons.get(no, "") for no in ordered["row_no"]]
+        if layout:
+            (draft / "to-fix.csv").write_bytes(write_repair(ordered["row_text"].to_list(), why, layout))
+        else:
+            (draft / "to-fix.txt").write_text(
+                "\n\n".join(f"# {w}\n{t}" for w, t in zip(why, ordered["row_text"], strict=True))
+            )
+    if done.exists():
+        for stale in done.iterdir():
+            stale.unlink()
+        done.rmdir()
+    draft.rename(done)

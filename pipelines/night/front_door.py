@@ -1,0 +1,148 @@
+"""From landing to staging: every file is read, conformed and judged by itself; nothing shared is touched."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.intake.reading import FileRefusedError, list_findings
+from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.settings import Settings
+
+_GROUPS = 16
+
+
+def receive_paths(settings: Settings, paths: Sequence[Path]) -> list[str]:
+    """Copy files (or whole folders) into landing under names that cannot collide; the ids of the submissions."""
+    settings.landing.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return [_land_file(settings, path) for path in _walk(paths)]
+
+
+def list_arrivals(settings: Settings) -> list[list[str]]:
+    """Landing files in a few groups of about equal size, for mapped tasks (a task costs more than a file)."""
+    if not settings.landing.exists():
+        return []
+    files = sorted((p for p in settings.landing.rglob("*") if p.is_file() and not p.name.startswith(".")), key=str)
+    groups: list[list[str]] = [[] for _ in range(min(_GROUPS, len(files)))]
+    weights = [0] * len(groups)
+    for path in sorted(files, key=lambda p: -p.stat().st_size):
+        lightest = weights.index(min(weights))
+        groups[lightest].append(str(path))
+        weights[lightest] += path.stat().st_size + 50_000
+    return groups
+
+
+def stage_group(settings: Settings, run_id: str, group: Sequence[str], on: date) -> Path:
+    """Stage each file of a group under staging/<run_id>/; the folder of the run. Doing it twice changes nothing."""
+    folder = settings.staging / run_id
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in group:
+        path = Path(name)
+        if path.exists():
+            stage_file(settings, folder, path, on)
+    return folder
+
+
+def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
+    """Judge one file into folder/<submission_id>/: accepted, quarantine and finding Parquet and receipt.json."""
+    submission_id = hash_file(path)
+    done = folder / submission_id
+    if (done / "receipt.json").exists():
+        return done
+    draft = folder / f".{submission_id}.{path.name[:40]}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True, mode=0o700)
+    receipt: dict[str, object] = {
+        "submission_id": submission_id, "path": str(path), "file_name": path.name, "size_bytes": path.stat().st_size,
+        "received_on": on.isoformat(), "layout": None, "record_kind": None, "sender_id": None, "refusal_code": None,
+        "received_count": 0, "accepted_count": 0, "quarantined_count": 0,
+    }  # fmt: skip
+    try:
+        if path.stat().st_size > settings.largest_file_mb << 20:
+            raise FileRefusedError("file_too_large")
+        receipt |= _stage_chunks(path, draft, submission_id, on)
+    except FileRefusedError as refused:
+        for staged in draft.glob("*.parquet"):
+            staged.unlink()
+        receipt |= {"refusal_code": refused.code, "received_count": 0, "accepted_count": 0, "quarantined_count": 0}
+        codes = [(None, None, refused.code, "error")] + [(None, None, "header_absent", "info") for _ in refused.columns]
+        list_findings(codes).unique(maintain_order=True).write_parquet(draft / "finding-00000.parquet")
+        (draft / "headers.json").write_text(json.dumps(refused.columns, ensure_ascii=False))
+    (draft / "receipt.json").write_text(json.dumps(receipt, ensure_ascii=False))
+    shutil.rmtree(done, ignore_errors=True)
+    draft.rename(done)
+    return done
+
+
+def hash_file(path: Path) -> str:
+    """The submission id: sha256 of the bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date) -> dict[str, object]:
+    opened = open_submission(path)
+    layout = opened.layout
+    counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
+    senders: set[str] = set()
+    if len(opened.finding):
+        opened.finding.write_parquet(draft / "finding-file.parquet")
+    for number, chunk in enumerate(opened.chunks):
+        judged = judge_chunk(chunk, layout, submission_id, on)
+        counts["received_count"] += judged.received_count
+        counts["quarantined_count"] += len(judged.quarantine)
+        counts["accepted_count"] += judged.received_count - len(judged.quarantine)
+        if len(senders) <= 1:
+            senders.update(judged.accepted["sender_id"].unique().head(2).to_list())
+        for name, frame in (("accepted-" + layout.record, judged.accepted), ("quarantine", judged.quarantine),
+                            ("finding", judged.finding)):  # fmt: skip
+            if len(frame):
+                frame.write_parquet(draft / f"{name}-{number:05}.parquet", compression="lz4", row_group_size=250_000)
+    if not counts["received_count"]:
+        raise FileRefusedError("file_without_rows")
+    only = senders.pop() if len(senders) == 1 else None
+    return {**counts, "layout": layout.name, "record_kind": layout.record, "sender_id": only}
+
+
+def _walk(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from (p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith("."))
+        else:
+            yield path
+
+
+def _land_file(settings: Settings, path: Path) -> str:
+    submission_id = hash_file(path)
+    landed = settings.landing / f"{submission_id[:12]}-{path.name}"
+    if not landed.exists():
+        draft = settings.landing / f".{landed.name}.part"
+        shutil.copyfile(path, draft)
+        draft.chmod(0o600)
+        draft.replace(landed)
+    return submission_id
+
+
+def sweep_staging(settings: Settings, older_than_s: float = 86_400) -> int:
+    """Remove staging folders that a killed run left behind a day ago or more; the files are still in landing."""
+    if not settings.staging.exists():
+        return 0
+    newest = max((p.stat().st_mtime for p in settings.staging.iterdir()), default=0.0)
+    old = [p for p in settings.staging.iterdir() if newest - p.stat().st_mtime > older_than_s]
+    for folder in old:
+        shutil.rmtree(folder)
+    return len(old)
+
+
+def read_staged(folder: Path, pattern: str, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    """All staged Parquet of a run that match, with the submission they are of; empty when there are none."""
+    files = sorted(folder.glob(f"*/{pattern}"))
+    if not files:
+        return pl.DataFrame(schema={"submission_id": pl.String, **schema})
+    return pl.concat(
+        pl.read_parquet(file).select(pl.lit(file.parent.name).alias("submission_id"), *schema) for file in files
+    )

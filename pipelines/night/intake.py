@@ -1,0 +1,180 @@
+"""Commit a staged run: what is held, what goes into the lake, what the senders are told, where the files go."""
+
+import json
+import shutil
+from collections.abc import Iterable
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.contracts import RECORDS
+from pipelines.expect import hold_batches
+from pipelines.intake.reading import FINDING_SCHEMA
+from pipelines.night.commit import Kept, assess_touched, commit_kind, record_event
+from pipelines.night.feedback import write_feedback
+from pipelines.night.front_door import read_staged
+from pipelines.risk.protocol import load_protocols
+from pipelines.settings import PACKAGE, Settings
+from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, read_rows, transact
+
+_NO_TEXT = pl.lit(None, pl.String)
+
+
+def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
+    """Commit everything staged under staging/<run_id>/ in one transaction; counts of what happened.
+
+    Killed at any moment, the lake holds the state before or the state after; what follows the transaction
+    (archive, feedback) is made up for by the next run.
+    """
+    folder = settings.staging / run_id
+    receipts = [json.loads(path.read_text()) for path in sorted(folder.glob("*/receipt.json"))]
+    with hold_lock(settings), open_lake(settings, is_new=True) as connection:
+        day = open_day(connection, on)
+        known = _list_known(connection, [r["submission_id"] for r in receipts])
+        fresh = [r for r in receipts if r["submission_id"] not in known]
+        held = hold_batches(fresh, folder, settings.reports / "data-docs")
+        counts = {"files": len(receipts), "repeated": len(receipts) - len(fresh), "held": len(held)}
+        with transact(connection):
+            counts |= _commit_fresh(connection, settings, run_id, folder, fresh, held, day)
+        _finish(connection, settings, receipts, held, day)
+    shutil.rmtree(folder, ignore_errors=True)
+    return counts
+
+
+def open_day(connection: Connection, on: date) -> date:
+    """The day from which new knowledge counts: `on`, or the day after the last one that was published (law 10)."""
+    row = connection.execute(
+        "select max(cast(subject as date)) from lake.ledger.event where kind = 'publish'"
+    ).fetchone()
+    closed = row[0] if row else None
+    return max(on, closed + timedelta(days=1)) if closed else on
+
+
+def record_publication(connection: Connection, on: date, counts: dict[str, int]) -> None:
+    """Close the day: what arrives from now on counts from the next one (law 10)."""
+    row = connection.execute(
+        "select 1 from lake.ledger.event where kind = 'publish' and subject = ?", [on.isoformat()]
+    ).fetchone()
+    if row is None:
+        record_event(connection, "publish", on.isoformat(), dict(counts))
+
+
+def _commit_fresh(
+    connection: Connection, settings: Settings, run_id: str, folder: Path, fresh: list[dict[str, object]],
+    held: dict[str, str], day: date,
+) -> dict[str, int]:  # fmt: skip
+    connection.execute("create or replace temp table touched (child_key bigint)")
+    taken = [str(r["submission_id"]) for r in fresh if not r["refusal_code"] and r["submission_id"] not in held]
+    kept: dict[str, Kept] = {}
+    for kind in RECORDS:
+        files = [f for s in taken for f in sorted((folder / s).glob(f"accepted-{kind}-*.parquet"))]
+        if files or _is_waiting(connection, kind):
+            kept[kind] = commit_kind(connection, kind, files, settings, day)
+    assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
+    _write_ledger(connection, run_id, folder, fresh, held, day)
+    counts = {
+        "records": sum(k.arrived for k in kept.values()),
+        "new": sum(k.new for k in kept.values()),
+        "changed": sum(k.changed for k in kept.values()),
+        "waiting": sum(k.waiting for k in kept.values()),
+        **assessed,
+        "refused_files": sum(1 for r in fresh if r["refusal_code"]),
+        "quarantined": sum(int(str(r["quarantined_count"])) for r in fresh if r["submission_id"] not in held),
+    }
+    if fresh:
+        record_event(connection, "commit", run_id, dict(counts))
+    return counts
+
+
+def _is_waiting(connection: Connection, kind: str) -> bool:
+    query = "select 1 from lake.identified.waiting where known_to is null and record_kind = ? limit 1"
+    return connection.execute(query, [kind]).fetchone() is not None
+
+
+def _list_known(connection: Connection, ids: Iterable[str]) -> set[str]:
+    asked = pl.DataFrame({"submission_id": list(ids)}, schema={"submission_id": pl.String})
+    connection.register("asked_id", asked)
+    rows = connection.execute(
+        "select submission_id from lake.ledger.submission semi join asked_id using (submission_id) where status <> 'held'"
+    ).fetchall()
+    connection.unregister("asked_id")
+    return {row[0] for row in rows}
+
+
+def _write_ledger(
+    connection: Connection, run_id: str, folder: Path, fresh: list[dict[str, object]], held: dict[str, str], day: date
+) -> None:
+    ids = [str(r["submission_id"]) for r in fresh]
+    connection.register("fresh_id", pl.DataFrame({"submission_id": ids}, schema={"submission_id": pl.String}))
+    waiting = read_rows(connection, """
+        select submission_id, row_no, reason from lake.identified.waiting
+        semi join fresh_id using (submission_id) where known_to is null""")  # fmt: skip
+    connection.execute("delete from lake.ledger.submission where status = 'held' and submission_id in (from fresh_id)")
+    connection.unregister("fresh_id")
+    waits = dict(waiting.group_by("submission_id").agg(pl.col("row_no").n_unique()).iter_rows())
+    rows = [
+        {
+            **{k: r[k] for k in ("submission_id", "file_name", "size_bytes", "layout", "record_kind", "sender_id",
+                                 "refusal_code", "received_count", "accepted_count", "quarantined_count")},
+            "received_on": day, "status": _name_status(r, held), "run_id": run_id,
+            "waiting_count": waits.get(str(r["submission_id"]), 0),
+        }
+        for r in fresh
+    ]  # fmt: skip
+    if rows:
+        append_rows(connection, "ledger.submission", pl.DataFrame(rows, infer_schema_length=None))
+    taken = pl.Series([i for i in ids if i not in held], dtype=pl.String)
+    finding = read_staged(folder, "finding-*.parquet", FINDING_SCHEMA).filter(
+        pl.col("submission_id").is_in(taken.implode())
+    )
+    told = waiting.select(
+        "submission_id",
+        "row_no",
+        _NO_TEXT.alias("column"),
+        pl.col("reason").alias("code"),
+        pl.lit("warning").alias("severity"),
+    )
+    holding = pl.DataFrame(
+        [{"submission_id": s, "row_no": None, "column": None, "code": "batch_held", "severity": "error"} for s in held],
+        schema={"submission_id": pl.String, **FINDING_SCHEMA},
+    )
+    append_rows(connection, "ledger.finding", pl.concat([finding, told, holding]))
+    quarantine = {"row_no": pl.Int64(), "source_id": pl.String(), "row_text": pl.String()}
+    rows_refused = read_staged(folder, "quarantine-*.parquet", dict(quarantine))
+    append_rows(
+        connection, "identified.quarantine", rows_refused.filter(pl.col("submission_id").is_in(taken.implode()))
+    )
+
+
+def _name_status(receipt: dict[str, object], held: dict[str, str]) -> str:
+    if receipt["refusal_code"]:
+        return "refused"
+    if receipt["submission_id"] in held:
+        return "held"
+    if not receipt["accepted_count"]:
+        return "refused"
+    return "partly_accepted" if receipt["quarantined_count"] else "accepted"
+
+
+def _finish(
+    connection: Connection, settings: Settings, receipts: list[dict[str, object]], held: dict[str, str], day: date
+) -> None:
+    """After the transaction: files leave landing, senders get their feedback; each step may be repeated."""
+    for receipt in receipts:
+        path = Path(str(receipt["path"]))
+        if path.exists():
+            folder = settings.home / "held" if receipt["submission_id"] in held else settings.archive / f"{day:%Y-%m}"
+            move_file(path, folder, str(receipt["submission_id"]))
+    write_feedback(connection, settings, day - timedelta(days=3))
+
+
+def move_file(path: Path, folder: Path, submission_id: str) -> Path:
+    """Move a landing file to a folder under its hash; a file that came again gets a number, nothing is overwritten."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    name = path.name.removeprefix(f"{submission_id[:12]}-")
+    target, again = folder / f"{submission_id}-{name}", 1
+    while target.exists():
+        again += 1
+        target = folder / f"{submission_id}-{again}-{name}"
+    return path.replace(target)

@@ -1,0 +1,170 @@
+"""Check the laws, the feed chain and the ledger on the actual store: what `erte verify` prints."""
+
+from typing import NamedTuple
+
+import polars as pl
+
+from pipelines.contracts import LAKE, describe_degree
+from pipelines.night.commit import hash_event
+from pipelines.referral.verify import verify_chain, verify_feed
+from pipelines.risk.assess import assess_risk
+from pipelines.risk.protocol import load_protocols
+from pipelines.settings import PACKAGE, Settings
+from pipelines.store.lake import Connection, open_lake, read_rows
+
+_RECORD_TABLES = [t for t, c in LAKE.items() if "record_key" in c.column_names() and t != "identified.waiting"]
+
+
+class Check(NamedTuple):
+    """One promise: how many things were looked at, and how many break it."""
+
+    law: str
+    promise: str
+    checked: int
+    broken: int
+
+
+def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
+    """Every check on the store; `is_deep` also recomputes all verdicts and flags (law 11)."""
+    with open_lake(settings) as connection:
+        checks = [
+            _count_check(connection, "1", "received = accepted + quarantined, for every submission", """
+                select count(*), count(*) filter (where received_count <> accepted_count + quarantined_count)
+                from lake.ledger.submission"""),
+            _count_check(connection, "1", "every quarantined row is kept", """
+                select count(*), count(*) filter (where s.quarantined_count <> coalesce(q.held, 0))
+                from lake.ledger.submission s left join (
+                    select submission_id, count(*) as held from lake.identified.quarantine group by all) q
+                using (submission_id) where s.status in ('accepted', 'partly_accepted')"""),
+            _verify_archive(connection, settings),
+            _verify_versions(connection),
+            _count_check(connection, "3", "every referral had a consent given for that purpose when it was sealed", """
+                select count(*), count(*) filter (where not exists (
+                    select 1 from lake.clinical.consent c
+                    where c.record_key = r.consent_key and c.child_key = r.child_key and c.purpose = 'pmpc_referral'
+                      and c.decision = 'given' and c.decided_on <= r.composed_on and not c.is_cancelled))
+                from lake.clinical.referral r where r.item_kind = 'referral'"""),
+            _count_check(connection, "4", "every flag is in exactly one place", """
+                select count(*), count(*) filter (where coalesce(places, 0) <> 1) from (
+                    select f.flag_id, (select count(*) from lake.clinical.placement p
+                                       where p.flag_id = f.flag_id and p.known_to is null) as places
+                    from lake.clinical.flag f where f.known_to is null
+                      and f.known_from <= (select coalesce(max(composed_on), date '1900-01-01') from lake.ledger.feed))"""),
+            _count_check(connection, "6", "no two children share a mother, day, order and sex without different IINs", """
+                select count(*), count(*) filter (where children > 1 and iins < 2) from (
+                    select count(distinct child_key) as children, count(distinct child_iin) as iins
+                    from lake.identified.birth where known_to is null and not is_cancelled and mother_iin is not null
+                    group by mother_iin, birth_on, birth_order, sex_code)"""),
+            _verify_degrees(connection),
+            _count_check(connection, "8", "a child is in one feed an episode", """
+                select count(*), count(*) filter (where items > 1) from (
+                    select count(*) as items from lake.clinical.referral group by child_key, episode_no, item_kind)"""),
+            *_verify_feeds(connection, settings),
+            _verify_events(connection),
+        ]  # fmt: skip
+        if is_deep:
+            checks.append(_verify_state(connection, settings))
+    return checks
+
+
+def _count_check(connection: Connection, law: str, promise: str, query: str) -> Check:
+    row = connection.execute(query).fetchone()
+    assert row is not None  # noqa: S101
+    return Check(law, promise, int(row[0]), int(row[1]))
+
+
+def _verify_archive(connection: Connection, settings: Settings) -> Check:
+    """Every submission's file is still there under its hash: archive, held, or (when killed before the move) landing."""
+    ids = [row[0] for row in connection.execute("select submission_id from lake.ledger.submission").fetchall()]
+    kept = {
+        p.name.split("-", 1)[0] for folder in (settings.archive, settings.home / "held") for p in folder.rglob("*-*")
+    }
+    landed = {p.name[:12] for p in settings.landing.glob("*-*")} if settings.landing.exists() else set()
+    return Check("1", "every file received is kept under its hash", len(ids),
+                 sum(1 for i in ids if i not in kept and i[:12] not in landed))  # fmt: skip
+
+
+def _verify_versions(connection: Connection) -> Check:
+    checked = broken = 0
+    for table in _RECORD_TABLES:
+        key = "child_key" if table == "clinical.birth" else "record_key"
+        found = _count_check(connection, "", "", f"""
+            select count(*), count(*) filter (where held > 1) from (
+                select count(*) filter (where known_to is null) as held from lake.{table} group by {key})""")  # fmt: skip
+        checked, broken = checked + found.checked, broken + found.broken
+    return Check("2", "a record has one current version", checked, broken)
+
+
+def _verify_degrees(connection: Connection) -> Check:
+    """No identified column lies outside `identified` (law 7), in the contracts and in the lake as it is."""
+    made = connection.execute(
+        "select schema_name || '.' || table_name, column_name from duckdb_columns() where database_name = 'lake'"
+    ).fetchall()
+    broken = sum(
+        1 for table, column in made
+        if table not in LAKE or column not in describe_degree(LAKE[table])
+        or (not table.startswith("identified.") and describe_degree(LAKE[table])[column] == "identified")
+    )  # fmt: skip
+    return Check("7", "no personal column outside identified", len(made), broken)
+
+
+def _verify_feeds(connection: Connection, settings: Settings) -> list[Check]:
+    feeds = read_rows(connection, "from lake.ledger.feed order by pmpc_id, feed_no")
+    chain = verify_chain(feeds)
+    broken = 0
+    for row in feeds.iter_rows(named=True):
+        folder = settings.outbox / row["pmpc_id"] / f"{row['feed_no']:06}"
+        files = {p.name: p.read_bytes() for p in folder.iterdir()} if folder.exists() else {}
+        wrong = verify_feed(files, row["previous_hash"]) if files else ["feed_absent"]
+        broken += bool(wrong) or (bool(files) and row["content_hash"].encode() not in files["manifest.json"])
+    unknown = sum(
+        1 for p in settings.outbox.glob("*/[0-9]*")
+        if not len(feeds.filter((pl.col("pmpc_id") == p.parent.name) & (pl.col("feed_no") == int(p.name))))
+    )  # fmt: skip
+    return [
+        Check("8", "feeds are numbered without gaps and chained by hash", len(feeds), len(chain)),
+        Check("8", "every sealed feed is in the outbox, unaltered, and no other is", len(feeds), broken + unknown),
+    ]
+
+
+def _verify_events(connection: Connection) -> Check:
+    events = connection.execute(
+        "select event_no, happened_at, kind, subject, detail, previous_hash, event_hash from lake.ledger.event order by event_no"
+    ).fetchall()
+    previous, broken = "0" * 64, 0
+    for position, (number, at, kind, subject, detail, before, stated) in enumerate(events, 1):
+        right = (
+            number == position
+            and before == previous
+            and stated == hash_event(number, at, kind, subject, detail, before)
+        )
+        broken += not right
+        previous = stated
+    return Check("audit", "the audit chain is whole", len(events), broken)
+
+
+def _verify_state(connection: Connection, settings: Settings) -> Check:
+    """Recompute verdicts and flags of every child and compare them with what nights built up (law 11)."""
+    birth = read_rows(connection, """
+        select child_key, birth_on, birth_at, sex_code, birth_weight_g, gestation_wk, is_complicated, died_on
+        from lake.clinical.birth where known_to is null and not is_cancelled""")  # fmt: skip
+    screening = read_rows(connection, """
+        select child_key, programme, component, stage_code, examined_on, examined_at, value, comparator, unit, result_code,
+               status_code, is_transfused, record_key
+        from lake.clinical.screening where known_to is null and not is_cancelled""")  # fmt: skip
+    screening = screening.join(birth.select("child_key"), on="child_key", how="semi")
+    assessed = assess_risk(screening, birth, load_protocols(PACKAGE / "risk" / settings.protocol))
+    broken = 0
+    for table, state in (("clinical.verdict", assessed.verdict), ("clinical.flag", assessed.flag)):
+        columns = [c for c in LAKE[table].column_names() if not c.startswith("known_")]
+        listed = ", ".join(columns)
+        held = read_rows(connection, f"select {listed} from lake.{table} where known_to is null")
+        again = state.select(columns).cast(dict(held.schema))
+        broken += len(again.join(held, on=columns, how="anti", nulls_equal=True))
+        broken += len(held.join(again, on=columns, how="anti", nulls_equal=True))
+    return Check(
+        "11",
+        "incremental = full recomputation of verdicts and flags",
+        len(assessed.verdict) + len(assessed.flag),
+        broken,
+    )

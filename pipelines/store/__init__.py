@@ -1,0 +1,1 @@
+"""The edges: the lake, the published file, folders."""

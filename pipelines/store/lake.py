@@ -1,0 +1,214 @@
+"""The lake: the store of record. DuckLake, encrypted, one transaction a run; versions are closed, never overwritten.
+
+DuckLake loads from wheels (nothing is downloaded) and keeps the encryption keys in its catalogue: protect the
+catalogue as you protect the children (STACK, DuckDB and DuckLake).
+"""
+
+import fcntl
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from pipelines.contracts import LAKE
+from pipelines.errors import UserError
+from pipelines.settings import Settings
+from pipelines.store.ddl import write_ddl
+
+Connection = duckdb.DuckDBPyConnection
+
+
+@contextmanager
+def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connection]:
+    """A DuckDB connection with the lake attached as `lake`; tables are made when `is_new` and absent."""
+    catalogue = settings.lake / "catalogue.sqlite"
+    if not is_new and not settings.catalogue and not catalogue.exists():
+        raise UserError("lake_missing", f"no lake under {settings.home}: run `erte receive` and `erte run` first")
+    settings.lake.mkdir(parents=True, exist_ok=True, mode=0o700)
+    connection = duckdb.connect(
+        config={"memory_limit": settings.memory_limit, "temp_directory": str(settings.lake / ".tmp")}
+    )
+    try:
+        if settings.threads:
+            connection.execute(f"set threads = {settings.threads}")
+        connection.execute("set preserve_insertion_order = false")
+        where = f"postgres:{settings.catalogue}" if settings.catalogue else f"sqlite:{catalogue}"
+        names = ("httpfs", "postgres_scanner" if settings.catalogue else "sqlite_scanner", "ducklake")
+        for name in names:
+            connection.execute(f"load '{_find_extension(name)}'")
+        connection.execute(
+            f"attach 'ducklake:{_quote(where)}' as lake (data_path '{_quote(str(settings.lake / 'data'))}', encrypted)"
+        )
+        if is_new:
+            _create_tables(connection)
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def hold_lock(settings: Settings, name: str = "write") -> Iterator[None]:
+    """The right to write, for one run at a time on this home; UserError run_in_progress when another has it."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / f".{name}.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                "run_in_progress", "another run is writing to this home: wait until it has ended and try again"
+            ) from None
+        yield
+
+
+@contextmanager
+def transact(connection: Connection) -> Iterator[None]:
+    """All or nothing."""
+    connection.execute("begin")
+    try:
+        yield
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
+
+
+def upsert_versions(
+    connection: Connection, table: str, arrived: str, on: date, key: str = "record_key"
+) -> dict[str, int]:
+    """Bring arrived versions into a record table; counts of new, changed and unchanged records.
+
+    `arrived` is a temp table with the contract's columns but known_from and known_to, one row a `key`. The newest
+    version wins by (version_at, version_rank, content_hash), whatever the order of arrival; the same content again
+    changes nothing; a losing version is in the archive and the ledger only.
+    """
+    columns = [name for name in LAKE[table].column_names() if name not in {"known_from", "known_to"}]
+    listed = ", ".join(f'"{name}"' for name in columns)
+    connection.execute(f"""
+        create or replace temp table upsert_decision as
+        with held as (
+            select c.{key}, c.child_key, c.version_at, c.version_rank, c.content_hash from lake.{table} c
+            where c.known_to is null and c.{key} in (select {key} from {arrived}))
+        select a.{key}, h.child_key as held_child_key,
+               h.{key} is null as is_new,
+               h.{key} is not null and a.content_hash <> h.content_hash
+               and (a.version_at, a.version_rank, a.content_hash)
+                 > (h.version_at, h.version_rank, h.content_hash) as is_newer
+        from {arrived} a left join held h on a.{key} = h.{key}""")
+    new, newer, total = _one_row(
+        connection,
+        "select count(*) filter (is_new), count(*) filter (is_newer), count(*) from upsert_decision",
+    )
+    if newer:
+        connection.execute(
+            f"update lake.{table} set known_to = ? where known_to is null and {key} in "
+            f"(select {key} from upsert_decision where is_newer)",
+            [on],
+        )
+    if new or newer:
+        source = (
+            arrived
+            if new == total
+            else f"{arrived} semi join (from upsert_decision where is_new or is_newer) using ({key})"
+        )
+        connection.execute(f"insert into lake.{table} (known_from, {listed}) select ?, {listed} from {source}", [on])
+    return {"new": new, "changed": newer, "unchanged": total - new - newer}
+
+
+def replace_state(
+    connection: Connection, table: str, state: pl.DataFrame, key: Sequence[str], scope: str, on: date
+) -> dict[str, int]:
+    """Make the current rows of a derived table, within `scope`, equal to `state`; unchanged rows stay as they are.
+
+    `scope` is SQL for the current rows this state answers for, for example "child_key in (select ... )".
+    """
+    columns = [name for name in LAKE[table].column_names() if name not in {"known_from", "known_to"}]
+    listed = ", ".join(f'"{name}"' for name in columns)
+    held = connection.execute(f"select {listed} from lake.{table} where known_to is null and {scope}").pl()
+    state = state.select(columns).cast(dict(held.schema))
+    fresh = state.join(held, on=columns, how="anti", nulls_equal=True)
+    stale = held.join(state, on=columns, how="anti", nulls_equal=True)
+    if len(stale):
+        connection.register("stale_key", stale.select(key).unique())
+        matched = " and ".join(f"s.{name} = lake.{table}.{name}" for name in key)
+        connection.execute(
+            f"update lake.{table} set known_to = ? where known_to is null and {scope} "
+            f"and exists (select 1 from stale_key s where {matched})",
+            [on],
+        )
+        connection.unregister("stale_key")
+    append_rows(
+        connection, table, fresh.with_columns(pl.lit(on).alias("known_from"), pl.lit(None, pl.Date).alias("known_to"))
+    )
+    return {"opened": len(fresh), "closed": len(stale)}
+
+
+def append_rows(connection: Connection, table: str, rows: pl.DataFrame) -> int:
+    """Append rows that have every column of the table."""
+    if len(rows):
+        columns = LAKE[table].column_names()
+        connection.register("appended", rows.select(columns))
+        listed = ", ".join(f'"{name}"' for name in columns)
+        connection.execute(f"insert into lake.{table} ({listed}) select {listed} from appended")
+        connection.unregister("appended")
+    return len(rows)
+
+
+def read_current(connection: Connection, table: str, where: str = "true") -> pl.DataFrame:
+    """The rows of a versioned table that are held true now."""
+    listed = ", ".join(f'"{name}"' for name in LAKE[table].column_names())
+    return connection.execute(f"select {listed} from lake.{table} where known_to is null and {where}").pl()
+
+
+def read_rows(connection: Connection, query: str, values: Mapping[str, object] | Sequence[object] = ()) -> pl.DataFrame:
+    """The answer to a query as a frame."""
+    return connection.execute(query, values).pl()
+
+
+def maintain_lake(connection: Connection, older_than_days: int = 30) -> dict[str, int]:
+    """Merge small files, rewrite heavily deleted ones, expire old snapshots, remove what nothing refers to."""
+    counts = {}
+    for name, call in {
+        "merged": "call ducklake_merge_adjacent_files('lake')",
+        "rewritten": "call ducklake_rewrite_data_files('lake')",
+        "expired": f"call ducklake_expire_snapshots('lake', older_than => now() - interval {older_than_days} day)",
+        "cleaned": f"call ducklake_cleanup_old_files('lake', older_than => now() - interval {older_than_days} day)",
+        "orphans": f"call ducklake_delete_orphaned_files('lake', older_than => now() - interval {older_than_days} day)",
+    }.items():
+        counts[name] = len(connection.execute(call).fetchall())
+    return counts
+
+
+def _quote(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _one_row(connection: Connection, query: str) -> tuple[int, ...]:
+    row = connection.execute(query).fetchone()
+    assert row is not None  # noqa: S101  # an aggregate without grouping always answers
+    return tuple(row)
+
+
+def _create_tables(connection: Connection) -> None:
+    made = connection.execute("select count(*) from duckdb_tables() where database_name = 'lake'").fetchone()
+    if made and made[0] >= len(LAKE):
+        return
+    with transact(connection):
+        for schema in sorted({name.split(".")[0] for name in LAKE}):
+            connection.execute(f"create schema if not exists lake.{schema}")
+        for table, contract in LAKE.items():
+            for statement in write_ddl(f"lake.{table}", contract):
+                connection.execute(statement)
+
+
+@cache
+def _find_extension(name: str) -> Path:
+    """The extension's binary inside its wheel; DuckDB checks its signature when it loads it."""
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"duckdb_extension_{name}")
+    return next(Path(spec.submodule_search_locations[0]).rglob(f"{name}.duckdb_extension"))

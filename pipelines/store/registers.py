@@ -1,0 +1,46 @@
+"""The ministry's registers (facilities, PMPCs, catchments, populations): CSV files under home/reference, by contract."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+
+from pipelines.contracts import REFERENCE
+from pipelines.errors import UserError
+from pipelines.settings import Settings
+
+Registers = Mapping[str, pl.DataFrame]
+
+
+def read_registers(settings: Settings) -> Registers:
+    """Every register as a frame of its contract; UserError reference_missing or reference_invalid."""
+    return {name: _read_register(settings.reference / f"{name}.csv", contract) for name, contract in REFERENCE.items()}
+
+
+def install_registers(settings: Settings, folder: Path) -> dict[str, int]:
+    """Check the registers of a folder and take them over; rows of each. Nothing changes unless all are valid."""
+    found = {name: _read_register(folder / f"{name}.csv", contract) for name, contract in REFERENCE.items()}
+    settings.reference.mkdir(parents=True, exist_ok=True)
+    for name in found:
+        draft = settings.reference / f".{name}.csv"
+        shutil.copyfile(folder / f"{name}.csv", draft)
+        draft.replace(settings.reference / f"{name}.csv")
+    return {name: len(frame) for name, frame in found.items()}
+
+
+def _read_register(path: Path, contract: type[dy.Schema]) -> pl.DataFrame:
+    if not path.exists():
+        raise UserError("reference_missing", f"no register {path.name}: install it with `erte reference FOLDER`")
+    text = pl.read_csv(path, infer_schema=False)
+    if lacking := set(contract.column_names()) - set(text.columns):
+        raise UserError("reference_invalid", f"{path.name} lacks the columns {', '.join(sorted(lacking))}")
+    typed = text.select(
+        pl.col(name).str.to_date("%Y-%m-%d", strict=False) if column.dtype == pl.Date else pl.col(name).cast(column.dtype, strict=False)
+        for name, column in contract.columns().items()
+    )  # fmt: skip
+    good, failure = contract.filter(typed)
+    if len(good) < len(typed):
+        raise UserError("reference_invalid", f"{path.name}: rows that break a rule, by rule: {failure.counts()}")
+    return good
