@@ -124,6 +124,10 @@ class _OfChild(_Envelope):
         )
 
 
+WHO = ("child_iin", "mother_iin", "birth_on", "birth_order", "sex_code", "maternity_id", "history_no")
+"""Columns that together say which child a record is of: linkage asks once for each way of filling them."""
+
+
 class BirthRecord(_OfChild):
     """One live birth as declared by the maternity organisation or the birth register: the spine."""
 

@@ -6,8 +6,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.contracts import WHO
 from pipelines.identity.iin import complete_iin, is_valid_iin
-from pipelines.identity.link import SPINE, WHO, learn_iins, link_children, mint_children
+from pipelines.identity.link import SPINE, learn_iins, link_children, mint_children
 
 KEY = b"a secret of the tests"
 IIN, OTHER_IIN = "250314500010", "250314500108"
@@ -32,7 +33,12 @@ def births(*rows: dict) -> pl.DataFrame:
         "record_key": 0, "known_key": None, "plurality": 1, "child_iin": None, "mother_iin": "M", "birth_on": date(2026, 1, 5),
         "birth_order": 1, "sex_code": "male", "maternity_id": "A", "history_no": "77",
     }  # fmt: skip
-    schema = {"ref": pl.Int64, "record_key": pl.Int64, "known_key": pl.Int64, **{c: t for c, t in SPINE.items() if c != "child_key"}}
+    schema = {
+        "ref": pl.Int64,
+        "record_key": pl.Int64,
+        "known_key": pl.Int64,
+        **{c: t for c, t in SPINE.items() if c != "child_key"},
+    }
     return pl.DataFrame([{"ref": i, **base, **row} for i, row in enumerate(rows)], schema=schema)
 
 
@@ -44,7 +50,16 @@ MOTHER = {"mother_iin": "M", "birth_on": date(2026, 1, 5)}
 
 
 def test_the_worked_examples_of_the_check_digit_hold():
-    numbers = ["061211600012", "821214240092", "250314500010", "250314500108", "250314500121", "25031450001", "2503145000a0", None]
+    numbers = [
+        "061211600012",
+        "821214240092",
+        "250314500010",
+        "250314500108",
+        "250314500121",
+        "25031450001",
+        "2503145000a0",
+        None,
+    ]
     valid = pl.DataFrame({"iin": numbers}).select(is_valid_iin(pl.col("iin"))).to_series().to_list()
     assert valid == [True, False, True, True, True, False, False, None]
     assert complete_iin("25031450011") is None
@@ -88,7 +103,9 @@ def test_the_second_twin_is_unknown_until_its_own_birth_arrives():
 
 def test_an_iin_that_names_another_child_than_the_birth_data_is_not_linked():
     known = spine({"child_iin": IIN}, {"child_key": 2, "child_iin": OTHER_IIN, "mother_iin": "N", "history_no": "78"})
-    assert answers(link_children(who({"child_iin": IIN, "mother_iin": "N", "birth_on": date(2026, 1, 5)}), known)) == {0: 1}
+    assert answers(link_children(who({"child_iin": IIN, "mother_iin": "N", "birth_on": date(2026, 1, 5)}), known)) == {
+        0: 1
+    }
     unborne = spine({"child_iin": IIN}, {"child_key": 2, "mother_iin": "N", "history_no": "78"})
     asked = who({"child_iin": IIN, "mother_iin": "N", "birth_on": date(2026, 1, 5)})
     assert answers(link_children(asked, unborne)) == {0: "keys_disagree"}

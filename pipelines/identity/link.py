@@ -6,11 +6,10 @@ IINs, birth orders, sexes or dates are certainly not one child. Twins are told a
 Probabilistic linkage will stand beside this module and take what is left in `unlinked`.
 """
 
-import hmac
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import polars as pl
+import polars_hash  # noqa: F401  # registers pl.Expr.chash
 
 SPINE = {
     "child_key": pl.Int64, "child_iin": pl.String, "mother_iin": pl.String, "birth_on": pl.Date,
@@ -18,8 +17,6 @@ SPINE = {
     "history_no": pl.String,
 }  # fmt: skip
 """One row for each way a child is known: every birth record, and every IIN learned later (other columns null)."""
-
-WHO = ("child_iin", "mother_iin", "birth_on", "birth_order", "sex_code", "maternity_id", "history_no")
 
 
 class Linked(NamedTuple):
@@ -83,17 +80,15 @@ def mint_children(birth: pl.DataFrame, spine: pl.DataFrame, key: bytes) -> pl.Da
     born = born.join(known, on="ref", how="left").with_columns(pl.coalesce("known_key", "child_key").alias("child_key"))
     assert len(born) == len(birth)  # noqa: S101
     new = _unite(born.filter(pl.col("child_key").is_null()))
-    names = new["label"].unique().sort()
-    keys = pl.DataFrame(
-        {"label": names, "minted": mint_keys(names, key)}, schema={"label": pl.String, "minted": pl.Int64}
-    )
+    keys = new.select(pl.col("label").unique()).with_columns(_mint(pl.col("label"), key).alias("minted"))
     minted = new.join(keys, on="label").select("ref", "minted")
     return born.join(minted, on="ref", how="left").select("ref", pl.coalesce("child_key", "minted").alias("child_key"))
 
 
-def mint_keys(names: Iterable[str], key: bytes) -> list[int]:
-    """63-bit keyed hashes of names."""
-    return [int.from_bytes(hmac.digest(key, name.encode(), "sha256")[:8], "big") >> 1 for name in names]
+def _mint(name: pl.Expr, key: bytes) -> pl.Expr:
+    """63 bits of the keyed hash of a name."""
+    digest = name.chash.hmac_sha256(key=key.decode("latin-1"))  # type: ignore[attr-defined]  # the plugin adds `chash`
+    return digest.str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64).floordiv(2).cast(pl.Int64)
 
 
 def _match_iin(asked: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
-from pipelines.intake.layout import Layout
+from pipelines.intake.layout import Component, Layout
 from pipelines.intake.reading import list_findings
 
 _UNITS = Path(__file__).parent / "units.toml"
@@ -53,19 +53,18 @@ def conform_rows(sent: pl.DataFrame, layout: Layout) -> Conformed:
     if not layout.components:
         ours = _name_columns(sent, layout)
         return _type_record(_map_values(ours, layout), layout)
-    parts = [
-        _name_columns(sent.filter(pl.col(c.header).is_not_null()), layout).with_columns(
-            sent.filter(pl.col(c.header).is_not_null())[c.header].alias(c.into),
-            *(pl.lit(text).alias(column) for column, text in c.constants.items()),
-        )
-        for c in layout.components
-        if c.header in sent.columns
-    ]
-    bare = sent.filter(
-        pl.all_horizontal(pl.col(c.header).is_null() for c in layout.components if c.header in sent.columns)
-    )
-    parts.append(_name_columns(bare, layout).with_columns(pl.lit(None, pl.String).alias("component")))
+    there = [c for c in layout.components if c.header in sent.columns]
+    is_bare = pl.all_horizontal(pl.col(c.header).is_null() for c in there)
+    parts = [_take_component(sent.filter(pl.col(c.header).is_not_null()), c, layout) for c in there]
+    parts.append(_take_component(sent.filter(is_bare), there[0], layout))  # a row without any result is still judged
     return _type_record(_map_values(pl.concat(parts, how="diagonal"), layout), layout)
+
+
+def _take_component(sent: pl.DataFrame, component: Component, layout: Layout) -> pl.DataFrame:
+    return _name_columns(sent, layout).with_columns(
+        sent[component.header].alias(component.into),
+        *(pl.lit(text).alias(column) for column, text in component.constants.items()),
+    )
 
 
 def _name_columns(sent: pl.DataFrame, layout: Layout) -> pl.DataFrame:

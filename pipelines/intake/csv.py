@@ -39,7 +39,7 @@ def open_file(path: Path, layouts: tuple[Layout, ...] | None = None) -> Opened:
         raise FileRefusedError("file_empty")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in head:
         raise FileRefusedError("file_binary")
-    line = head.lstrip(b"\xef\xbb\xbf").splitlines()[0]
+    line = head.removeprefix(codecs.BOM_UTF8).splitlines()[0]
     if not _is_encoded(path, "utf-8"):
         return _open_declared(path, line, layouts or list_layouts())
     return _open_as("utf-8", line, layouts or list_layouts())
@@ -59,7 +59,10 @@ def read_chunks(path: Path, opened: Opened) -> Iterator[Chunk]:
             block_size=_BLOCK_BYTES, encoding=opened.encoding, column_names=names, skip_rows=1, use_threads=False
         ),
         "parse_options": arrow_csv.ParseOptions(
-            delimiter=layout.separator, ignore_empty_lines=False, invalid_row_handler=note_row
+            delimiter=layout.separator,
+            ignore_empty_lines=False,
+            invalid_row_handler=note_row,
+            newlines_in_values=_has_quotes(path),
         ),
         "convert_options": arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
@@ -125,6 +128,12 @@ def _is_encoded(path: Path, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _has_quotes(path: Path) -> bool:
+    """Only a quoted value may hold a line break; looking for one quote is cheaper than parsing as if there were any."""
+    with path.open("rb") as file:
+        return any(b'"' in block for block in iter(lambda: file.read(8 << 20), b""))
 
 
 def _open_declared(path: Path, line: bytes, layouts: tuple[Layout, ...]) -> Opened:

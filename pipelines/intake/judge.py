@@ -71,24 +71,20 @@ def _list_notices(good: pl.DataFrame, kind: str) -> pl.DataFrame:
 
 
 def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
-    """One reason once: a text that could not be read, or a broken line, is not also called missing."""
-    missing = pl.col("code") == pl.col("column") + "_missing"
-    unread = finding.filter(
-        ~missing & (pl.col("code").str.ends_with("_unreadable") | (pl.col("code") == "row_width_differs"))
+    """One reason once: the unreadable is not also called missing; a broken line or message says only that."""
+    code, column = pl.col("code"), pl.col("column")
+    broken = (code == "row_width_differs") | code.str.starts_with("message_")
+    unread = finding.filter(code.str.ends_with("_unreadable"))
+    echoes = pl.concat(
+        [
+            unread.select("row_no", (column + "_missing").alias("code")),
+            unread.filter(column == "value").select("row_no", pl.lit("result_missing").alias("code")),
+        ]
     )
-    spoiled = unread.filter(pl.col("code") == "row_width_differs")["row_no"]
-    echoed = finding.join(
-        unread.filter(pl.col("column").is_not_null()).select("row_no", "column").unique(),
-        on=["row_no", "column"],
-        how="semi",
-    ).filter(missing)
+    spoiled = finding.filter(broken).select("row_no").drop_nulls().unique()
     return (
-        finding.filter(
-            ~pl.col("row_no").is_in(spoiled.implode())
-            | (pl.col("code") == "row_width_differs")
-            | pl.col("row_no").is_null()
-        )
-        .join(echoed, on=["row_no", "column", "code"], how="anti", nulls_equal=True)
+        pl.concat([finding.filter(broken), finding.filter(~broken).join(spoiled, on="row_no", how="anti")])
+        .join(echoes, on=["row_no", "code"], how="anti")
         .unique(maintain_order=True)
         .select(list(FINDING_SCHEMA))
     )

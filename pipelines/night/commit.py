@@ -8,25 +8,14 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.contracts import LAKE, RECORDS
-from pipelines.identity.link import SPINE, WHO, learn_iins, link_children, mint_children
+from pipelines.contracts import LAKE, RECORDS, WHO
+from pipelines.identity.link import SPINE, learn_iins, link_children, mint_children
+from pipelines.intake.keys import KEY_COLUMNS, add_keys
 from pipelines.risk.assess import assess_risk
 from pipelines.risk.protocol import Protocol
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, append_rows, read_rows, replace_state, upsert_versions
 
-_KEYED_BY = {
-    "birth": "''", "screening": "component", "consent": "purpose", "confirmation": "programme",
-    "pmpc_report": "concat_ws('|', referral_id, report_status, reported_on)",
-}  # fmt: skip
-"""What makes a record of one source id distinct, by kind; with kind, sender and source id it is the natural key."""
-
-_RANKS = "case when action_code = 'cancel'{cancelled} then 3 when action_code = 'correct'{corrected} then 2 {rest} end"
-_STATUS_RANK = _RANKS.format(
-    cancelled=" or status_code = 'cancelled'", corrected=" or status_code = 'corrected'",
-    rest="when status_code = 'final' then 1 else 0",
-)  # fmt: skip
-_ACTION_RANK = _RANKS.format(cancelled="", corrected="", rest="else 1")
 _TARGETS = {
     "birth": ("identified.birth", "clinical.birth"),
     "screening": ("clinical.screening",),
@@ -50,26 +39,28 @@ class Kept(NamedTuple):
 
 
 def commit_kind(connection: Connection, kind: str, files: list[Path], settings: Settings, on: date) -> Kept:
-    """Bring the accepted records of one kind into the lake; the children they are of are added to temp table `touched`."""
-    _load_arrived(connection, kind, files)
+    """Bring the accepted records of a kind into the lake; the children they are of are added to temp table `touched`."""
+    _view_arrived(connection, kind, files)
     if kind == "birth":
         _link_births(connection, settings.key)
     elif kind == "pmpc_report":
         _link_reports(connection)
     else:
-        _link_records(connection, kind, on)
+        _link_records(connection, on)
     arrived = _count(connection, "select count(*) from arrived")
     waiting = _keep_waiting(connection, kind, on)
     new = changed = 0
     for table in _TARGETS[kind]:
         key = "child_key" if table == "clinical.birth" else "record_key"
-        _select_target(connection, table, key)
-        counts = upsert_versions(connection, table, "target", on, key)
+        target = _view_target(connection, table, key)
+        counts = upsert_versions(connection, table, target, on, key)
         connection.execute(
-            f"insert into touched select distinct unnest([t.child_key, d.held_child_key]) from target t "
+            f"insert into touched select distinct unnest([t.child_key, d.held_child_key]) from {target} t "
             f"join (from upsert_decision where is_new or is_newer) d using ({key})"
         )
-        new, changed = counts["new"], counts["changed"]
+        if key == "record_key":
+            assert sum(counts.values()) + waiting == arrived  # noqa: S101  # no record is lost between the joins
+            new, changed = counts["new"], counts["changed"]
     return Kept(arrived, waiting, new, changed)
 
 
@@ -118,47 +109,39 @@ def hash_event(number: int, at: datetime, kind: str, subject: str, detail: str, 
     return hashlib.sha256("|".join([str(number), at.isoformat(), kind, subject, detail, previous]).encode()).hexdigest()
 
 
-def _load_arrived(connection: Connection, kind: str, files: list[Path]) -> None:
-    """Temp table `arrived`: this run's accepted records and those of the kind that waited, newest version a key."""
-    contract = RECORDS[kind]
-    listed = ", ".join(f'"{name}"' for name in contract.column_names())
-    sources = [f"select {listed} from read_parquet(?)"] if files else []
-    waited = _load_waited(connection, kind)
-    if waited:
+def _view_arrived(connection: Connection, kind: str, files: list[Path]) -> None:
+    """View `arrived`: this run's accepted records and those of the kind that waited, newest version a key.
+
+    A view, so that a national year is never held in memory: each question reads the columns it needs.
+    """
+    columns = [*RECORDS[kind].column_names(), *KEY_COLUMNS]
+    listed = ", ".join(f'"{name}"' for name in columns)
+    sources = [f"select {listed} from read_parquet([{', '.join(_quote(str(f)) for f in files)}])"] if files else []
+    if _load_waited(connection, kind):
         sources.append(f"select {listed} from waited")
     if not sources:
-        sources = [f"select {listed} from empty_{kind}"]
-        connection.register(f"empty_{kind}", contract.create_empty())
-    rank = _STATUS_RANK if kind == "screening" else _ACTION_RANK
-    content = [c for c in contract.column_names() if c not in {"submission_id", "row_no", "received_on", "issued_at"}]
-    hashed = "concat_ws(chr(31), " + ", ".join(f"coalesce(\"{c}\"::varchar, '')" for c in content) + ")"
+        connection.register("none_arrived", add_keys(RECORDS[kind].create_empty(), kind))
+        sources = [f"select {listed} from none_arrived"]
+    connection.execute(f"create or replace temp view every_arrived as {' union all '.join(sources)}")
+    _view_newest(connection, "arrived", "every_arrived", "record_key")
+
+
+def _view_newest(connection: Connection, view: str, source: str, key: str) -> None:
+    """One row a key of a source: the newest version; ties are settled by content, never by order of arrival."""
     connection.execute(
-        f"""
-        create or replace temp table arrived as
-        select *,
-               (md5_number_lower(concat_ws('|', '{kind}', sender_id, source_id, {_KEYED_BY[kind]})) >> 1)::bigint as record_key,
-               coalesce(issued_at, received_on::timestamp) as version_at,
-               {rank} as version_rank,
-               (md5_number_lower({hashed}) >> 1)::bigint as content_hash,
-               version_rank = 3 as is_cancelled
-        from ({" union all ".join(sources)})""",
-        [[str(f) for f in files]] if files else [],
+        f"create or replace temp table {view}_repeated as select {key} from {source} group by {key} having count(*) > 1"
     )
-    _keep_newest(connection, "arrived", "record_key")
-
-
-def _keep_newest(connection: Connection, table: str, key: str) -> None:
-    """One row a key in a temp table: the newest version; ties are settled by content, never by order of arrival."""
-    repeated = f"(select {key} from {table} group by {key} having count(*) > 1)"
-    if not _count(connection, f"select count(*) from {repeated}"):
+    if not _count(connection, f"select count(*) from {view}_repeated"):
+        connection.execute(f"create or replace temp view {view} as from {source}")
         return
     connection.execute(f"""
-        create or replace temp table newest as
-        select * from {table} where {key} in {repeated}
+        create or replace temp table {view}_newest as
+        select * from {source} semi join {view}_repeated using ({key})
         qualify row_number() over (partition by {key}
             order by version_at desc, version_rank desc, content_hash desc, submission_id, row_no) = 1""")
-    connection.execute(f"delete from {table} where {key} in (select {key} from newest)")
-    connection.execute(f"insert into {table} select * from newest")
+    connection.execute(f"""
+        create or replace temp view {view} as
+        from {source} anti join {view}_repeated using ({key}) union all from {view}_newest""")
 
 
 def _load_waited(connection: Connection, kind: str) -> int:
@@ -177,7 +160,7 @@ def _load_waited(connection: Connection, kind: str) -> int:
             for n, d in dtypes.items()
             if d.is_temporal()
         ]
-        connection.register("waited", records.with_columns(dated))
+        connection.register("waited", add_keys(records.with_columns(dated), kind))
     return len(waiting)
 
 
@@ -189,23 +172,18 @@ def _link_births(connection: Connection, key: bytes) -> None:
             select record_key, child_key from lake.identified.birth where known_to is null) k using (record_key)""")  # fmt: skip
     minted = mint_children(birth, spine, key).join(birth.select("ref", "record_key"), on="ref")
     assert len(minted) == len(birth)  # noqa: S101
-    connection.register("minted", minted)
-    connection.execute(
-        "create or replace temp table answer as select record_key, child_key, null::varchar as reason from minted"
+    _keep_answer(
+        connection,
+        minted.select(pl.col("record_key").alias("asked_no"), "child_key", pl.lit(None, pl.String).alias("reason")),
     )
-    connection.unregister("minted")
+    connection.execute("create or replace temp macro asked_no(record_key, who_no) as record_key")
 
 
-def _link_records(connection: Connection, kind: str, on: date) -> None:
+def _link_records(connection: Connection, on: date) -> None:
     """Ask once for every distinct way of naming a child, not once a record."""
-    names = ", ".join(WHO)
-    who_hash = "md5_number_lower(concat_ws('|', " + ", ".join(f"coalesce({c}::varchar, '')" for c in WHO) + "))"
-    connection.execute(f"create or replace temp table named as select record_key, {who_hash} as who_no from arrived")
-    connection.execute(f"""
-        create or replace temp table asked as
+    who = read_rows(connection, f"""
         select row_number() over () as ref, * from (
-            select {who_hash} as who_no, {", ".join(f"any_value({c}) as {c}" for c in WHO)} from arrived group by who_no)""")
-    who = read_rows(connection, f"select ref, {names} from asked")
+            select who_no, {", ".join(f"any_value({c}) as {c}" for c in WHO)} from arrived group by who_no)""")  # fmt: skip
     spine = _read_spine(connection)
     linked = link_children(who, spine)
     learned = learn_iins(who, linked.linked, spine)
@@ -213,41 +191,45 @@ def _link_records(connection: Connection, kind: str, on: date) -> None:
         rows = learned.with_columns(pl.lit(on).alias("known_from"), pl.lit(None, pl.Date).alias("known_to"))
         append_rows(connection, "identified.iin", rows)
         again = who.join(linked.unlinked, on="ref", how="semi").filter(pl.col("child_iin").is_not_null())
-        second = link_children(again, _read_spine(connection))
-        found = second.linked
+        found = link_children(again, _read_spine(connection)).linked
         linked = linked._replace(
             linked=pl.concat([linked.linked, found]), unlinked=linked.unlinked.join(found, on="ref", how="anti")
         )
-    connection.register("linked", linked.linked)
-    connection.register("unlinked", linked.unlinked)
-    connection.execute("""
-        create or replace temp table answer as
-        select n.record_key, l.child_key, u.reason
-        from named n join asked a using (who_no)
-        left join linked l on l.ref = a.ref left join unlinked u on u.ref = a.ref""")
-    connection.unregister("linked")
-    connection.unregister("unlinked")
+    answer = who.select("ref", pl.col("who_no").alias("asked_no")).join(linked.linked, on="ref", how="left")
+    _keep_answer(
+        connection, answer.join(linked.unlinked, on="ref", how="left").select("asked_no", "child_key", "reason")
+    )
+    connection.execute("create or replace temp macro asked_no(record_key, who_no) as who_no")
 
 
 def _link_reports(connection: Connection) -> None:
     """A report is of the child of its referral; one for a referral never sent waits, and its sender is told."""
-    connection.execute("""
-        create or replace temp table answer as
-        select a.record_key, r.child_key, case when r.child_key is null then 'referral_unknown' end as reason
+    answer = read_rows(connection, """
+        select a.record_key as asked_no, r.child_key, case when r.child_key is null then 'referral_unknown' end as reason
         from arrived a left join (
             select distinct referral_id, child_key from lake.clinical.referral where item_kind = 'referral') r
-        using (referral_id)""")
+        using (referral_id)""")  # fmt: skip
+    _keep_answer(connection, answer)
+    connection.execute("create or replace temp macro asked_no(record_key, who_no) as record_key")
+
+
+def _keep_answer(connection: Connection, answer: pl.DataFrame) -> None:
+    """Temp table `answer`: asked_no (a record, or a way of naming a child) -> child_key or reason."""
+    assert answer["asked_no"].is_unique().all()  # noqa: S101
+    assert (answer["child_key"].is_null() == answer["reason"].is_not_null()).all()  # noqa: S101
+    connection.register("answered", answer)
+    connection.execute("create or replace temp table answer as from answered")
+    connection.unregister("answered")
 
 
 def _keep_waiting(connection: Connection, kind: str, on: date) -> int:
     """Records without a child go on (or stay on) the waiting list; those that found theirs leave it."""
-    assert _count(connection, "select count(*) from answer") == _count(connection, "select count(*) from arrived")  # noqa: S101
     names = RECORDS[kind].column_names()
     listed = ", ".join(f'"{c}"' for c in names if c not in ("submission_id", "row_no"))
     records = read_rows(
         connection,
         f"select '{kind}' as record_kind, record_key, submission_id, row_no, reason, {listed} "
-        "from arrived join answer using (record_key) where reason is not null",
+        "from arrived join answer on asked_no = asked_no(record_key, who_no) where reason is not null",
     )
     record = pl.struct(_as_text(name, records.schema[name]) for name in names).struct.json_encode()
     waiting = records.with_columns(record.alias("record"))
@@ -263,37 +245,45 @@ def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(name).dt.to_string("%Y-%m-%dT%H:%M:%S") if dtype == pl.Datetime else pl.col(name)
 
 
-def _select_target(connection: Connection, table: str, key: str) -> None:
-    """Temp table `target`: arrived records with their child, in the columns of one table of the lake."""
+def _view_target(connection: Connection, table: str, key: str) -> str:
+    """A view of the arrived records whose child is known, in the columns of one table of the lake; its name."""
     columns = [c for c in LAKE[table].column_names() if c not in {"known_from", "known_to"}]
     arrived = {row[0] for row in connection.execute("describe arrived").fetchall()}
+    needs_birth = table == "clinical.screening"
     selected = []
     for column in columns:
         if column == "child_key":
             selected.append("n.child_key")
         elif (table, column) in _COMPUTED:
             selected.append(f"{_COMPUTED[table, column]} as {column}")
-        elif column in arrived and not (table == "clinical.screening" and column == "birth_on"):
-            selected.append(f'a."{column}"')
-        elif column == "birth_on":
+        elif column == "birth_on" and needs_birth:
             selected.append("b.birth_on")
+        elif column in arrived:
+            selected.append(f'a."{column}"')
         else:
             raise ValueError(f"{table}.{column} has no source in arrived")
-    births = "join (select child_key, birth_on from lake.clinical.birth where known_to is null) b on b.child_key = n.child_key"
+    born = "(select child_key, birth_on from lake.clinical.birth where known_to is null and child_key in (select child_key from answer))"
     connection.execute(f"""
-        create or replace temp table target as select {", ".join(selected)}
-        from arrived a join answer n using (record_key) {births if "b.birth_on" in selected else ""}
-        where n.child_key is not null {"order by b.birth_on" if "b.birth_on" in selected else ""}""")
-    if key == "child_key":
-        _keep_living_births(connection)
-        _keep_newest(connection, "target", key)
+        create or replace temp view linked as select {", ".join(selected)}
+        from arrived a join answer n on n.asked_no = asked_no(a.record_key, a.who_no)
+        {f"join {born} b on b.child_key = n.child_key" if needs_birth else ""}
+        where n.child_key is not null""")
+    if key == "record_key":
+        return "linked"
+    _view_living_births(connection)
+    _view_newest(connection, "newest_birth", "living", key)
+    return "newest_birth"
 
 
-def _keep_living_births(connection: Connection) -> None:
+def _view_living_births(connection: Connection) -> None:
     """A cancelled birth record does not take away a child who is held by another record."""
     connection.execute("""
-        delete from target where is_cancelled and child_key in (
+        create or replace temp view living as from linked where not is_cancelled or child_key not in (
             select child_key from lake.identified.birth where known_to is null and not is_cancelled)""")
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _read_spine(connection: Connection) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from pipelines.intake.keys import add_keys
 from pipelines.intake.reading import FileRefusedError, list_findings
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.settings import Settings
@@ -98,10 +99,14 @@ def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date) -> dict
         counts["accepted_count"] += judged.received_count - len(judged.quarantine)
         if len(senders) <= 1:
             senders.update(judged.accepted["sender_id"].unique().head(2).to_list())
-        for name, frame in (("accepted-" + layout.record, judged.accepted), ("quarantine", judged.quarantine),
-                            ("finding", judged.finding)):  # fmt: skip
+        if len(judged.accepted):
+            keyed = add_keys(judged.accepted, layout.record)
+            keyed.write_parquet(
+                draft / f"accepted-{layout.record}-{number:05}.parquet", compression="lz4", row_group_size=250_000
+            )
+        for name, frame in (("quarantine", judged.quarantine), ("finding", judged.finding)):
             if len(frame):
-                frame.write_parquet(draft / f"{name}-{number:05}.parquet", compression="lz4", row_group_size=250_000)
+                frame.write_parquet(draft / f"{name}-{number:05}.parquet", compression="lz4")
     if not counts["received_count"]:
         raise FileRefusedError("file_without_rows")
     only = senders.pop() if len(senders) == 1 else None

@@ -1,0 +1,1 @@
+"""Consent: who allowed what, and the gate that asks."""

@@ -1,0 +1,136 @@
+"""The consent gate: which flags may leave for a PMPC on a day, and what each of the others lacks.
+
+Sources: LAW343 Art. 8(2)(4) (consent of a representative), order KR DSM-54 p. 11 and 14 (authority is checked,
+silence is not consent), PDL Art. 19-1 (a person confirms). DOMAIN decisions 9 and 10.
+"""
+
+from datetime import date
+from typing import NamedTuple
+
+import polars as pl
+
+_PARENTS = ("mother", "father")
+_WITH_DOCUMENT = ("guardian", "foster_carer", "institution")
+_DECISION_RANK = {"given": 0, "refused": 1, "withdrawn": 2}
+_CONFIRMATION_RANK = {"confirmed": 0, "rejected": 1}
+
+
+class Gated(NamedTuple):
+    """Every flag in exactly one of `open`, `withheld` and `closed`.
+
+    open: flag_id, child_key, consent_key (record key of the consent in force).
+    withheld: flag_id, child_key, reason (consent_pending, consent_refused, consent_withdrawn, consent_expired,
+    authority_unproven or confirmation_pending: the first that is lacking).
+    closed: flag_id, child_key, reason (rejected_by_worker).
+
+    revoked: child_key of every child whose latest decision refuses or withdraws, flagged or not: what was sent
+    of it is to be recalled (decision 9).
+    """
+
+    open: pl.DataFrame
+    withheld: pl.DataFrame
+    closed: pl.DataFrame
+    revoked: pl.DataFrame
+
+
+def gate_consent(flag: pl.DataFrame, consent: pl.DataFrame, confirmation: pl.DataFrame, on: date) -> Gated:
+    """The flags open for a referral on the day `on`, those withheld with what they lack, and those rejected.
+
+    Takes current rows of clinical.flag, clinical.consent and clinical.confirmation; decisions after `on` are not
+    known yet and do not count. Several programmes of one child share its consent.
+    """
+    referral = decide_consent(consent, "pmpc_referral", on)
+    automated = decide_consent(consent, "automated_processing", on)
+    judged = (
+        flag.select("flag_id", "child_key", "programme", "examined_on")
+        .join(referral, on="child_key", how="left", validate="m:1")
+        .join(
+            automated.select("child_key", is_automated=pl.col("lack").is_null()),
+            on="child_key",
+            how="left",
+            validate="m:1",
+        )
+        .join(_answer_flag(flag, confirmation, on), on="flag_id", how="left", validate="1:1")
+        .with_columns(
+            reason=pl.when(pl.col("confirmation") == "rejected")
+            .then(pl.lit("rejected_by_worker"))
+            .when(pl.col("consent_key").is_null())
+            .then(pl.lit("consent_pending"))
+            .when(pl.col("lack").is_not_null())
+            .then(pl.col("lack"))
+            .when((pl.col("confirmation") == "confirmed") | pl.col("is_automated"))
+            .then(pl.lit(None, pl.String))
+            .otherwise(pl.lit("confirmation_pending"))
+        )
+        .sort("flag_id")
+    )
+    is_rejected = pl.col("reason").eq_missing("rejected_by_worker")
+    gated = Gated(
+        open=judged.filter(pl.col("reason").is_null()).select("flag_id", "child_key", "consent_key"),
+        withheld=judged.filter(pl.col("reason").is_not_null() & ~is_rejected).select("flag_id", "child_key", "reason"),
+        closed=judged.filter(is_rejected).select("flag_id", "child_key", "reason"),
+        revoked=referral.filter(pl.col("lack").is_in(["consent_refused", "consent_withdrawn"])).select("child_key"),
+    )
+    _assert_whole(flag, gated)
+    return gated
+
+
+def decide_consent(consent: pl.DataFrame, purpose: str, on: date) -> pl.DataFrame:
+    """One row a child with a decision for `purpose` by the day `on`: child_key, consent_key, lack.
+
+    The latest day decides; on one day a withdrawal beats a refusal beats a consent. `lack` is null where the
+    consent is in force, else consent_refused, consent_withdrawn, consent_expired or authority_unproven.
+    """
+    is_proven = pl.col("authority_code").is_in(_PARENTS) | (
+        pl.col("authority_code").is_in(_WITH_DOCUMENT) & pl.col("has_authority_document")
+    )
+    lack = (
+        pl.when(pl.col("decision") != "given")
+        .then(pl.concat_str(pl.lit("consent_"), "decision"))
+        .when(pl.col("valid_until") < on)
+        .then(pl.lit("consent_expired"))
+        .when(is_proven.fill_null(False))
+        .then(pl.lit(None, pl.String))
+        .otherwise(pl.lit("authority_unproven"))
+    )
+    return (
+        consent.filter(pl.col("purpose") == purpose, pl.col("decided_on") <= on, ~pl.col("is_cancelled"))
+        .with_columns(
+            rank=pl.col("decision").replace_strict(_DECISION_RANK, return_dtype=pl.Int8),
+            lack=lack,
+        )
+        # Of several consents given on one day, one in force is enough; the key settles the rest.
+        .with_columns(is_lacking=pl.col("lack").is_not_null())
+        .sort(
+            "child_key", "decided_on", "rank", "is_lacking", "record_key", descending=[False, True, True, False, False]
+        )
+        .unique("child_key", keep="first", maintain_order=True)
+        .select("child_key", consent_key=pl.col("record_key"), lack=pl.col("lack"))
+    )
+
+
+def _answer_flag(flag: pl.DataFrame, confirmation: pl.DataFrame, on: date) -> pl.DataFrame:
+    """flag_id, confirmation: the latest answer given from the examination on; on one day a rejection wins."""
+    return (
+        flag.select("flag_id", "child_key", "programme", "examined_on")
+        .join(
+            confirmation.filter(pl.col("confirmed_on") <= on, ~pl.col("is_cancelled")).select(
+                "child_key",
+                "programme",
+                "confirmed_on",
+                "confirmation",
+                rank=pl.col("confirmation").replace_strict(_CONFIRMATION_RANK, return_dtype=pl.Int8),
+            ),
+            on=["child_key", "programme"],
+        )
+        .filter(pl.col("confirmed_on") >= pl.col("examined_on"))
+        .sort("flag_id", "confirmed_on", "rank", descending=[False, True, True])
+        .unique("flag_id", keep="first", maintain_order=True)
+        .select("flag_id", "confirmation")
+    )
+
+
+def _assert_whole(flag: pl.DataFrame, gated: Gated) -> None:
+    placed = gated.open.height + gated.withheld.height + gated.closed.height
+    if placed != flag.height or flag["flag_id"].n_unique() != flag.height:
+        raise AssertionError(f"{flag.height} flags entered the gate, {placed} left it")

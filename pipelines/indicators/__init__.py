@@ -1,0 +1,1 @@
+"""Indicators: rates, intervals, disclosure control, the published build."""

@@ -1,0 +1,209 @@
+"""The night's feeds: gate, place, compose, gate again, seal, and only then send; and the worklists of what is withheld."""
+
+import json
+import os
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from pipelines.consent.gate import Gated, gate_consent
+from pipelines.contracts import LAKE
+from pipelines.night.commit import record_event
+from pipelines.referral.compose import Placed, compose_feeds, count_withheld, place_flags
+from pipelines.referral.render import FeedHeader, render_feed
+from pipelines.settings import Settings
+from pipelines.store.lake import (
+    Connection,
+    append_rows,
+    hold_lock,
+    open_lake,
+    read_current,
+    read_rows,
+    replace_state,
+    transact,
+)
+from pipelines.store.registers import Registers, read_registers
+
+_FLAGGED = "child_key in (select child_key from lake.clinical.flag union select child_key from lake.clinical.referral)"
+
+
+class Known(NamedTuple):
+    """What the gate and the composing look at: current rows of the children who are or were flagged."""
+
+    flag: pl.DataFrame
+    birth: pl.DataFrame
+    consent: pl.DataFrame
+    confirmation: pl.DataFrame
+    report: pl.DataFrame
+    referral: pl.DataFrame
+
+
+def refer(settings: Settings, on: date) -> dict[str, int]:
+    """Compose and seal the feeds of the night `on`; counts. What was sealed already is not sealed again."""
+    registers = read_registers(settings)
+    with hold_lock(settings), open_lake(settings) as connection:
+        settled = settle_outbox(connection, settings)
+        with transact(connection):
+            counts = _seal_feeds(connection, settings, registers, on)
+        settled += settle_outbox(connection, settings)
+        write_worklists(connection, settings)
+    return {**counts, "delivered": settled}
+
+
+def settle_outbox(connection: Connection, settings: Settings) -> int:
+    """Deliver sealed feeds that are still drafts (a run was killed between seal and delivery); drop unsealed drafts."""
+    drafts = sorted((settings.outbox / ".draft").glob("*/*"))
+    if not drafts:
+        return 0
+    sealed = {
+        (pmpc_id, f"{feed_no:06}"): content_hash
+        for pmpc_id, feed_no, content_hash in connection.execute(
+            "select pmpc_id, feed_no, content_hash from lake.ledger.feed"
+        ).fetchall()
+    }
+    delivered = 0
+    for draft in drafts:
+        target = settings.outbox / draft.parent.name / draft.name
+        stated = sealed.get((draft.parent.name, draft.name))
+        if stated is not None and not target.exists() and stated == _read_hash(draft):
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft.rename(target)
+            delivered += 1
+        else:
+            shutil.rmtree(draft)
+    return delivered
+
+
+def write_worklists(connection: Connection, settings: Settings) -> int:
+    """One CSV a facility: flags that are withheld or aged out, with the reason and since when; no identity in it.
+
+    A child is named by our pseudonym and by the file and line in which its birth was reported.
+    """
+    waiting = read_rows(connection, """
+        select p.owner_id, p.place, p.reason, p.known_from as since, p.child_key, f.flag_id, f.programme, f.disorder,
+               f.examined_on, s.file_name as birth_file, b.row_no as birth_row
+        from lake.clinical.placement p
+        join lake.clinical.flag f on f.flag_id = p.flag_id and f.known_to is null
+        join lake.clinical.birth b on b.child_key = p.child_key and b.known_to is null
+        left join lake.ledger.submission s on s.submission_id = b.submission_id
+        where p.known_to is null and p.place in ('withheld', 'aged_out')
+        order by p.owner_id, p.known_from, f.flag_id""")  # fmt: skip
+    folder, draft = settings.reports / "worklist", settings.reports / ".worklist"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True, mode=0o700)
+    for (owner,), part in waiting.partition_by("owner_id", as_dict=True).items():
+        part.drop("owner_id").write_csv(draft / f"{owner or 'no-facility'}.csv")
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+    return len(waiting)
+
+
+def _seal_feeds(connection: Connection, settings: Settings, registers: Registers, on: date) -> dict[str, int]:
+    known = read_known(connection)
+    gated = gate_consent(known.flag, known.consent, known.confirmation, on)
+    placed = place_flags(
+        known.flag, gated, known.birth, known.referral, known.report, registers["catchment"], on, settings.key
+    )
+    _assert_gate_still_open(connection, placed, on)
+    earlier = read_rows(connection, "from lake.ledger.feed")
+    had_arrivals = connection.execute(
+        "select count(*) from lake.ledger.submission where received_on >= ?", [on]
+    ).fetchone() != (0,)
+    withheld = count_withheld(placed.placement, known.birth, registers["catchment"], on)
+    feeds = compose_feeds(placed.item, registers["pmpc"], earlier, withheld, on, had_arrivals)
+    numbered = placed.item.join(feeds.select("pmpc_id", "feed_no"), on="pmpc_id", how="left")
+    assert len(numbered) == len(placed.item)  # noqa: S101
+    assert not numbered["feed_no"].null_count()  # noqa: S101  # every item has a feed
+    sealed = _write_drafts(connection, settings, feeds, numbered, placed, on)
+    append_rows(connection, "clinical.referral", numbered)
+    append_rows(connection, "ledger.feed", sealed)
+    moved = replace_state(connection, "clinical.placement", placed.placement, ["flag_id"], "true", on)
+    places = dict(placed.placement.group_by("place").len().iter_rows())
+    counts = {
+        "feeds": len(feeds), "zero_feeds": int((feeds["item_count"] == 0).sum()),
+        "referrals": int(feeds["referral_count"].sum()), "recalls": int(feeds["recall_count"].sum()),
+        **{place: int(places.get(place, 0)) for place in ("referred", "withheld", "aged_out", "closed")},
+    }  # fmt: skip
+    if len(feeds) or moved["opened"]:
+        record_event(connection, "refer", on.isoformat(), dict(counts))
+    return counts
+
+
+def read_known(connection: Connection) -> Known:
+    """Current rows of the children who are or were flagged; all of clinical.referral."""
+    return Known(
+        flag=read_current(connection, "clinical.flag"),
+        birth=read_current(connection, "clinical.birth", _FLAGGED),
+        consent=read_current(connection, "clinical.consent", _FLAGGED),
+        confirmation=read_current(connection, "clinical.confirmation", _FLAGGED),
+        report=read_current(connection, "clinical.pmpc_report", _FLAGGED),
+        referral=read_rows(connection, "from lake.clinical.referral"),
+    )
+
+
+def _assert_gate_still_open(connection: Connection, placed: Placed, on: date) -> None:
+    """Ask the gate once more, from the store and not from memory, for everything about to be sealed (law 3)."""
+    again = read_known(connection)
+    gated: Gated = gate_consent(again.flag, again.consent, again.confirmation, on)
+    sealing = placed.item.filter(pl.col("item_kind") == "referral").select(
+        pl.col("flag_ids").str.split(" ").alias("flag_id")
+    )
+    shut = sealing.explode("flag_id").join(gated.open, on="flag_id", how="anti")
+    if len(shut):
+        raise AssertionError(f"{len(shut)} flags were composed whose consent is not in force at sealing")
+
+
+def _write_drafts(
+    connection: Connection, settings: Settings, feeds: pl.DataFrame, item: pl.DataFrame, placed: Placed, on: date
+) -> pl.DataFrame:
+    """Write every feed's folder as a draft and flush it to disk; the rows of ledger.feed with their hashes."""
+    person = _read_persons(connection, item)
+    flag = read_rows(
+        connection,
+        f"from lake.clinical.flag where {_FLAGGED} qualify row_number() over (partition by flag_id order by known_from desc) = 1",
+    )
+    items = {key[0]: part for key, part in item.partition_by("pmpc_id", as_dict=True).items()}
+    rows = []
+    for feed in feeds.iter_rows(named=True):
+        header = FeedHeader(
+            feed["pmpc_id"], feed["pmpc_name"], feed["feed_no"], on, feed["previous_hash"], feed["zero_reason"]
+        )
+        part = items.get(feed["pmpc_id"], item.clear())
+        files = render_feed(header, part, person.join(part, on="child_key", how="semi"), flag, placed.recall)
+        folder = settings.outbox / ".draft" / feed["pmpc_id"] / f"{feed['feed_no']:06}"
+        _write_durably(folder, files)
+        rows.append({**feed, "content_hash": json.loads(files["manifest.json"])["content_hash"]})
+    columns = LAKE["ledger.feed"].column_names()
+    schema = {name: column.dtype for name, column in LAKE["ledger.feed"].columns().items()}
+    return pl.DataFrame(rows, infer_schema_length=None).select(columns) if rows else pl.DataFrame(schema=schema)
+
+
+def _read_persons(connection: Connection, item: pl.DataFrame) -> pl.DataFrame:
+    """Identified birth rows of the children of tonight's items, one a child, with an IIN learned later filled in."""
+    connection.register("wanted", item.select("child_key").unique())
+    person = read_rows(connection, """
+        select b.* replace (coalesce(b.child_iin, i.child_iin) as child_iin)
+        from lake.identified.birth b semi join wanted using (child_key)
+        left join (select child_key, child_iin from lake.identified.iin where known_to is null) i using (child_key)
+        where b.known_to is null and not b.is_cancelled
+        qualify row_number() over (partition by b.child_key order by b.version_at desc, b.content_hash desc) = 1""")  # fmt: skip
+    connection.unregister("wanted")
+    return person
+
+
+def _write_durably(folder: Path, files: dict[str, bytes]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    for name, content in files.items():
+        with (folder / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _read_hash(folder: Path) -> str | None:
+    manifest = folder / "manifest.json"
+    return json.loads(manifest.read_text())["content_hash"] if manifest.exists() else None

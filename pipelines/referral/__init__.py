@@ -1,0 +1,1 @@
+"""Referral: composing, sealing and reconciling feeds."""

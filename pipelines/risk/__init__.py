@@ -1,0 +1,1 @@
+"""Risk: protocols as dated data, verdicts, flags, the calendar."""

@@ -1,0 +1,85 @@
+"""Ages and the days on which they are reached: one way to count months for the whole stage.
+
+A month is completed on the same day of a later month, or on that month's last day where it has no such day: born on
+29 February, a child turns 3 on 28 February. `pl.Expr.dt.offset_by` counts the same way, and so does composing.
+"""
+
+import polars as pl
+
+from pipelines.risk.protocol import Age, AtRisk, Step
+
+UNDER_3_MONTHS = 36
+"""LAW343 Art. 1(3): under 3 years; the day of the third birthday is no longer under 3 (decision 8)."""
+
+
+def count_months(birth: pl.Expr, on: pl.Expr) -> pl.Expr:
+    """Completed months from `birth` to `on`, Int32."""
+    calendar = (on.dt.year() - birth.dt.year()) * 12 + (on.dt.month().cast(pl.Int32) - birth.dt.month().cast(pl.Int32))
+    is_short = on.dt.day() < pl.min_horizontal(birth.dt.day(), on.dt.days_in_month())
+    return (calendar - is_short.cast(pl.Int32)).cast(pl.Int32)
+
+
+def reach_months(birth: pl.Expr, months: int) -> pl.Expr:
+    """The day on which `months` are completed."""
+    return birth.dt.offset_by(f"{months}mo")
+
+
+def is_under_3(birth: pl.Expr, on: pl.Expr) -> pl.Expr:
+    """True before the third birthday."""
+    return on < reach_months(birth, UNDER_3_MONTHS)
+
+
+def correct_birth(age: Age) -> pl.Expr:
+    """The day from which corrected age runs: the expected date of birth of a preterm child, else the date of birth."""
+    weeks = pl.col("gestation_wk")
+    missing = pl.duration(days=(age.term_wk - weeks) * 7)
+    return pl.when(weeks < age.preterm_below_wk).then(pl.col("birth_on") + missing).otherwise(pl.col("birth_on"))
+
+
+def start_age(age: Age, on: pl.Expr) -> pl.Expr:
+    """The day from which the age on the day `on` runs: corrected until `corrected_below_months`, from then on from birth."""
+    birth_on = pl.col("birth_on")
+    return pl.when(on < reach_months(birth_on, age.corrected_below_months)).then(correct_birth(age)).otherwise(birth_on)
+
+
+def is_at_risk(at_risk: AtRisk) -> pl.Expr:
+    """True for a child at risk of retinopathy of prematurity; what is not known does not make a child one."""
+    return (
+        (pl.col("birth_weight_g") < at_risk.weight_below_g).fill_null(False)
+        | (pl.col("gestation_wk") < at_risk.gestation_below_wk).fill_null(False)
+        | pl.col("is_complicated").fill_null(False)
+    )
+
+
+def is_for(step: Step) -> pl.Expr:
+    """True where the step's gestation is the child's."""
+    weeks = pl.col("gestation_wk")
+    meant = pl.lit(True)
+    if step.gestation_from_wk is not None:
+        meant &= weeks >= step.gestation_from_wk
+    if step.gestation_below_wk is not None:
+        meant &= weeks < step.gestation_below_wk
+    return pl.when(weeks.is_null()).then(pl.lit(step.takes_unknown)).otherwise(meant)
+
+
+def open_step(step: Step, age: Age, is_age_corrected: bool) -> pl.Expr:
+    """The first day of a step. Columns: birth_on, gestation_wk."""
+    return _reach(step, step.start, age, is_age_corrected)
+
+
+def close_step(step: Step, age: Age, is_age_corrected: bool) -> pl.Expr:
+    """The last day of a step: in hours `end` belongs to it, in the other units the day before."""
+    end = _reach(step, step.end, age, is_age_corrected)
+    return end if step.unit == "hours" else end.dt.offset_by("-1d")
+
+
+def _reach(step: Step, bound: int, age: Age, is_age_corrected: bool) -> pl.Expr:
+    birth_on = pl.col("birth_on")
+    if step.unit == "hours":
+        return birth_on.dt.offset_by(f"{bound // 24}d")
+    if step.unit == "days":
+        return birth_on.dt.offset_by(f"{bound}d")
+    if step.unit == "postconceptual_weeks":
+        return birth_on + pl.duration(days=(bound - pl.col("gestation_wk")) * 7)
+    is_corrected = is_age_corrected and bound < age.corrected_below_months
+    return reach_months(correct_birth(age) if is_corrected else birth_on, bound)

@@ -1,0 +1,131 @@
+"""The risk stage: verdicts of children in programmes, and flags, from their whole sequence of results.
+
+Sources: O704 (redaction in the protocol), LAW343 Art. 1(3); DOMAIN decisions 1-8 and 16. A result is judged by the protocol
+in force on the day of its examination (one before the first protocol, by the first), and how the results of a child
+are combined is that of its last examination: a later protocol never changes an earlier verdict.
+"""
+
+from typing import NamedTuple
+
+import polars as pl
+
+from pipelines.contracts import PROGRAMMES, Flag, Verdict
+from pipelines.risk.age import close_step, is_at_risk, is_for, open_step, reach_months
+from pipelines.risk.combine import stand_latest, stand_staged, weigh_repeats
+from pipelines.risk.flags import raise_flags
+from pipelines.risk.protocol import LEVELS, NEXT_VISIT, Protocol, Rule
+from pipelines.risk.reading import read_results
+
+SCREENING = (
+    "child_key", "programme", "component", "stage_code", "examined_on", "examined_at", "value", "comparator", "unit",
+    "result_code", "status_code", "is_transfused", "record_key",
+)  # fmt: skip
+BIRTH = ("child_key", "birth_on", "birth_at", "gestation_wk")
+_UNJUDGED = {
+    "is_usable": pl.Boolean, "disorder": pl.String, "is_settling": pl.Boolean, "is_second": pl.Boolean,
+    "rule_no": pl.Int16, "level": pl.Int8, "needs_repeat": pl.Boolean, "cleared_by": pl.String,
+}  # fmt: skip
+
+
+class Assessed(NamedTuple):
+    """verdict: one row a child and programme with results; flag: one row a child, programme and disorder at risk.
+
+    The columns of clinical.verdict and clinical.flag but known_from and known_to.
+    """
+
+    verdict: pl.DataFrame
+    flag: pl.DataFrame
+
+
+class NumberedRule(NamedTuple):
+    """A rule of one of the protocols; its place in the list is its number."""
+
+    protocol: Protocol
+    rule: Rule
+
+
+def assess_risk(screening: pl.DataFrame, birth: pl.DataFrame, protocols: tuple[Protocol, ...]) -> Assessed:
+    """Verdicts and flags of the children in `screening`: all their current results, cancelled ones left out.
+
+    Takes the columns SCREENING of clinical.screening and BIRTH of clinical.birth (one row a child). Raises when a
+    result is of a child without a birth, or a child is born twice.
+    """
+    child = birth.select(BIRTH)
+    results = screening.select(SCREENING).filter(pl.col("status_code") != "cancelled").pipe(_supersede)
+    rows = results.join(child.drop("birth_at"), on="child_key", how="inner", validate="m:1")
+    if rows.height != results.height:
+        raise AssertionError(f"{results.height - rows.height} results of children without a birth")
+    number = pl.sum_horizontal([pl.col("examined_on") >= p.valid_from for p in protocols[1:]] or [pl.lit(0)])
+    rows = rows.with_columns(protocol_no=number.cast(pl.Int16))
+    rules = tuple(NumberedRule(p, rule) for p in protocols for rule in p.rules)
+    verdicts, flags = [], []
+    for programme in PROGRAMMES:
+        mine = rows.filter(pl.col("programme") == programme)
+        if mine.height:
+            read = _read(mine, programme, protocols, rules)
+            weighed = weigh_repeats(read)
+            standing = _stand(weighed, programme, protocols)
+            verdicts.append(_conclude(read, weighed, standing, child, programme, protocols, rules))
+            flags.append(raise_flags(read, weighed, programme, rules))
+    return Assessed(_shape(verdicts, Verdict, ["child_key", "programme"]), _shape(flags, Flag, ["flag_id"]))
+
+
+def _supersede(results: pl.DataFrame) -> pl.DataFrame:
+    """A final result of which there is a corrected one (same sample and component) is read like a preliminary one."""
+    key = ["child_key", "programme", "component", "stage_code", "examined_on"]
+    corrected = results.filter(pl.col("status_code") == "corrected").select(key).unique()
+    if corrected.is_empty():
+        return results
+    is_final = pl.col("status_code") != "corrected"
+    marked = results.join(corrected.with_columns(is_corrected=pl.lit(True)), on=key, how="left", nulls_equal=True)
+    if marked.height != results.height:
+        raise AssertionError(f"{results.height} results, {marked.height} with their corrections")
+    status = pl.when(is_final & pl.col("is_corrected")).then(pl.lit("preliminary")).otherwise("status_code")
+    return marked.with_columns(status_code=status).drop("is_corrected")
+
+
+def _read(
+    rows: pl.DataFrame, programme: str, protocols: tuple[Protocol, ...], rules: tuple[NumberedRule, ...]
+) -> pl.DataFrame:
+    """The rows of one programme, each read by its protocol; one that does not know the programme says nothing."""
+    parts = []
+    for number, protocol in enumerate(protocols):
+        mine = rows if len(protocols) == 1 else rows.filter(pl.col("protocol_no") == number)
+        if mine.is_empty():
+            continue
+        described = protocol.programmes.get(programme)
+        if described is None or not described.rules:
+            mute = [pl.lit(None, dtype).alias(name) for name, dtype in _UNJUDGED.items()]
+            parts.append(
+                mine.with_columns(mute).with_columns(disorder="component", needs_repeat=pl.lit(False), is_usable=False)
+            )
+            continue
+        first_no = rules.index(NumberedRule(protocol, described.rules[0]))
+        parts.append(read_results(mine, described, protocol.age, first_no))
+    read = pl.concat([part.select(*rows.columns, *_UNJUDGED) for part in parts])
+    if read.height != rows.height:
+        raise AssertionError(f"{rows.height} results of {programme}, {read.height} read")
+    return read
+
+
+def _stand(rows: pl.DataFrame, programme: str, protocols: tuple[Protocol, ...]) -> pl.DataFrame:
+    """child_key, disorder, level, decided_on, is_whole (all mandatory disorders clear) of each child and disorder."""
+    if len(protocols) > 1:
+        rows = rows.with_columns(protocol_no=pl.col("protocol_no").max().over("child_key"))
+    parts = []
+    for number, protocol in enumerate(protocols):
+        described = protocol.programmes.get(programme)
+        mine = rows if len(protocols) == 1 else rows.filter(pl.col("protocol_no") == number)
+        if described is None or mine.is_empty():
+            continue
+        staged = described.combine == "staged"
+        standing = stand_staged(mine, described.full_pass) if staged else stand_latest(mine)
+        parts.append(standing.with_columns(protocol_no=pl.lit(number, pl.Int16)))
+    empty = {
+        "child_key": pl.Int64,
+        "disorder": pl.String,
+        "level": pl.Int8,
+        "decided_on": pl.Date,
+        "protocol_no": pl.Int16,
+    }
+    return pl.concat(parts) if parts else pl.DataFrame(schema=empty)

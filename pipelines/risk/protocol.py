@@ -1,0 +1,249 @@
+"""Protocols as dated data: what the order says in cut-offs, ages and clocks, read strictly from TOML.
+
+A folder is a country's or an instrument's protocol, a file in it a redaction; the file's name is the day from which
+it is in force. Fields, operators and codes are closed sets: anything else is our own broken promise and raises.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipelines.contracts import PROGRAMMES, RESULTS
+
+OPERATORS = (">=", ">", "<=", "<")
+LEVELS = {"clear": 0, "repeat_due": 1, "risk": 2}
+OTHERS = "*"
+"""In a rule: every component of the programme that has no rules of its own and is no summary."""
+NEXT_VISIT = "next_visit"
+CLEARED_BY = ("later_result", "full_pass", "second_stage", "settlement")
+UNITS = ("hours", "days", "months", "postconceptual_weeks")
+_COMBINE = ("latest", "staged")
+_LANGUAGES = {"en", "ru", "kk"}
+
+
+class Rule(NamedTuple):
+    """One line of a protocol: which results it speaks of, what it makes of them, and where it stands in the act."""
+
+    code: str
+    programme: str
+    components: tuple[str, ...]
+    verdict: str
+    paragraph: str
+    text: Mapping[str, str]
+    clears: Mapping[str, str]
+    decision: int | None = None
+    operator: str | None = None
+    bound: float | None = None
+    results: tuple[str, ...] = ()
+    is_transfused: bool = False
+    from_months: int | None = None
+    below_months: int | None = None
+    needs_repeat: bool = False
+    clock: str | None = None
+    cleared_by: str = "later_result"
+
+
+class Measure(NamedTuple):
+    """A component that is a number: the units it may come in ("" = none), and the numbers that are possible."""
+
+    components: tuple[str, ...]
+    units: tuple[str, ...]
+    lowest: float | None = None
+    highest: float | None = None
+
+
+class Step(NamedTuple):
+    """One examination of the calendar: from which to which age, for whom."""
+
+    code: str
+    programme: str
+    unit: str
+    start: int
+    end: int
+    paragraph: str
+    gestation_from_wk: int | None = None
+    gestation_below_wk: int | None = None
+    takes_unknown: bool = False
+    only_at_risk: bool = False
+    is_window: bool = False
+
+
+class Programme(NamedTuple):
+    """How the results of a programme are read and combined; the TOML explains each field."""
+
+    name: str
+    combine: str
+    paragraph: str
+    rules: tuple[Rule, ...]
+    measures: tuple[Measure, ...] = ()
+    mandatory: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    summaries: tuple[str, ...] = ()
+    interprets: tuple[str, ...] = ()
+    disorders: Mapping[str, tuple[str, ...]] = {}
+    settled_by: tuple[str, ...] = ()
+    full_pass: tuple[tuple[str, ...], ...] = ()
+    second_stage_from_months: int | None = None
+    is_age_corrected: bool = False
+    is_spoiled_by_transfusion: bool = False
+    visits_months: tuple[int, ...] = ()
+
+
+class Age(NamedTuple):
+    """Corrected age: gestation at term, under which gestation and until which age it is corrected."""
+
+    term_wk: int
+    preterm_below_wk: int
+    corrected_below_months: int
+
+
+class AtRisk(NamedTuple):
+    """Who is at risk of retinopathy of prematurity, besides a complicated history (O704 p. 100)."""
+
+    weight_below_g: int
+    gestation_below_wk: int
+    paragraph: str
+
+
+class Protocol(NamedTuple):
+    """One redaction in force from `valid_from` on; `name` is folder/file, for example order-704/2022-11-01."""
+
+    name: str
+    valid_from: date
+    act: str
+    redaction: str
+    title: Mapping[str, str]
+    clocks: Mapping[str, int]
+    age: Age
+    at_risk: AtRisk
+    programmes: Mapping[str, Programme]
+    steps: tuple[Step, ...]
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules, programme by programme, in the order of the file."""
+        return tuple(rule for programme in self.programmes.values() for rule in programme.rules)
+
+
+def load_protocols(folder: Path) -> tuple[Protocol, ...]:
+    """All redactions of a folder, oldest first. Raises ValueError at an unknown key, operator, code or broken link."""
+    files = sorted(folder.glob("*.toml"))
+    if not files:
+        raise ValueError(f"no protocol in the folder {folder.name}")
+    return tuple(_read_protocol(file) for file in files)
+
+
+def describe_rule(protocols: tuple[Protocol, ...], rule_code: str, protocol: str | None = None) -> Rule:
+    """The rule of a code with its paragraph, text and what clears it; of the protocol named, else of the newest that has it.
+
+    Raises KeyError when there is no such rule.
+    """
+    for redaction in reversed(protocols):
+        for rule in redaction.rules:
+            if rule.code == rule_code and protocol in (None, redaction.name):
+                return rule
+    raise KeyError(rule_code)
+
+
+def _read_protocol(file: Path) -> Protocol:
+    name = f"{file.parent.name}/{file.stem}"
+    try:
+        valid_from = date.fromisoformat(file.stem)
+        return parse_protocol(name, valid_from, tomllib.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def parse_protocol(name: str, valid_from: date, raw: Mapping[str, Any]) -> Protocol:
+    """A protocol from its tables; raises ValueError at whatever is not in the closed set."""
+    known = {"act", "redaction", "title", "clock", "age", "at_risk", "programme", "rule", "step"}
+    _refuse(set(raw) - known, "unknown keys")
+    _refuse(known - set(raw), "missing keys")
+    clocks = {clock: sum(parts.values()) for clock, parts in raw["clock"].items()}
+    rules = [_build(Rule, entry) for entry in raw["rule"]]
+    codes = [rule.code for rule in rules]
+    _refuse({code for code in codes if codes.count(code) > 1}, "rules twice")
+    _refuse({rule.programme for rule in rules} - set(raw["programme"]), "rules of a programme that is not described")
+    programmes = {
+        programme: _build_programme(programme, entry, tuple(r for r in rules if r.programme == programme))
+        for programme, entry in raw["programme"].items()
+    }
+    for rule in rules:
+        _check_rule(rule, programmes[rule.programme], clocks)
+    steps = tuple(_build_step(entry) for entry in raw["step"])
+    _refuse({step.programme for step in steps} - set(programmes), "steps of a programme that is not described")
+    return Protocol(
+        name=name,
+        valid_from=valid_from,
+        act=raw["act"],
+        redaction=raw["redaction"],
+        title=raw["title"],
+        clocks=clocks,
+        age=_build(Age, raw["age"]),
+        at_risk=_build(AtRisk, raw["at_risk"]),
+        programmes=programmes,
+        steps=steps,
+    )
+
+
+def _build_programme(name: str, entry: Mapping[str, Any], rules: tuple[Rule, ...]) -> Programme:
+    _refuse({name} - set(PROGRAMMES), "unknown programmes")
+    measures = tuple(_build(Measure, measure) for measure in entry.get("measure", ()))
+    plain = {key: value for key, value in entry.items() if key != "measure"}
+    plain["disorders"] = {disorder: tuple(names) for disorder, names in entry.get("disorders", {}).items()}
+    programme: Programme = _build(Programme, {**plain, "name": name, "rules": rules, "measures": measures})
+    _refuse({programme.combine} - set(_COMBINE), "unknown ways to combine")
+    if programme.combine == "staged" and not (programme.full_pass and programme.second_stage_from_months):
+        raise ValueError(f"{name}: staged needs full_pass and second_stage_from_months")
+    return programme
+
+
+def _build_step(entry: Mapping[str, Any]) -> Step:
+    renamed = {{"from": "start", "to": "end"}.get(key, key): value for key, value in entry.items()}
+    step: Step = _build(Step, renamed)
+    _refuse({step.unit} - set(UNITS), "unknown units of age")
+    return step
+
+
+def _check_rule(rule: Rule, programme: Programme, clocks: Mapping[str, int]) -> None:
+    """Raises ValueError where a rule says nothing, says two things, or leans on what is not there."""
+    kinds = (rule.operator is not None, bool(rule.results), rule.is_transfused)
+    if sum(kinds) != 1:
+        raise ValueError(f"{rule.code}: a rule judges a number, coded results or a transfusion: one of the three")
+    if (rule.operator is None) != (rule.bound is None):
+        raise ValueError(f"{rule.code}: operator and bound go together")
+    _refuse({rule.operator} - {None, *OPERATORS}, f"{rule.code}: unknown operators")
+    _refuse({rule.verdict} - set(LEVELS), f"{rule.code}: unknown verdicts")
+    _refuse(set(rule.results) - set(RESULTS), f"{rule.code}: unknown results")
+    _refuse({rule.clock} - {None, NEXT_VISIT, *clocks}, f"{rule.code}: unknown clocks")
+    _refuse({rule.cleared_by} - set(CLEARED_BY), f"{rule.code}: unknown ways to clear")
+    _refuse(_LANGUAGES ^ set(rule.text), f"{rule.code}: languages of the text")
+    _refuse(_LANGUAGES ^ set(rule.clears), f"{rule.code}: languages of what clears")
+    if rule.clock == NEXT_VISIT and not programme.visits_months:
+        raise ValueError(f"{rule.code}: no visits of {programme.name}")
+    if rule.operator is not None:
+        measured = {name for measure in programme.measures for name in measure.components}
+        unmeasured = set() if OTHERS in measured else set(rule.components) - measured
+        _refuse(unmeasured, f"{rule.code}: components without a unit")
+    if rule.needs_repeat and rule.verdict != "risk":
+        raise ValueError(f"{rule.code}: only a risk needs a repeat")
+    if programme.combine == "staged" and rule.needs_repeat:
+        raise ValueError(f"{rule.code}: a staged programme has no repeat samples")
+
+
+def _build(kind: Any, entry: Mapping[str, Any]) -> Any:
+    """A NamedTuple of the entry's values; lists become tuples, numbers keep their type."""
+    _refuse(set(entry) - set(kind._fields), f"{kind.__name__.lower()}: unknown keys")
+    _refuse(set(kind._fields) - set(kind._field_defaults) - set(entry), f"{kind.__name__.lower()}: missing keys")
+    return kind(**{key: _freeze(value) for key, value in entry.items()})
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value
+
+
+def _refuse(found: set[Any], what: str) -> None:
+    if found:
+        raise ValueError(f"{what}: {', '.join(sorted(map(str, found)))}")

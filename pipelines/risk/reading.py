@@ -1,0 +1,200 @@
+"""Reading: what one result means by the protocol in force on the day of its examination, before any is combined.
+
+Source: the protocol (TOML). A number decides where the protocol has a cut-off and the number is usable; otherwise the
+sender's coded answer does (DOMAIN decision 16). Preliminary and pending results mean nothing yet.
+"""
+
+import polars as pl
+
+from pipelines.risk.age import count_months, reach_months, start_age
+from pipelines.risk.protocol import LEVELS, OTHERS, Age, Measure, Programme, Rule
+
+SPOILED = ("unsatisfactory", "not_done", "pending", "declined")
+_OPPOSITE = {">=": "<", "<": ">=", ">": "<=", "<=": ">"}
+_VALUE, _COMPARATOR = pl.col("value"), pl.col("comparator")
+
+
+def read_results(rows: pl.DataFrame, programme: Programme, age: Age, first_no: int) -> pl.DataFrame:
+    """The rows of one programme and one protocol with what each means.
+
+    Adds disorder; is_settling and is_second (of a second stage); cleared_by of the rule that decided; rule_no (number of the rule that decided, from `first_no` on in the order of the programme; null
+    where none did), level (0 clear, 1 repeat_due, 2 risk, null = nothing yet), needs_repeat (the level is reached
+    only when a repeat sample says so too) and is_usable (the result can be compared, whatever rules there are).
+    """
+    is_bounded = rows["comparator"].null_count() < rows.height
+    aged = _add_months(rows, programme, age).with_columns(
+        is_usable=_is_usable(programme),
+        is_number=_is_number(programme),
+        disorder=_name_disorder(programme),
+        is_settling=pl.col("component").is_in(programme.settled_by) if programme.settled_by else pl.lit(False),
+        is_second=_is_second(programme),
+    )
+    numbered = list(enumerate(programme.rules, first_no))
+    # The worst comes first; what needs a repeat is less than what does not; the file's order settles the rest.
+    ranked = sorted(numbered, key=lambda rule: (-LEVELS[rule[1].verdict], rule[1].needs_repeat, rule[0]))
+    hits = [
+        pl.when(_hits(rule, programme)).then(pl.lit(no, pl.Int16)) for no, rule in ranked if rule.verdict != "clear"
+    ]
+    numeric = [(no, rule) for no, rule in ranked if rule.operator is not None]
+    maybe = [pl.when(_is_open(rule, programme)).then(pl.lit(no, pl.Int16)) for no, rule in numeric if is_bounded]
+    clear = [
+        pl.when(_hits(rule, programme)).then(pl.lit(no, pl.Int16)) for no, rule in ranked if rule.verdict == "clear"
+    ]
+    is_judged = pl.any_horizontal(
+        [_in_scope(rule, programme) & pl.col("is_number") for _, rule in numeric] or [pl.lit(False)]
+    )
+    none = pl.lit(None, pl.Int16)
+    level = {no: LEVELS[rule.verdict] for no, rule in numbered}
+    cleared_by = {no: rule.cleared_by for no, rule in numbered}
+    repeated = [no for no, rule in numbered if rule.needs_repeat]
+    return (
+        aged.with_columns(hit=pl.coalesce(*hits, none), maybe=pl.coalesce(*maybe, none))
+        .with_columns(clear=pl.coalesce(*clear, none), rule_no=pl.coalesce("hit", "maybe"))
+        .with_columns(rule_no=pl.coalesce("rule_no", "clear"))
+        .with_columns(
+            level=pl.when(pl.col("hit").is_not_null())
+            .then(pl.col("hit").replace_strict(level, return_dtype=pl.Int8))
+            .when(pl.col("maybe").is_not_null())
+            .then(pl.lit(LEVELS["repeat_due"], pl.Int8))
+            .when(is_judged | pl.col("clear").is_not_null())
+            .then(pl.lit(LEVELS["clear"], pl.Int8)),
+            needs_repeat=pl.col("hit").is_in(repeated).fill_null(False) if repeated else pl.lit(False),
+            cleared_by=pl.col("rule_no").replace_strict(cleared_by, default=None, return_dtype=pl.String)
+            if programme.combine == "staged"
+            else pl.lit(None, pl.String),
+        )
+        .drop("hit", "maybe", "clear", "is_number", "age_months", strict=False)
+        .pipe(_silence_interpretations, programme)
+    )
+
+
+def _is_second(programme: Programme) -> pl.Expr:
+    months = programme.second_stage_from_months
+    if months is None:
+        return pl.lit(False)
+    return pl.col("examined_on") >= reach_months(pl.col("birth_on"), months)
+
+
+def _add_months(rows: pl.DataFrame, programme: Programme, age: Age) -> pl.DataFrame:
+    """age_months where a rule asks for it; corrected where the programme says so."""
+    if all(rule.from_months is None and rule.below_months is None for rule in programme.rules):
+        return rows
+    start = start_age(age, pl.col("examined_on")) if programme.is_age_corrected else pl.col("birth_on")
+    return rows.with_columns(age_months=count_months(start, pl.col("examined_on")))
+
+
+def _is_usable(programme: Programme) -> pl.Expr:
+    final = pl.col("status_code") != "preliminary"
+    sound = ~pl.col("result_code").is_in(SPOILED).fill_null(False)
+    return final & sound & ~_is_transfused(programme)
+
+
+def _is_transfused(programme: Programme) -> pl.Expr:
+    return pl.col("is_transfused").fill_null(False) if programme.is_spoiled_by_transfusion else pl.lit(False)
+
+
+def _is_number(programme: Programme) -> pl.Expr:
+    """True where the value is a possible number in the unit the protocol speaks of."""
+    return _is_usable(programme) & pl.any_horizontal(
+        [_is_measured(measure, programme) for measure in programme.measures] or [pl.lit(False)]
+    )
+
+
+def _is_measured(measure: Measure, programme: Programme) -> pl.Expr:
+    low = pl.lit(True) if measure.lowest is None else measure.lowest <= _VALUE
+    high = pl.lit(True) if measure.highest is None else measure.highest >= _VALUE
+    known = _VALUE.is_not_null() & pl.col("unit").fill_null("").is_in(measure.units)
+    return _is_among(measure.components, programme) & known & low.fill_null(False) & high.fill_null(False)
+
+
+def _is_among(components: tuple[str, ...], programme: Programme) -> pl.Expr:
+    """True for the components named; `*` is every other but those with rules of their own, the settling and the summaries."""
+    component = pl.col("component")
+    named = [name for name in components if name != OTHERS]
+    is_named = component.is_in(named) if named else pl.lit(False)
+    if OTHERS not in components:
+        return is_named
+    if not (programme.own or programme.summaries):
+        return pl.lit(True)
+    return is_named | ~component.is_in([*programme.own, *programme.summaries])
+
+
+def _in_scope(rule: Rule, programme: Programme) -> pl.Expr:
+    scope = _is_among(rule.components, programme)
+    if rule.from_months is not None:
+        scope &= pl.col("age_months") >= rule.from_months
+    if rule.below_months is not None:
+        scope &= pl.col("age_months") < rule.below_months
+    return scope
+
+
+def _hits(rule: Rule, programme: Programme) -> pl.Expr:
+    """True where the result surely is what the rule speaks of."""
+    scope = _in_scope(rule, programme) & (pl.col("status_code") != "preliminary")
+    if rule.is_transfused:
+        return scope & _is_transfused(programme)
+    if rule.operator is None or rule.bound is None:
+        answers = pl.col("result_code").is_in(rule.results).fill_null(False)
+        return scope & answers & ~pl.col("is_number") & ~_is_transfused(programme)
+    return scope & pl.col("is_number") & _surely(rule.operator, rule.bound)
+
+
+def _is_open(rule: Rule, programme: Programme) -> pl.Expr:
+    """True where the number is a bound on the wrong side of the cut-off: it may be met or not."""
+    if rule.operator is None or rule.bound is None:
+        return pl.lit(False)
+    met, missed = _surely(rule.operator, rule.bound), _surely(_OPPOSITE[rule.operator], rule.bound)
+    return _in_scope(rule, programme) & pl.col("is_number") & ~met & ~missed
+
+
+def _surely(operator: str, bound: float) -> pl.Expr:
+    """True where every number that `comparator` and `value` leave possible meets the condition."""
+    meets = _compare(operator, bound)
+    upwards = operator in (">", ">=")
+    strict, loose = (">", ">=") if upwards else ("<", "<=")
+    touches = _compare(loose, bound)
+    return (
+        pl.when(_COMPARATOR.is_null() | (_COMPARATOR == loose))
+        .then(meets)
+        .when(_COMPARATOR == strict)
+        .then(touches)
+        .otherwise(pl.lit(False))
+        .fill_null(False)
+    )
+
+
+def _compare(operator: str, bound: float) -> pl.Expr:
+    compared = {">=": _VALUE >= bound, ">": _VALUE > bound, "<=": _VALUE <= bound, "<": _VALUE < bound}
+    return compared[operator]
+
+
+def _name_disorder(programme: Programme) -> pl.Expr:
+    component = pl.col("component")
+    others = [name for name, parts in programme.disorders.items() if OTHERS in parts]
+    named = {part: name for name, parts in programme.disorders.items() for part in parts if part != OTHERS}
+    if others:
+        return (
+            component.replace_strict(named, default=pl.lit(others[0]), return_dtype=pl.String)
+            if named
+            else pl.lit(others[0])
+        )
+    return component.replace(named) if named else component
+
+
+def _silence_interpretations(rows: pl.DataFrame, programme: Programme) -> pl.DataFrame:
+    """The sender's interpretation of a disorder says nothing where the number of the same sample decides (decision 16)."""
+    if not programme.interprets or not rows["component"].is_in(programme.interprets).any():
+        return rows
+    key = ["child_key", "disorder", "examined_on"]
+    is_interpretation = pl.col("component").is_in(programme.interprets)
+    heard = rows.filter(is_interpretation)
+    numbers = rows.filter(
+        ~is_interpretation, pl.col("is_usable"), pl.col("value").is_not_null(), pl.col("level").is_not_null()
+    )
+    silent = heard.join(numbers, on=key, how="semi").with_columns(
+        rule_no=pl.lit(None, pl.Int16), level=pl.lit(None, pl.Int8), needs_repeat=pl.lit(False)
+    )
+    whole = pl.concat([rows.filter(~is_interpretation), heard.join(numbers, on=key, how="anti"), silent])
+    if whole.height != rows.height:
+        raise AssertionError(f"{rows.height} results were read, {whole.height} came out")
+    return whole

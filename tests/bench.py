@@ -1,0 +1,147 @@
+"""`make bench`: national volumes through the real commands, each beside the physical floor of the same run.
+
+Prints a Markdown table for the README. A benchmark, not a test: nothing here fails because a machine is slow.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+from pipelines.simulate.year import write_national_year
+
+
+class Timed(NamedTuple):
+    """Seconds and peak resident memory (MiB) of a child process."""
+
+    seconds: float
+    peak_mib: float
+
+
+def main(
+    folder: Path = Path("bench"),
+    births: int = 335_000,
+    years: int = 10,
+    night_rows: int = 20_000,
+    skip_history: bool = False,
+) -> None:
+    """Run all of it under a folder that is emptied first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print("\n| what | floor | Erte | ratio | peak memory |\n|---|---|---|---|---|")
+    measure_year(folder / "year", births, "national year")
+    measure_hl7(folder / "hl7")
+    if not skip_history:
+        measure_year(folder / "four", births * 4, "four times the rows")
+        measure_nights(folder / "history", births, years, night_rows)
+
+
+def measure_year(folder: Path, births: int, name: str) -> None:
+    """A national year as CSV: the whole run against DuckDB turning the same CSV into Parquet."""
+    write_national_year(folder / "in", births, 1, 2025)
+    floor = _time(_floor(folder / "in" / "landing", folder / "floor.parquet"))
+    home = folder / "home"
+    _erte(home, "reference", str(folder / "in" / "reference"))
+    _erte(home, "receive", str(folder / "in" / "landing"))
+    run = _erte(home, "run", "--on", "2026-02-01")
+    _print(name, floor, run)
+    shutil.rmtree(folder)
+
+
+def measure_hl7(folder: Path) -> None:
+    """Small messages parsed and conformed in one process, against splitting the same bytes into fields."""
+    script = "; ".join([
+        "import sys, time", "from pathlib import Path", "from tests.bench import write_messages, read_all, split_all",
+        f"p = Path({str(folder)!r}); n = write_messages(p)",
+        "t = time.perf_counter(); split_all(p / 'a.hl7'); f = time.perf_counter() - t",
+        "t = time.perf_counter(); read_all(p / 'a.hl7'); e = time.perf_counter() - t",
+        "print(f'| HL7, {n:,} small messages | {n / f:,.0f}/s | {n / e:,.0f}/s | {e / f:.1f} | |')",
+    ])  # fmt: skip
+    subprocess.run([sys.executable, "-c", script], check=True)
+    shutil.rmtree(folder)
+
+
+def measure_nights(folder: Path, births: int, years: int, rows: int) -> None:
+    """A night of new rows on top of one year and on top of all years."""
+    home = folder / "home"
+    first = 2025 - years + 1
+    for year in range(first, 2026):
+        write_national_year(folder / f"{year}", births, year, year)
+        _erte(home, "reference", str(folder / f"{year}" / "reference"))
+        _erte(home, "receive", str(folder / f"{year}" / "landing"))
+        _erte(home, "run", "--on", f"{year + 1}-02-01")
+        shutil.rmtree(folder / f"{year}")
+        if year in (first, 2025):
+            write_national_year(folder / "night", max(100, rows // 13), year + 1000, year + 1)
+            _erte(home, "receive", str(folder / "night" / "landing"))
+            floor = _time(_floor(folder / "night" / "landing", folder / "floor.parquet"))
+            night = _erte(home, "run", "--on", f"{year + 2}-02-02")
+            _print(f"night of {rows:,} rows on {year - first + 1} year(s)", floor, night)
+            shutil.rmtree(folder / "night")
+
+
+def write_messages(folder: Path, count: int = 20_000) -> int:
+    """A batch of small messages (two analytes each); how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    message = (
+        "MSH|^~\\&|LAB|L{0:02}|ERTE|MOH|20260105100000||ORU^R01^ORU_R01|{1}|P|2.5.1\r"
+        "PID|1||H{1}^^^M01^MR||BABY^BOY||20260103080000|M||||||||||||||||N|1\r"
+        "NK1|1|MOTHER^NAME|MTH^Mother^HL70063\r"
+        "OBR|1||{1}^LAB|54089-8^Newborn screening panel^LN|||20260104090000|||||||||||||||20260105090000|||F\r"
+        "OBX|1|NM|29575-8^TSH^LN|1|3.{2}|m[IU]/L^^UCUM|||||F|||20260104090000\r"
+        "OBX|2|NM|29573-3^Phe^LN|1|6{2}.5|umol/L^^UCUM|||||F|||20260104090000\r"
+    )
+    text = "".join(message.format(i % 20, 100_000 + i, i % 10) for i in range(count))
+    (folder / "a.hl7").write_text(text)
+    return count
+
+
+def split_all(path: Path) -> int:
+    """The floor: split every segment into its fields."""
+    return sum(len(segment.split("|")) for segment in path.read_text().split("\r"))
+
+
+def read_all(path: Path) -> int:
+    """Open, parse, conform and judge a file; rows received."""
+    from pipelines.intake.receive import judge_chunk, open_submission
+
+    opened = open_submission(path)
+    return sum(judge_chunk(c, opened.layout, "0" * 64, date(2026, 2, 1)).received_count for c in opened.chunks)
+
+
+def _floor(landing: Path, out: Path) -> list[str]:
+    files = [str(p) for p in sorted(landing.rglob("*.csv"))]
+    copies = "".join(f"duckdb.sql(\"copy (from read_csv('{f}')) to '{out}'\");" for f in files)
+    return [sys.executable, "-c", f"import duckdb; {copies}"]
+
+
+def _erte(home: Path, *words: str) -> Timed:
+    return _time([sys.executable, "-m", "pipelines.cli", *words, "--home", str(home), "--json"])
+
+
+def _time(command: list[str]) -> Timed:
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command[-6:])} ended with {process.returncode}")
+    return Timed(time.perf_counter() - started, used.ru_maxrss / 1024)
+
+
+def _print(name: str, floor: Timed, run: Timed) -> None:
+    ratio = run.seconds / floor.seconds
+    print(
+        f"| {name} | {floor.seconds:.1f} s | {run.seconds:.1f} s | {ratio:.1f} | {run.peak_mib:,.0f} MiB |", flush=True
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,223 @@
+"""The front door: files as senders write them, judged row by row, every reason told, nothing lost."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines import contracts
+from pipelines.contracts import NOTICES, RECORDS
+from pipelines.intake import csv
+from pipelines.intake.conform import conform_rows
+from pipelines.intake.feedback import tell_finding
+from pipelines.intake.judge import name_rule
+from pipelines.intake.layout import Layout, list_layouts, read_layout
+from pipelines.intake.reading import FileRefusedError
+from pipelines.intake.receive import judge_chunk, write_repair
+
+ON = date(2026, 2, 1)
+LAYOUT = """
+name = "{name}"
+record = "screening"
+source = "the tests"
+encodings = ["utf-8", "cp1251"]
+separator = ";"
+decimal = ","
+dates = ["%d.%m.%Y"]
+[columns]
+"Номер" = "source_id"
+"ИИН матери" = "mother_iin"
+"Дата рождения" = "birth_on"
+"Дата" = "examined_on"
+"Отправитель" = "sender_id"
+"Ед" = "unit"
+"Слух" = "result_code"
+[ignored]
+"Примечание" = "free text is not kept"
+[values.result_code]
+"прошел" = "pass"
+[constants]
+action_code = "report"
+status_code = "final"
+[components."ТТГ"]
+programme = "blood_spot"
+component = "tsh"
+into = "value"
+[components."ФА"]
+programme = "blood_spot"
+component = "phe"
+into = "value"
+unit = "мг/дл"
+"""
+HEADER = "Номер;ИИН матери;Дата рождения;Дата;Отправитель;Ед;ТТГ;ФА"
+GOOD = "1;250314500010;05.01.2026;07.01.2026;LAB;мМЕ/л;3,5;1,2"
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory) -> tuple[Layout, ...]:
+    path = tmp_path_factory.mktemp("layouts") / "test-spot.toml"
+    path.write_text(LAYOUT.format(name="test-spot"), "utf-8")
+    return (read_layout(path),)
+
+
+def judge(path: Path, layouts: tuple[Layout, ...]):
+    opened = csv.open_file(path, layouts)
+    return [judge_chunk(chunk, opened.layout, "a" * 64, ON) for chunk in csv.read_chunks(path, opened)]
+
+
+def write(folder: Path, *lines: str, encoding: str = "utf-8", end: str = "\r\n") -> Path:
+    path = folder / "sent.csv"
+    path.write_bytes((end.join(lines) + end).encode(encoding))
+    return path
+
+
+def refusal(path: Path, layouts: tuple[Layout, ...]) -> str:
+    with pytest.raises(FileRefusedError) as refused:
+        judge(path, layouts)
+    return refused.value.code
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251"])
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_a_row_reads_the_same_in_every_encoding_and_line_end(tmp_path, layouts, encoding, end):
+    (judged,) = judge(write(tmp_path, HEADER, GOOD, encoding=encoding, end=end), layouts)
+    rows = judged.accepted.sort("component").select("row_no", "component", "value", "unit", "examined_on").rows()
+    assert rows == [(2, "phe", 1.2, "mg/dL", date(2026, 1, 7)), (2, "tsh", 3.5, "m[IU]/L", date(2026, 1, 7))]
+
+
+def test_every_reason_of_a_row_is_kept_at_once(tmp_path, layouts):
+    (judged,) = judge(write(tmp_path, HEADER, "2;250314500011;05.01.2026;04.01.2026;LAB;мМЕ/л;x3;"), layouts)
+    assert judged.accepted.is_empty()
+    assert sorted(judged.finding["code"]) == ["examined_on_before_birth", "mother_iin_checksum", "value_unreadable"]
+
+
+def test_a_row_of_several_results_is_accepted_or_refused_whole(tmp_path, layouts):
+    (judged,) = judge(write(tmp_path, HEADER, "1;250314500010;05.01.2026;07.01.2026;LAB;мМЕ/л;3,5;many"), layouts)
+    assert (judged.received_count, len(judged.accepted), len(judged.quarantine)) == (1, 0, 1)
+
+
+def test_lines_of_the_wrong_width_go_back_with_their_line_number(tmp_path, layouts):
+    (judged,) = judge(write(tmp_path, HEADER, GOOD, "short;row", GOOD.replace("1;", "9;", 1)), layouts)
+    assert sorted(judged.accepted["row_no"].unique()) == [2, 4]
+    assert judged.finding.rows() == [(3, None, "row_width_differs", "error")]
+    assert json.loads(judged.quarantine["row_text"][0])["Номер"] == "short;row"
+
+
+def test_an_unknown_unit_is_a_finding_and_never_a_guess(tmp_path, layouts):
+    (judged,) = judge(write(tmp_path, HEADER, GOOD.replace("мМЕ/л", "furlong")), layouts)
+    assert judged.finding["code"].to_list() == ["unit_unknown"]
+
+
+def test_phenylalanine_in_micromoles_is_converted_by_its_molar_mass(tmp_path):
+    path = tmp_path / "test-umol.toml"
+    path.write_text(LAYOUT.format(name="test-umol").replace('unit = "мг/дл"', 'unit = "μmol/L"'), "utf-8")
+    sent = write(tmp_path, HEADER, GOOD.replace(";1,2", ";121,08"))
+    (judged,) = judge(sent, (read_layout(path),))
+    assert judged.accepted.filter(pl.col("component") == "phe").select("value", "unit").rows() == [(2.0, "mg/dL")]
+
+
+def test_an_unknown_code_is_refused_by_name_and_never_falls_into_a_default(tmp_path, layouts):
+    sent = write(tmp_path, HEADER + ";Слух", GOOD + ";Прошел", GOOD + ";может быть")
+    (judged,) = judge(sent, layouts)
+    assert judged.accepted["result_code"].unique().to_list() == ["pass"]
+    assert judged.finding.select("row_no", "code").rows() == [(3, "result_code_unknown")]
+
+
+def test_an_unknown_column_announces_itself_and_an_ignored_one_does_not(tmp_path, layouts):
+    opened = csv.open_file(write(tmp_path, HEADER + ";Новое;Примечание", GOOD + ";x;y"), layouts)
+    assert csv.list_file_findings(opened)["code"].to_list() == ["column_unknown", "column_absent"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "file_empty"),
+        (b"\r\n  \r\n", "file_empty"),
+        (b"\x00\x01\x02" * 50, "file_binary"),
+        ("ﾟ;foo;bar\r\n1;2;3\r\n".encode(), "layout_unknown"),
+        (HEADER.replace("Дата;", "День;").encode() + b"\r\n", "layout_header_changed"),
+        ((HEADER + ";ФА\r\n").encode(), "header_repeated"),
+        ((";".join(["Номер"] + [f"c{i}" for i in range(10_000)]) + "\r\n").encode(), "file_too_wide"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_whole_with_its_reason(tmp_path, layouts, content, code):
+    path = tmp_path / "sent.csv"
+    path.write_bytes(content)
+    assert refusal(path, layouts) == code
+
+
+def test_a_changed_header_names_the_columns_it_lacks(tmp_path, layouts):
+    with pytest.raises(FileRefusedError) as refused:
+        judge(write(tmp_path, HEADER.replace("Дата;", "День;"), GOOD), layouts)
+    assert refused.value.columns == ("Дата",)
+
+
+def test_numbers_keep_blanks_and_commas_as_the_sender_writes_them(layouts):
+    sent = pl.DataFrame({"Номер": ["1"], "ТТГ": ["1 234,5"], "row_no": [2]})
+    assert conform_rows(sent, layouts[0]).record["value"].to_list() == [1234.5]
+
+
+def test_the_file_to_fix_runs_no_formula(layouts):
+    fixed = write_repair([json.dumps({"Номер": "=cmd()", "ТТГ": "-3"})], ["why"], layouts[0]).decode("utf-8-sig")
+    assert fixed == "Номер;ТТГ;erte_reasons\r\n'=cmd();-3;why\r\n"
+
+
+def test_every_finding_code_has_a_text_in_three_languages():
+    for kind, contract in RECORDS.items():
+        empty = contract.create_empty()
+        columns = [c for c in contract.column_names() if c in empty.columns]
+        codes = {name_rule(rule, contract) for rule in _rules(contract)}
+        codes |= {(c, f"{c}_unreadable") for c in columns} | {
+            (col, code) for code, (col, _) in NOTICES.get(kind, {}).items()
+        }
+        for column, code in codes:
+            assert all(tell_finding(code, column, {}).values()), code
+
+
+def _rules(contract) -> list[str]:
+    """The names of all checks of a contract, as dataframely reports them."""
+    custom = [name for name in dir(contract) if type(getattr(contract, name, None)).__name__.endswith("Rule")]
+    options = {"nullability": "nullable", "check": "check", "regex": "regex", "min": "min", "max": "max",
+               "min_length": "min_length", "max_length": "max_length"}  # fmt: skip
+    return custom + [
+        f"{name}|{check}"
+        for name, column in contract.columns().items()
+        for check, attribute in options.items()
+        if (check == "nullability" and not column.nullable)
+        or getattr(column, attribute, None) not in (None, True, False)
+    ]
+
+
+def test_every_layout_of_the_project_reads_and_names_its_source():
+    names = [layout.name for layout in list_layouts()]
+    assert len(names) == len(set(names)) >= 8
+    assert {layout.record for layout in list_layouts()} == set(RECORDS)
+
+
+def test_every_column_that_crosses_a_border_has_a_meaning_and_a_degree():
+    for contract in (*contracts.RECORDS.values(), *contracts.LAKE.values(), *contracts.REFERENCE.values()):
+        degrees = contracts.describe_degree(contract)
+        assert set(degrees.values()) <= {"identified", "clinical", "published"}
+        assert all(column.description for column in contract.columns().values())
+
+
+cells = st.text(st.sampled_from('aб1.,-"= \t\u00a0\n'), max_size=6)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.lists(cells, min_size=1, max_size=10), max_size=8))
+def test_nothing_is_lost_whatever_is_sent(tmp_path_factory, layouts, rows):
+    """Law 1: received = accepted + quarantined, each row once."""
+    lines = [";".join('"' + c.replace('"', '""') + '"' for c in row) for row in rows]
+    path = write(tmp_path_factory.mktemp("any"), HEADER, GOOD, *lines)
+    judged = judge(path, layouts)
+    accepted = {n for j in judged for n in j.accepted["row_no"]}
+    refused = [n for j in judged for n in j.quarantine["row_no"]]
+    assert accepted.isdisjoint(refused)
+    assert len(set(refused)) == len(refused)
+    blank = sum(1 for row in rows if len(row) == 8 and not any(row))
+    assert len(accepted) + len(refused) == len(rows) + 1 - blank
