@@ -7,13 +7,14 @@ are combined is that of its last examination: a later protocol never changes an 
 
 from typing import NamedTuple
 
+import dataframely as dy
 import polars as pl
 
 from pipelines.contracts import PROGRAMMES, Flag, Verdict
-from pipelines.risk.age import close_step, is_at_risk, is_for, open_step, reach_months
 from pipelines.risk.combine import stand_latest, stand_staged, weigh_repeats
+from pipelines.risk.conclude import conclude_verdicts
 from pipelines.risk.flags import raise_flags
-from pipelines.risk.protocol import LEVELS, NEXT_VISIT, Protocol, Rule
+from pipelines.risk.protocol import Protocol, Rule
 from pipelines.risk.reading import read_results
 
 SCREENING = (
@@ -65,7 +66,7 @@ def assess_risk(screening: pl.DataFrame, birth: pl.DataFrame, protocols: tuple[P
             read = _read(mine, programme, protocols, rules)
             weighed = weigh_repeats(read)
             standing = _stand(weighed, programme, protocols)
-            verdicts.append(_conclude(read, weighed, standing, child, programme, protocols, rules))
+            verdicts.append(conclude_verdicts(read, weighed, standing, programme, protocols, rules))
             flags.append(raise_flags(read, weighed, programme, rules))
     return Assessed(_shape(verdicts, Verdict, ["child_key", "programme"]), _shape(flags, Flag, ["flag_id"]))
 
@@ -109,7 +110,7 @@ def _read(
 
 
 def _stand(rows: pl.DataFrame, programme: str, protocols: tuple[Protocol, ...]) -> pl.DataFrame:
-    """child_key, disorder, level, decided_on, is_whole (all mandatory disorders clear) of each child and disorder."""
+    """child_key, disorder, level, decided_on, protocol_no of each child and disorder."""
     if len(protocols) > 1:
         rows = rows.with_columns(protocol_no=pl.col("protocol_no").max().over("child_key"))
     parts = []
@@ -129,3 +130,14 @@ def _stand(rows: pl.DataFrame, programme: str, protocols: tuple[Protocol, ...]) 
         "protocol_no": pl.Int16,
     }
     return pl.concat(parts) if parts else pl.DataFrame(schema=empty)
+
+
+def _shape(frames: list[pl.DataFrame], contract: type[dy.Schema], key: list[str]) -> pl.DataFrame:
+    """The frames in the columns and types of a contract, one row a key."""
+    dtypes = {name: column.dtype for name, column in contract.columns().items() if not name.startswith("known_")}
+    if not frames:
+        return pl.DataFrame(schema=dtypes)
+    shaped = pl.concat([frame.select(pl.col(c).cast(t) for c, t in dtypes.items()) for frame in frames])
+    if not shaped.select(key).is_unique().all():
+        raise AssertionError(f"{contract.__name__}: two rows for one {', '.join(key)}")
+    return shaped

@@ -37,6 +37,10 @@ def weigh_repeats(rows: pl.DataFrame) -> pl.DataFrame:
             is_usable=pl.col("is_usable").any(),
             is_repeat=pl.col("stage_code").eq_missing("repeat").any(),
             component=pl.col("component").min(),
+            is_settling=pl.col("is_settling").any(),
+            is_second=pl.col("is_second").any(),
+            protocol_no=pl.col("protocol_no").max(),
+            birth_on=pl.col("birth_on").first(),
         )
         .sort(*_DISORDER, "examined_on")
         .with_columns(

@@ -17,9 +17,10 @@ _VALUE, _COMPARATOR = pl.col("value"), pl.col("comparator")
 def read_results(rows: pl.DataFrame, programme: Programme, age: Age, first_no: int) -> pl.DataFrame:
     """The rows of one programme and one protocol with what each means.
 
-    Adds disorder; is_settling and is_second (of a second stage); cleared_by of the rule that decided; rule_no (number of the rule that decided, from `first_no` on in the order of the programme; null
-    where none did), level (0 clear, 1 repeat_due, 2 risk, null = nothing yet), needs_repeat (the level is reached
-    only when a repeat sample says so too) and is_usable (the result can be compared, whatever rules there are).
+    Adds disorder; is_settling; is_second (of a second stage); cleared_by of the rule that decided; rule_no (its number,
+    from `first_no` on in the order of the programme; null where none decided); level (0 clear, 1 repeat_due, 2 risk,
+    null = nothing yet); needs_repeat (the level is reached only when a repeat sample says so too) and is_usable (the
+    result can be compared, whatever rules there are).
     """
     is_bounded = rows["comparator"].null_count() < rows.height
     aged = _add_months(rows, programme, age).with_columns(
@@ -154,9 +155,9 @@ def _surely(operator: str, bound: float) -> pl.Expr:
     strict, loose = (">", ">=") if upwards else ("<", "<=")
     touches = _compare(loose, bound)
     return (
-        pl.when(_COMPARATOR.is_null() | (_COMPARATOR == loose))
+        pl.when(_COMPARATOR.is_null() | (loose == _COMPARATOR))
         .then(meets)
-        .when(_COMPARATOR == strict)
+        .when(strict == _COMPARATOR)
         .then(touches)
         .otherwise(pl.lit(False))
         .fill_null(False)
@@ -164,7 +165,7 @@ def _surely(operator: str, bound: float) -> pl.Expr:
 
 
 def _compare(operator: str, bound: float) -> pl.Expr:
-    compared = {">=": _VALUE >= bound, ">": _VALUE > bound, "<=": _VALUE <= bound, "<": _VALUE < bound}
+    compared = {">=": bound <= _VALUE, ">": bound < _VALUE, "<=": bound >= _VALUE, "<": bound > _VALUE}
     return compared[operator]
 
 

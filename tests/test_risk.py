@@ -1,0 +1,308 @@
+"""The protocol of order 704: what a child's results make of it, in each programme, and what it may never do."""
+
+import tomllib
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.risk.assess import BIRTH, SCREENING, assess_risk
+from pipelines.risk.calendar import list_calendar
+from pipelines.risk.protocol import describe_rule, load_protocols, parse_protocol
+
+FOLDER = Path(__file__).parents[1] / "pipelines" / "risk" / "order-704"
+PROTOCOLS = load_protocols(FOLDER)
+BORN = date(2025, 1, 1)
+KINDS = {
+    "child_key": pl.Int64, "examined_on": pl.Date, "examined_at": pl.Datetime("us"), "value": pl.Float64,
+    "is_transfused": pl.Boolean, "record_key": pl.Int64,
+}  # fmt: skip
+SCHEMA = {name: KINDS.get(name, pl.String) for name in SCREENING}
+UNITS = {"tsh": "m[IU]/L", "phe": "mg/dL"}
+
+
+def draw(*rows, child=1):
+    """Results from (programme, component, day of life, number or answer, what else differs)."""
+    drawn = []
+    for number, (programme, component, age, result, *rest) in enumerate(rows):
+        is_number = isinstance(result, int | float)
+        drawn.append(
+            {"child_key": child, "programme": programme, "component": component, "stage_code": None,
+             "examined_on": BORN + timedelta(days=age), "examined_at": None, "comparator": None,
+             "value": float(result) if is_number else None, "unit": UNITS.get(component) if is_number else None,
+             "result_code": None if is_number else result, "status_code": "final", "is_transfused": None,
+             "record_key": child * 1000 + number} | dict(*rest)
+        )  # fmt: skip
+    return pl.DataFrame(drawn, schema=SCHEMA)
+
+
+def bear(*children, gestation=39):
+    kinds = {"child_key": pl.Int64, "birth_on": pl.Date, "birth_at": pl.Datetime("us"), "gestation_wk": pl.Int64,
+             "birth_weight_g": pl.Int64, "is_complicated": pl.Boolean, "died_on": pl.Date}  # fmt: skip
+    rows = [(child, BORN, None, gestation, 3200, None, None) for child in children or (1,)]
+    return pl.DataFrame(rows, schema=kinds, orient="row")
+
+
+def judge(*rows, gestation=39, protocols=PROTOCOLS):
+    """{programme: verdict}, {rule codes of the flags}."""
+    assessed = assess_risk(draw(*rows), bear(gestation=gestation), protocols)
+    return dict(assessed.verdict.select("programme", "verdict").iter_rows()), set(assessed.flag["rule_code"])
+
+
+def spot(age, tsh, phe=1.0, **rest):
+    return ("blood_spot", "tsh", age, tsh, rest), ("blood_spot", "phe", age, phe, rest)
+
+
+def ears(age, oae_left="pass", oae_right="pass", abr_left="pass", abr_right="pass"):
+    answers = {"oae_left": oae_left, "oae_right": oae_right, "abr_left": abr_left, "abr_right": abr_right}
+    return tuple(("hearing", ear, age, answer) for ear, answer in answers.items())
+
+
+BLOOD_SPOT = {
+    "a normal sample is clear": (spot(2, 4.0), "clear", set()),
+    "a TSH of 8.99 is clear": (spot(2, 8.99), "clear", set()),
+    "a TSH of 9.0 asks for a repeat": (spot(2, 9.0), "repeat_due", set()),
+    "a phenylalanine of 2.1 asks for a repeat": (spot(2, 4.0, 2.1), "repeat_due", set()),
+    "high again in the repeat sample is a risk": ((*spot(2, 12.0), *spot(12, 11.0)), "risk", {"tsh_high"}),
+    "a normal repeat sample clears": ((*spot(2, 12.0), *spot(12, 3.0)), "clear", set()),
+    "a normal retest of the same spot clears": (
+        (*spot(2, 12.0), ("blood_spot", "tsh", 4, 3.0, {"stage_code": "retest"})), "clear", set()),
+    "a high retest of the same spot is no repeat sample": (
+        (*spot(2, 12.0), ("blood_spot", "tsh", 4, 13.0, {"stage_code": "retest"})), "repeat_due", set()),
+    "a repeat whose first sample never came counts": (spot(12, 12.0, stage_code="repeat"), "risk", {"tsh_high"}),
+    "TSH alone does not clear a child": ((("blood_spot", "tsh", 2, 4.0),), None, set()),
+    "a transfusion spoils the sample": (spot(2, 4.0, is_transfused=True), "repeat_due", set()),
+    "an unsuitable card is sampled again": (spot(2, "unsatisfactory", "unsatisfactory"), "repeat_due", set()),
+    "a preliminary number decides nothing yet": (spot(2, 12.0, status_code="preliminary"), None, set()),
+    "a number in an unknown unit decides nothing": (
+        (("blood_spot", "tsh", 2, 12.0, {"unit": "mg/dL"}), ("blood_spot", "phe", 2, 1.0)), None, set()),
+    "another disorder out of range is a risk by the sender's answer": (
+        (*spot(2, 4.0), ("blood_spot", "46740-7", 2, "out_of_range")), "risk", {"disorder_out_of_range"}),
+    "the overall summary is not heard": (
+        (*spot(2, 4.0), ("blood_spot", "57130-7", 2, "out_of_range")), "clear", set()),
+    "one disorder borderline while the summary is in range": (
+        (*spot(2, 4.0), ("blood_spot", "57130-7", 2, "in_range"), ("blood_spot", "46740-7", 2, "borderline")),
+        "repeat_due", set()),
+}  # fmt: skip
+HEARING = {
+    "both ears by both methods is clear": (ears(2), "clear", set()),
+    "one ear by one method is a refer": (ears(2, abr_left="refer"), "repeat_due", set()),
+    "stage 1 again does not clear a refer": ((*ears(2, abr_left="refer"), *ears(5)), "repeat_due", set()),
+    "stage 2 passed in full clears a refer": ((*ears(2, oae_right="refer"), *ears(95)), "clear", set()),
+    "a refer at 3 months is a risk": (ears(95, oae_left="refer"), "risk", {"hearing_refer_stage_2"}),
+    "the surdologist's confirmation is a risk": (
+        (*ears(2, oae_left="refer"), ("hearing", "surdology", 30, "confirmed")), "risk", {"hearing_loss_confirmed"}),
+    "the surdologist's exclusion clears stage 1": (
+        (*ears(2, oae_left="refer"), ("hearing", "surdology", 30, "excluded")), "clear", set()),
+    "one method alone is not a pass": ((("hearing", "oae_left", 2, "pass"), ("hearing", "oae_right", 2, "pass")), None,
+                                       set()),
+}  # fmt: skip
+DEVELOPMENT = {
+    "all means of 2.5 are clear": ((("development", "motor", 200, 2.5), ("development", "overall", 200, 2.9)), "clear", set()),
+    "a domain of 1.75 is due again": ((("development", "motor", 200, 1.75),), "repeat_due", set()),
+    "a domain under 1.75 is a risk": ((("development", "speech", 200, 1.74),), "risk", {"development_mean_low"}),
+    "the overall mean under 1.75 is a risk": ((("development", "overall", 200, 1.5),), "risk", {"development_mean_low"}),
+    "a later clear examination changes the verdict, not the flag": (
+        (("development", "motor", 200, 1.5), ("development", "motor", 300, 2.8)), "clear", {"development_mean_low"}),
+    "a mean above 3 is impossible and decides nothing": ((("development", "motor", 200, 3.5),), None, set()),
+}  # fmt: skip
+OTHERS = {
+    "M-CHAT-R of 2 is clear": ((("autism", "mchat_r", 550, 2),), "clear", set()),
+    "M-CHAT-R of 3 asks for the interview": ((("autism", "mchat_r", 550, 3),), "repeat_due", set()),
+    "M-CHAT-R of 8 is a risk": ((("autism", "mchat_r", 550, 8),), "risk", {"mchat_high"}),
+    "an interview of 1 clears 5": ((("autism", "mchat_r", 550, 5), ("autism", "mchat_rf", 550, 1)), "clear", set()),
+    "an interview of 2 is a risk": ((("autism", "mchat_r", 550, 5), ("autism", "mchat_rf", 560, 2)), "risk",
+                                    {"mchat_interview_positive"}),
+    "retinopathy found is a risk": ((("eyes", "rop", 28, "refer"),), "risk", {"rop_found"}),
+    "no retinopathy is clear": ((("eyes", "rop", 28, "pass"),), "clear", set()),
+    "five micro-anomalies go to the geneticist": ((("phenotype", "micro_anomalies", 1, 5),), "repeat_due", set()),
+    "four micro-anomalies are clear": ((("phenotype", "micro_anomalies", 1, 4),), "clear", set()),
+    "a head beyond -2 SD goes to the neurologist": ((("phenotype", "head_z", 60, -2.1),), "repeat_due", set()),
+    "a head at -2 SD is clear": ((("phenotype", "head_z", 60, -2.0),), "clear", set()),
+}  # fmt: skip
+CASES = {**BLOOD_SPOT, **HEARING, **DEVELOPMENT, **OTHERS}
+
+
+@pytest.mark.parametrize("case", CASES, ids=list(CASES))
+def test_order_704_says(case):
+    rows, verdict, flags = CASES[case]
+    found, raised = judge(*rows)
+    assert (found[rows[0][0]], raised) == (verdict, flags)
+
+
+def test_the_last_day_under_3_flags_and_the_third_birthday_does_not():
+    age = (date(2028, 1, 1) - BORN).days
+    assert judge(("development", "motor", age - 1, 1.0))[1] == {"development_mean_low"}
+    verdict, flags = judge(("development", "motor", age, 1.0))
+    assert (verdict["development"], flags) == ("risk", set())
+
+
+def test_a_corrected_result_takes_the_place_of_the_final_one_of_the_same_sample():
+    rows = (*spot(2, 12.0), ("blood_spot", "tsh", 2, 4.0, {"status_code": "corrected"}))
+    assert judge(*rows)[0] == {"blood_spot": "clear"}
+
+
+def test_a_flag_carries_the_results_its_rule_saw_and_what_clears_it():
+    flag = assess_risk(draw(*spot(2, 12.0), *spot(12, 11.0)), bear(), PROTOCOLS).flag.row(0, named=True)
+    assert (flag["protocol"], flag["age_days"], flag["disorder"]) == ("order-704/2022-11-01", 12, "tsh")
+    assert flag["inputs"].count('"component":"tsh"') == 2
+    assert "endocrinologist" in describe_rule(PROTOCOLS, flag["rule_code"]).clears["en"]
+
+
+def test_the_recall_clock_and_the_next_visit_say_when_a_repeat_is_due():
+    verdict = assess_risk(draw(*spot(2, 12.0), *ears(2, oae_left="refer")), bear(), PROTOCOLS).verdict
+    due = dict(verdict.select("programme", "repeat_due_on").iter_rows())
+    assert due == {"blood_spot": BORN + timedelta(days=12), "hearing": date(2025, 4, 1)}
+
+
+def test_the_window_of_a_preterm_child_is_days_7_to_14():
+    for age, gestation, is_in in ((2, 39, True), (8, 39, False), (8, 32, True), (2, 32, False), (15, 32, False)):
+        verdict = assess_risk(draw(*spot(age, 4.0)), bear(gestation=gestation), PROTOCOLS).verdict
+        assert verdict["is_in_window"].to_list() == [is_in], (age, gestation)
+
+
+def test_a_missing_repeat_becomes_overdue_and_a_step_is_due_late_or_done():
+    screening = draw(*spot(2, 12.0), *ears(10))
+    birth = bear()
+    verdict = assess_risk(screening, birth, PROTOCOLS).verdict
+
+    def ask(on):
+        steps = list_calendar(birth, screening.select("child_key", "programme", "examined_on"), verdict, PROTOCOLS, on)
+        return dict(steps.select(pl.col("programme") + " " + pl.col("step_code"), "state").iter_rows())
+
+    early, later = ask(BORN + timedelta(days=11)), ask(BORN + timedelta(days=20))
+    assert early["blood_spot blood_spot_term"] == "done"
+    assert early["hearing hearing_newborn"] == "late"
+    assert early["development development_1_month"] == "due"
+    assert (early["blood_spot repeat"], later["blood_spot repeat"]) == ("due", "overdue")
+
+
+def test_a_child_of_3_years_and_a_child_who_died_have_no_calendar():
+    none = draw().select("child_key", "programme", "examined_on")
+    verdict = assess_risk(draw(), bear(), PROTOCOLS).verdict
+    dead = bear().with_columns(died_on=pl.lit(BORN))
+    assert list_calendar(bear(), none, verdict, PROTOCOLS, date(2028, 1, 1)).is_empty()
+    assert list_calendar(dead, none, verdict, PROTOCOLS, date(2025, 2, 1)).is_empty()
+
+
+def raw():
+    return tomllib.loads((FOLDER / "2022-11-01.toml").read_text("utf-8"))
+
+
+def amend(**bounds):
+    """A second redaction from 1 March 2025 on: one new file, other cut-offs."""
+    tables = raw()
+    for rule in tables["rule"]:
+        rule["bound"] = bounds.get(rule["code"], rule.get("bound"))
+        if rule["bound"] is None:
+            del rule["bound"]
+    return (*PROTOCOLS, parse_protocol("order-704/2025-03-01", date(2025, 3, 1), tables))
+
+
+def test_an_amendment_is_one_new_file_and_judges_only_what_was_examined_since():
+    both = amend(mchat_high=10.0, development_mean_low=2.0)
+    before = judge(("development", "motor", 20, 1.9), protocols=both)
+    since = judge(("development", "motor", 200, 1.9), protocols=both)
+    assert before == ({"development": "repeat_due"}, set())
+    assert since == ({"development": "risk"}, {"development_mean_low"})
+
+
+@pytest.mark.parametrize("change", [{"operator": "=="}, {"verdict": "maybe"}, {"clock": "soon"}, {"colour": 1}])
+def test_a_protocol_with_anything_outside_the_closed_set_is_refused(change):
+    tables = raw()
+    tables["rule"][0] |= change
+    with pytest.raises(ValueError, match=r".+"):
+        parse_protocol("order-704/x", date(2025, 1, 1), tables)
+
+
+def test_every_rule_names_its_paragraph_and_speaks_three_languages():
+    for rule in PROTOCOLS[0].rules:
+        assert rule.paragraph
+        assert all(rule.text[lang] and rule.clears[lang] for lang in ("kk", "ru", "en"))
+
+
+ANSWERS = {
+    "blood_spot": (["tsh", "phe", "46740-7"], [2.0, 9.5, 20.0, "out_of_range", "in_range", "unsatisfactory"]),
+    "hearing": (["oae_left", "oae_right", "abr_left", "abr_right", "surdology"], ["pass", "refer", "not_done", "confirmed", "excluded"]),
+    "development": (["motor", "speech", "overall"], [1.0, 1.75, 2.4, 2.9]),
+    "autism": (["mchat_r", "mchat_rf"], [0, 1, 5, 12]),
+    "eyes": (["rop"], ["pass", "refer"]),
+    "phenotype": (["micro_anomalies", "head_z"], [0, 5, -3.0]),
+}  # fmt: skip
+
+
+@st.composite
+def histories(draw_from, children=3):
+    frames = [draw()]
+    for child in range(1, children + 1):
+        rows = []
+        for _ in range(draw_from(st.integers(0, 7))):
+            programme = draw_from(st.sampled_from(sorted(ANSWERS)))
+            components, answers = ANSWERS[programme]
+            stage = draw_from(st.sampled_from([None, "first", "retest", "repeat"])) if programme == "blood_spot" else None
+            status = draw_from(st.sampled_from(["final", "final", "preliminary", "corrected", "cancelled"]))
+            rows.append((programme, draw_from(st.sampled_from(components)), draw_from(st.integers(0, 1300)),
+                         draw_from(st.sampled_from(answers)), {"stage_code": stage, "status_code": status}))  # fmt: skip
+        frames.append(draw(*rows, child=child))
+    return pl.concat(frames)
+
+
+def ordered(assessed):
+    return assessed.verdict.sort("child_key", "programme"), assessed.flag.sort("flag_id")
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), st.randoms(use_true_random=False))
+def test_the_order_of_results_and_the_company_of_other_children_change_nothing(screening, chance):
+    birth = bear(1, 2, 3)
+    whole = ordered(assess_risk(screening, birth, PROTOCOLS))
+    places = list(range(len(screening)))
+    chance.shuffle(places)
+    shuffled = ordered(assess_risk(screening[places], birth, PROTOCOLS))
+    alone = [assess_risk(screening.filter(pl.col("child_key") == c), bear(c), PROTOCOLS) for c in (1, 2, 3)]
+    apart = (pl.concat(a.verdict for a in alone).sort("child_key", "programme"), pl.concat(a.flag for a in alone).sort("flag_id"))
+    for one, other in ((whole, shuffled), (whole, apart)):
+        assert all(a.equals(b) for a, b in zip(one, other, strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), st.sampled_from([1.0, 2.9]))
+def test_a_later_protocol_never_changes_the_verdict_or_flags_of_what_was_examined_before_it(screening, bound):
+    early = screening.filter(pl.col("examined_on") < date(2025, 3, 1))
+    both = amend(development_mean_low=bound, tsh_high=bound, mchat_high=1.0)
+    for one, other in zip(
+        ordered(assess_risk(early, bear(1, 2, 3), PROTOCOLS)), ordered(assess_risk(early, bear(1, 2, 3), both)), strict=True
+    ):
+        assert one.equals(other)
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories())
+def test_adding_a_rule_never_removes_a_flag(screening):
+    tables = raw()
+    strict = {**tables["rule"][0], "code": "motor_any", "programme": "development", "components": ["motor"], "operator": "<",
+              "bound": 9.0, "needs_repeat": False, "clock": "next_visit"}  # fmt: skip
+    tables["rule"].append(strict)
+    wider = (parse_protocol("order-704/2022-11-01", date(2022, 11, 1), tables),)
+    before = assess_risk(screening, bear(1, 2, 3), PROTOCOLS).flag.select("child_key", "disorder")
+    after = assess_risk(screening, bear(1, 2, 3), wider).flag.select("child_key", "disorder")
+    assert before.join(after, on=["child_key", "disorder"], how="anti").is_empty()
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories())
+def test_a_flag_is_a_risk_under_3_and_a_risk_verdict_under_3_is_flagged(screening):
+    assessed = assess_risk(screening, bear(1, 2, 3), PROTOCOLS)
+    assert (assessed.flag["examined_on"] < date(2028, 1, 1)).all()
+    risk = assessed.verdict.filter((pl.col("verdict") == "risk") & (pl.col("decided_on") < date(2028, 1, 1)))
+    unflagged = risk.join(assessed.flag, on=["child_key", "programme"], how="anti")
+    assert unflagged.is_empty()
+
+
+def test_births_without_results_have_no_verdict():
+    assessed = assess_risk(draw(), bear(), PROTOCOLS)
+    assert (len(assessed.verdict), len(assessed.flag)) == (0, 0)
+    assert set(BIRTH) <= set(bear().columns)
