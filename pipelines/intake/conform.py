@@ -93,7 +93,7 @@ def _type_record(text: pl.DataFrame, layout: Layout) -> Conformed:
     typed = given.select(
         "row_no",
         *(
-            _read_column(name, column, layout) if name in given.columns else pl.lit(None, column.dtype).alias(name)
+            _read_column(name, column, layout).alias(name) if name in given.columns else pl.lit(None, column.dtype).alias(name)
             for name, column in contract.columns().items()
             if name not in {"row_no", "submission_id", "received_on"}
         ),

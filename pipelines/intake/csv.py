@@ -92,7 +92,7 @@ def list_file_findings(opened: Opened) -> pl.DataFrame:
     unknown = [h for h in opened.headers if h not in layout.headers]
     absent = [ours for header, ours in layout.columns.items() if header not in opened.headers]
     rows: list[tuple[int | None, str | None, str, str]] = [(None, None, "column_unknown", "warning") for _ in unknown]
-    rows += [(None, ours, "column_absent", "warning") for ours in absent]
+    rows += [(None, ours, "column_absent", "info") for ours in absent]
     if opened.is_padded:
         rows.append((None, None, "header_padded", "info"))
     return list_findings(rows)

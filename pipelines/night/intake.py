@@ -14,11 +14,15 @@ from pipelines.intake.reading import FINDING_SCHEMA
 from pipelines.night.commit import Kept, assess_touched, commit_kind, record_event
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import read_staged
+from pipelines.night.hold import list_released
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, read_rows, transact
 
 _NO_TEXT = pl.lit(None, pl.String)
+_HISTORY = """
+    select submission_id, sender_id, record_kind, received_on, received_count, quarantined_count
+    from lake.ledger.submission where received_on >= ? and received_on < ? and status in ('accepted', 'partly_accepted')"""
 
 
 def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
@@ -33,7 +37,8 @@ def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
         day = open_day(connection, on)
         known = _list_known(connection, [r["submission_id"] for r in receipts])
         fresh = [r for r in receipts if r["submission_id"] not in known]
-        held = hold_batches(fresh, folder, settings.reports / "data-docs")
+        history = read_rows(connection, _HISTORY, [day - timedelta(days=28), day])
+        held = hold_batches(fresh, folder, settings.reports / "data-docs", history, list_released(settings), day)
         counts = {"files": len(receipts), "repeated": len(receipts) - len(fresh), "held": len(held)}
         with transact(connection):
             counts |= _commit_fresh(connection, settings, run_id, folder, fresh, held, day)

@@ -14,6 +14,7 @@ from pipelines.risk.combine import place_retests
 from pipelines.risk.protocol import LEVELS, Protocol, Rule
 
 _DISORDER = ["child_key", "disorder"]
+_OPENING = '{"results":'
 _INPUT = ["examined_on", "component", "stage_code", "comparator", "value", "unit", "result_code", "status_code"]
 
 
@@ -48,7 +49,7 @@ def raise_flags(
 
 
 def _list_inputs(read: pl.DataFrame, risk: pl.DataFrame) -> pl.DataFrame:
-    """child_key, disorder, inputs: JSON of the deciding day's results, and of the high samples before it."""
+    """child_key, disorder, inputs: JSON list of the deciding day's results, and of the high samples before it."""
     due = risk.select(*_DISORDER, flagged_on="examined_on")
     concerned = read.filter("needs_repeat").select(_DISORDER).unique()
     mine = read.join(due, on=_DISORDER, how="semi").with_columns(said_on="examined_on")
@@ -63,5 +64,7 @@ def _list_inputs(read: pl.DataFrame, risk: pl.DataFrame) -> pl.DataFrame:
         .sort(*_DISORDER, "said_on", "component", "stage_code", "record_key")
         .group_by(_DISORDER, maintain_order=True)
         .agg(pl.struct(pl.col(f).alias(o) for f, o in zip(fields, _INPUT, strict=True)).alias("inputs"))
-        .with_columns(pl.struct(results="inputs").struct.json_encode().alias("inputs"))
+        .with_columns(
+            pl.struct(results="inputs").struct.json_encode().str.strip_prefix(_OPENING).str.strip_suffix("}").alias("inputs")
+        )
     )

@@ -1,7 +1,8 @@
 """The lake: the store of record. DuckLake, encrypted, one transaction a run; versions are closed, never overwritten.
 
-DuckLake loads from wheels (nothing is downloaded) and keeps the encryption keys in its catalogue: protect the
-catalogue as you protect the children (STACK, DuckDB and DuckLake).
+DuckLake loads from wheels (nothing is downloaded) and keeps the encryption keys in its catalogue, with the least and
+greatest value of every column: protect the catalogue as you protect the children (STACK, DuckDB and DuckLake). Rows are
+never inlined into it: they are in encrypted files only.
 """
 
 import fcntl
@@ -42,7 +43,8 @@ def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connectio
         for name in names:
             connection.execute(f"load '{_find_extension(name)}'")
         connection.execute(
-            f"attach 'ducklake:{_quote(where)}' as lake (data_path '{_quote(str(settings.lake / 'data'))}', encrypted)"
+            f"attach 'ducklake:{_quote(where)}' as lake "
+            f"(data_path '{_quote(str(settings.lake / 'data'))}', encrypted, data_inlining_row_limit 0)"
         )
         if is_new:
             _create_tables(connection)

@@ -1,0 +1,114 @@
+"""The laws of the house as properties of whole nights, on a real lake (ARCHITECTURE section 5).
+
+Here: 1 nothing is lost, 2 order and resends, 3 consent, 4 one place for every flag, 6 twins, 7 no personal column, 8 one feed
+an episode, 11 incremental = full. Law 5 is held in test_risk, 9 in test_disclosure, 10 in test_flow and test_warehouse; the pure
+halves of 1, 3 and 6 in test_intake, test_consent and test_identity.
+"""
+
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.contracts import LAKE, describe_degree
+from pipelines.night.verify import verify_store
+from tests.nation import BORN, FIRST, ask, bear, confirm, consent, examine, name_iin, run, send, settle
+
+STATE = {
+    "birth": "select source_id, child_key, mother_iin, birth_order, is_cancelled from lake.identified.birth where known_to is null",
+    "screening": "select child_key, component, examined_on, value, result_code, is_cancelled from lake.clinical.screening "
+    "where known_to is null",
+    "consent": "select child_key, purpose, decision, decided_on, is_cancelled from lake.clinical.consent where known_to is null",
+    "waiting": "select record_kind, record_key, reason from lake.identified.waiting where known_to is null",
+    "quarantine": "select source_id, count(*) from lake.identified.quarantine group by all",
+    "verdict": "select child_key, programme, verdict, decided_on, result_count from lake.clinical.verdict where known_to is null",
+    "flag": "select flag_id, child_key, examined_on, inputs from lake.clinical.flag where known_to is null",
+    "placement": "select flag_id, place, reason from lake.clinical.placement where known_to is null",
+    "referral": "select child_key, pmpc_id, item_kind from lake.clinical.referral",
+}
+
+
+@st.composite
+def nations(draw):
+    """Up to four children, one pair of twins among them, with what is said of them, right and wrong, in any order."""
+    records = []
+    for number in range(2, 2 + draw(st.integers(1, 3))):
+        records.append({"birth": bear(number)})
+        for age in draw(st.lists(st.sampled_from([14, 15, 400]), max_size=2, unique=True)):
+            mean = draw(st.sampled_from([1.0, 1.74, 1.75, 2.9]))
+            records.append({"screening": examine(number, "motor", mean, age)})  # at 400 days it lies in the future and is refused
+        if draw(st.booleans()):
+            records.append({"consent": consent(number, draw(st.sampled_from(["given", "refused"])))})
+        if draw(st.booleans()):
+            records.append({"consent": consent(number, "withdrawn", BORN + timedelta(days=6))})
+        if draw(st.booleans()):
+            records.append({"confirmation": confirm(number, answer=draw(st.sampled_from(["confirmed", "rejected"])))})
+    if draw(st.booleans()):
+        twin = {"mother_iin": name_iin(50), "plurality": "2"}
+        records += [{"birth": bear(50, **twin)}, {"birth": bear(52, **twin, birth_order="2", history_no="H50")}]
+        order = draw(st.sampled_from([{}, {"birth_order": "1"}, {"birth_order": "2"}]))
+        records.append({"screening": examine(50, "motor", 1.0, 14, **order)})
+    return draw(st.permutations(records))
+
+
+def live(folder: Path, nights: list[list[dict]], *, is_resent: bool = False):
+    """A home in which these records came, night by night; its state without the days on which it was learned."""
+    home = settle(folder / "home")
+    counts = []
+    for number, records in enumerate(nights):
+        if records:
+            send(home, folder / f"{number}", records, f"n{number}")
+            if is_resent:
+                send(home, folder / f"{number}", records, f"again{number}")
+        counts.append(run(home, FIRST + timedelta(days=number)))
+    broken = [check for check in verify_store(home, is_deep=True) if check.broken]
+    assert not broken, broken
+    return {name: sorted(map(str, ask(home, query))) for name, query in STATE.items()}, counts
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(nations(), st.data())
+def test_order_files_nights_and_resends_change_nothing_and_every_law_holds_after_each(records, data):
+    cut = data.draw(st.integers(0, len(records)))
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        at_once, _ = live(Path(one), [records], is_resent=False)
+        by_night, _ = live(Path(other), [list(reversed(records[:cut])), records[cut:]], is_resent=True)
+    nightly = {"placement", "referral"}  # what was sent on a night before the refusal came was rightly sent
+    assert {k: v for k, v in at_once.items() if k not in nightly} == {k: v for k, v in by_night.items() if k not in nightly}
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(nations())
+def test_adding_a_withdrawal_never_adds_a_referral_and_silence_is_not_consent(records):
+    more = [*records, *({"consent": consent(n, "withdrawn", FIRST - timedelta(days=1))} for n in range(2, 5))]
+    silent = [r for r in records if "consent" not in r]
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two, tempfile.TemporaryDirectory() as three:
+        (state, _), (withdrawn, _), (mute, _) = live(Path(one), [records]), live(Path(two), [more]), live(Path(three), [silent])
+    assert set(withdrawn["referral"]) <= set(state["referral"])
+    assert not mute["referral"]
+
+
+def test_no_contract_lets_a_personal_column_out_of_identified():
+    for table, contract in LAKE.items():
+        degrees = describe_degree(contract)
+        if not table.startswith("identified."):
+            assert "identified" not in degrees.values(), table
+
+
+def test_twins_whose_results_do_not_say_which_are_held_apart_until_they_do(tmp_path):
+    twin = {"mother_iin": name_iin(50), "plurality": "2"}
+    births = [{"birth": bear(50, **twin)}, {"birth": bear(52, **twin, birth_order="2", history_no="H50")}]
+    home = settle(tmp_path / "home")
+    send(home, tmp_path, [*births, {"screening": examine(50, "motor", 1.0, 14)}])
+    run(home, FIRST)
+    assert ask(home, "select count(distinct child_key) from lake.identified.birth") == [(2,)]
+    waiting = "select reason from lake.identified.waiting where known_to is null"
+    assert ask(home, waiting) == [("twin_ambiguous",)]
+    told = examine(50, "motor", 1.0, 14, birth_order="2", issued_at="2026-03-01T08:00:00", action_code="correct")
+    send(home, tmp_path, [{"screening": told}], "b")
+    run(home, FIRST + timedelta(days=1))
+    assert ask(home, waiting) == []
+    second = "select birth_order from lake.identified.birth join lake.clinical.flag using (child_key)"
+    assert ask(home, second) == [(2,)]
