@@ -40,7 +40,7 @@ def open_file(path: Path, layouts: tuple[Layout, ...] | None = None) -> Opened:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in head:
         raise FileRefusedError("file_binary")
     line = head.removeprefix(codecs.BOM_UTF8).splitlines()[0]
-    if not _is_encoded(path, "utf-8"):
+    if not is_encoded(path, "utf-8"):
         return _open_declared(path, line, layouts or list_layouts())
     return _open_as("utf-8", line, layouts or list_layouts())
 
@@ -118,7 +118,8 @@ def _note_broken(broken: dict[int, str]) -> pl.DataFrame:
     return list_findings([(number, None, "row_width_differs", "error") for number in broken])
 
 
-def _is_encoded(path: Path, encoding: str) -> bool:
+def is_encoded(path: Path, encoding: str) -> bool:
+    """True when all bytes of a file are of an encoding."""
     decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
     try:
         with path.open("rb") as file:
@@ -139,7 +140,7 @@ def _has_quotes(path: Path) -> bool:
 def _open_declared(path: Path, line: bytes, layouts: tuple[Layout, ...]) -> Opened:
     refused: FileRefusedError = FileRefusedError("file_encoding_unknown")
     for encoding in dict.fromkeys(e for layout in layouts for e in layout.encodings if e != "utf-8"):
-        if not _is_encoded(path, encoding):
+        if not is_encoded(path, encoding):
             continue
         try:
             return _open_as(encoding, line, tuple(x for x in layouts if encoding in x.encodings))
