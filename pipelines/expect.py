@@ -88,10 +88,12 @@ def read_suite(path: Path) -> Suite:
 def profile_batches(
     fresh: Sequence[Mapping[str, Any]], folder: Path, history: pl.DataFrame, suite: Suite
 ) -> pl.DataFrame:
-    """One row a submission of the suite's kind: submission_id, record_kind, sender_id, received_count (rows),
-    refusal_share, history_count (submissions), volume_ratio (to the sender's median), timeliness_days (median, event
-    to receipt), completeness_<column> and repeated_share (the commonest value's); null where there is nothing to measure.
-    """  # fmt: skip
+    """One row a submission of the suite's kind; null where there is nothing to measure.
+
+    submission_id, record_kind, sender_id, received_count (rows), refusal_share, history_count (the sender's submissions
+    of this kind), volume_ratio (to their median), timeliness_days (median, event to receipt), completeness_<column>,
+    repeated_share (of the commonest value within `repeated_within`, where at least `repeated_least` rows have one).
+    """
     receipts = [r for r in fresh if r["record_kind"] == suite.kind and not r["refusal_code"]]
     receipt = pl.DataFrame(
         [[r[_ID], suite.kind, r["sender_id"], r["received_count"], r["quarantined_count"]] for r in receipts],
@@ -141,18 +143,18 @@ def judge_profiles(
             run_id=run,
         )
         broken += _list_broken(result, suite)
-    pages = [*context.validation_results_store.list_keys(), *context.expectations_store.list_keys()]
-    new = [page for page in pages if not hasattr(page, "run_id") or page.run_id == run]
-    context.build_data_docs(resource_identifiers=new)
+    keys: list[Any] = context.validation_results_store.list_keys()
+    results = [key for key in keys if key.run_id == run]
+    context.build_data_docs(resource_identifiers=[*results, *context.expectations_store.list_keys()])
     return pl.DataFrame(broken, schema=_BROKEN, orient="row")
 
 
 def _measure_rows(files: Sequence[Path], suite: Suite) -> pl.DataFrame:
-    names = {"timeliness_days": pl.Float64, **{f"completeness_{c}": pl.Float64 for c in suite.completeness}}
     if not files:
-        repeated = {"repeated_share": pl.Float64} if suite.repeated else {}
-        return pl.DataFrame(schema={_ID: pl.String, **names, **repeated})
-    rows = pl.scan_parquet(files)
+        names = ["timeliness_days", *(f"completeness_{c}" for c in suite.completeness)]
+        names += ["repeated_share"] if suite.repeated else []
+        return pl.DataFrame(schema={_ID: pl.String, **dict.fromkeys(names, pl.Float64)})
+    rows = pl.scan_parquet(list(files))
     delay = (pl.col("received_on") - pl.col(suite.event_on)).dt.total_days()
     measured = rows.group_by(_ID).agg(
         delay.median().alias("timeliness_days"),
@@ -202,7 +204,11 @@ def _list_broken(result: "ExpectationSuiteValidationResult", suite: Suite) -> It
 def _open_context(docs: Path) -> "EphemeralDataContext":
     """A context that keeps its results and its site under `docs`, sends nothing anywhere and draws no progress bar."""
     import great_expectations as gx
-    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
 
     def keep_in(folder: Path) -> dict[str, str]:
         return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.absolute())}
@@ -210,7 +216,7 @@ def _open_context(docs: Path) -> "EphemeralDataContext":
     config = DataContextConfig(
         store_backend_defaults=InMemoryStoreBackendDefaults(),
         analytics_enabled=False,
-        progress_bars={"globally": False},
+        progress_bars=ProgressBarsConfig(globally=False),
         data_docs_sites={
             "data_docs": {
                 "class_name": "SiteBuilder",

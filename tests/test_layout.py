@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 STAGES = {"intake", "identity", "risk", "consent", "referral", "indicators", "simulate"}
 MAY_IMPORT = {
     **{stage: {stage, "contracts"} for stage in STAGES},
+    "simulate": {"simulate", "contracts", "intake", "identity"},  # it writes what the layouts say senders write
     "contracts": {"identity"},  # the check digit of the IIN is the one rule a contract borrows
     "errors": set(),
     "settings": set(),

@@ -1,0 +1,39 @@
+"""Every night at 22:00 in Almaty: gate, compose, number and seal one feed for every PMPC.
+
+The night is the day on which the run was due. Run again, it changes nothing: a sealed feed stays sealed, and one that
+was sealed but not delivered is delivered. A feed that is empty is sent too, and says why.
+"""
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import Asset, Metadata, dag, task
+
+FEED = Asset("erte_feed", uri="erte://outbox")
+DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
+
+
+@dag(
+    schedule="0 22 * * *",
+    start_date=pendulum.datetime(2026, 1, 1, tz="Asia/Almaty"),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=4),
+    doc_md=__doc__,
+    tags=["erte"],
+)
+def referral_feed() -> None:
+    """Lake to outbox."""
+
+    @task(outlets=[FEED], retries=10, retry_delay=timedelta(minutes=3))
+    def refer(day: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  # a generator that Airflow unwraps
+        """Seal the night's feeds; tried again while another run is writing. The asset event names the night."""
+        from pipelines import flow
+
+        counts = flow.refer(flow.load_settings(), pendulum.Date.fromisoformat(day))
+        yield Metadata(FEED, {"day": day, **counts})
+
+    refer(DAY)
+
+
+referral_feed()
