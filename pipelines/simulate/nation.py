@@ -157,7 +157,7 @@ class _Writer:
         files = sorted(first.glob("birth-*.csv"))
         if files:
             lines = files[0].read_bytes().split(b"\n")
-            (last / "trouble-header.csv").write_bytes(b"\n".join([lines[0].replace(lines[0].split(b";")[-1].split(b",")[0], b"x", 1)[:40], *lines[1:4]]))
+            (last / "trouble-header.csv").write_bytes(b"\n".join([lines[0][:60], *lines[1:4]]))
             (last / f"again-{files[-1].name}").write_bytes(files[-1].read_bytes())
             (last / "trouble-cut.csv").write_bytes(b"\n".join(lines[:3])[:-25])
         self.files += len(list(last.glob("trouble-*"))) + len(list(last.glob("again-*")))

@@ -23,11 +23,11 @@ def write_submission(
     rows: pl.DataFrame, layout: Layout, path: Path, rng: Generator, dirt: float, encoding: str = "utf-8"
 ) -> Written:
     """Write rows (our columns; a wide layout's by component) in a layout's headers, values, dates and encoding."""
-    text = rows.select(_write_column(rows, ours, layout).alias(header) for header, ours in layout.columns.items())
-    for component in layout.components:
-        name = component.constants["component"]
-        if name in rows.columns:
-            text = text.with_columns(_write_column(rows, name, layout, component.into).alias(component.header))
+    wide = [(c.header, c.constants["component"], c.into) for c in layout.components if c.constants["component"] in rows.columns]
+    text = rows.select(
+        *(_write_column(rows, ours, layout).alias(header) for header, ours in layout.columns.items()),
+        *(_write_column(rows, name, layout, into).alias(header) for header, name, into in wide),
+    )
     text, dirty = _spoil(text, layout, rng, dirt)
     path.parent.mkdir(parents=True, exist_ok=True)
     written = text.write_csv(separator=layout.separator, line_terminator="\r\n" if layout.separator == ";" else "\n")
@@ -82,7 +82,7 @@ def _write_column(rows: pl.DataFrame, name: str, layout: Layout, ours: str | Non
     text = column.cast(pl.String)
     if dtype == pl.Float64:
         return text.str.replace(".", layout.decimal, literal=True)
-    sent = {known: said for said, known in reversed(layout.values.get(ours or name, {}).items())}
+    sent = {known: said for said, known in reversed(list(layout.values.get(ours or name, {}).items()))}
     return text.replace(sent) if sent else text
 
 
