@@ -5,9 +5,10 @@ was sealed but not delivered is delivered. A feed that is empty is sent too, and
 """
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
-from airflow.sdk import Asset, Metadata, dag, task
+from airflow.sdk import Asset, dag, task
 
 FEED = Asset("erte_feed", uri="erte://outbox")
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
@@ -26,12 +27,12 @@ def referral_feed() -> None:
     """Lake to outbox."""
 
     @task(outlets=[FEED], retries=10, retry_delay=timedelta(minutes=3))
-    def refer(day: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  # a generator that Airflow unwraps
+    def refer(day: str, outlet_events: Any = None) -> dict[str, int]:
         """Seal the night's feeds; tried again while another run is writing. The asset event names the night."""
         from pipelines import flow
 
-        counts = flow.refer(flow.load_settings(), pendulum.Date.fromisoformat(day))
-        yield Metadata(FEED, {"day": day, **counts})
+        outlet_events[FEED].extra = {"day": day}
+        return flow.refer(flow.load_settings(), pendulum.Date.fromisoformat(day))
 
     refer(DAY)
 

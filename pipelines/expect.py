@@ -7,6 +7,7 @@ person releases it, `warning` and `info` are shown in the Data Docs and hold not
 run (a table or an aggregate) cannot be critical: it would not say which submission is to blame.
 """
 
+import logging
 import shutil
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -124,6 +125,7 @@ def judge_profiles(
     suites: Sequence[Suite], profiles: Mapping[str, pl.DataFrame], docs: Path, run_id: str, on: date
 ) -> pl.DataFrame:
     """What the profiles break (submission_id, code, severity; null id = the whole run), and the Data Docs of it."""
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # at import it tells of every method it documents
     from great_expectations import ValidationDefinition
     from great_expectations.core import RunIdentifier
 

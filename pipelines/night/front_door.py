@@ -70,7 +70,8 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
         for staged in draft.glob("*.parquet"):
             staged.unlink()
         receipt |= {"refusal_code": refused.code, "received_count": 0, "accepted_count": 0, "quarantined_count": 0}
-        codes = [(None, None, refused.code, "error")] + [(None, None, "header_absent", "info") for _ in refused.columns]
+        codes: list[tuple[int | None, str | None, str, str]] = [(None, None, refused.code, "error")]
+        codes += [(None, None, "header_absent", "info") for _ in refused.columns]
         list_findings(codes).unique(maintain_order=True).write_parquet(draft / "finding-00000.parquet")
         (draft / "headers.json").write_text(json.dumps(refused.columns, ensure_ascii=False))
     (draft / "receipt.json").write_text(json.dumps(receipt, ensure_ascii=False))

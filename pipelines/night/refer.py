@@ -12,6 +12,7 @@ import polars as pl
 from pipelines.consent.gate import Gated, gate_consent
 from pipelines.contracts import LAKE
 from pipelines.night.commit import record_event
+from pipelines.night.intake import open_day
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, place_flags
 from pipelines.referral.render import FeedHeader, render_feed
 from pipelines.settings import Settings
@@ -42,10 +43,15 @@ class Known(NamedTuple):
 
 
 def refer(settings: Settings, on: date) -> dict[str, int]:
-    """Compose and seal the feeds of the night `on`; counts. What was sealed already is not sealed again."""
+    """Compose and seal the feeds of the night `on`; counts. What was sealed already is not sealed again.
+
+    A night that was published is closed (law 10): what is still to be sent goes out with the next one.
+    """
     registers = read_registers(settings)
     with hold_lock(settings), open_lake(settings) as connection:
         settled = settle_outbox(connection, settings)
+        if open_day(connection, on) != on:
+            return {"feeds": 0, "referrals": 0, "recalls": 0, "delivered": settled, "is_closed": 1}
         with transact(connection):
             counts = _seal_feeds(connection, settings, registers, on)
         settled += settle_outbox(connection, settings)

@@ -159,7 +159,7 @@ def _verify_state(connection: Connection, settings: Settings) -> Check:
         columns = [c for c in LAKE[table].column_names() if not c.startswith("known_")]
         listed = ", ".join(columns)
         held = read_rows(connection, f"select {listed} from lake.{table} where known_to is null")
-        again = state.select(columns).cast(dict(held.schema))
+        again = state.select(pl.col(c).cast(held.schema[c]) for c in columns)
         broken += len(again.join(held, on=columns, how="anti", nulls_equal=True))
         broken += len(held.join(again, on=columns, how="anti", nulls_equal=True))
     return Check(

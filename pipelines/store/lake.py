@@ -131,7 +131,7 @@ def replace_state(
     columns = [name for name in LAKE[table].column_names() if name not in {"known_from", "known_to"}]
     listed = ", ".join(f'"{name}"' for name in columns)
     held = connection.execute(f"select {listed} from lake.{table} where known_to is null and {scope}").pl()
-    state = state.select(columns).cast(dict(held.schema))
+    state = state.select(pl.col(c).cast(held.schema[c]) for c in columns)
     fresh = state.join(held, on=columns, how="anti", nulls_equal=True)
     stale = held.join(state, on=columns, how="anti", nulls_equal=True)
     if len(stale):

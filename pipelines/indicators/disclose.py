@@ -1,0 +1,86 @@
+"""Disclosure control of what leaves the ministry: no small count, nor one that the other published cells give back (law 9).
+
+Rule (STANDARDS): the nation as it is; below it 0 stays 0, 1..small is hidden, others are rounded half up to `rounding`. A hidden
+count is safe when what else is published leaves at least `_LEAST_WIDTH` values open for it; else more of its table is hidden:
+first the least of the counts still shown, in the end every region.
+"""
+
+from typing import NamedTuple
+
+import polars as pl
+
+_LEAST_WIDTH = 3
+NATION = "KZ"
+
+
+class Limits(NamedTuple):
+    """Settings: largest small count, rounding base, least denominator of a rate."""
+
+    small: int
+    rounding: int
+    least_denominator: int
+
+
+def disclose(indicator: pl.DataFrame, limits: Limits) -> pl.DataFrame:
+    """Rows of published.indicator from rows of indicator (numerator, denominator, per); by sex for the nation only."""
+    table = ["indicator_id", "birth_year", "stratum"]
+    kept = indicator.filter((pl.col("kato2") == NATION) | (pl.col("sex_code") == "all"))
+    parts = [kept.filter(pl.col("kato2") == NATION).with_columns(shown_x="numerator", shown_n="denominator", is_hidden=pl.lit(value=False))]
+    for _, regions in kept.filter(pl.col("kato2") != NATION).sort("kato2").partition_by(table, as_dict=True).items():
+        x, n = ([hide_cells(regions[c].to_list(), limits)] for c in ("numerator", "denominator"))
+        parts.append(
+            regions.with_columns(
+                pl.Series("shown_x", x[0], dtype=pl.Int64), pl.Series("shown_n", n[0], dtype=pl.Int64)
+            ).with_columns(is_hidden=pl.col("shown_x").is_null() | pl.col("shown_n").is_null())
+        )
+    shown = pl.concat(parts)
+    enough = (pl.col("shown_n") >= limits.least_denominator) & ~pl.col("is_hidden")
+    share = pl.min_horizontal("shown_x", "shown_n") / pl.col("shown_n") * pl.col("per")
+    return shown.select(
+        *(c for c in ("indicator_id", "kato2", "birth_year", "sex_code", "stratum")),
+        pl.col("shown_x").alias("numerator"), pl.col("shown_n").alias("denominator"),
+        pl.when(enough).then(share).alias("value"), "is_hidden",
+    )  # fmt: skip
+
+
+def hide_cells(counts: list[int], limits: Limits) -> list[int | None]:
+    """What is shown of the cells of one table whose exact total is published: rounded counts, None = hidden."""
+    hidden = {i for i, count in enumerate(counts) if 0 < count <= limits.small}
+    while hidden and not is_safe(counts, hidden, limits):
+        rest = [i for i, count in enumerate(counts) if i not in hidden and count > 0] or [
+            i for i in range(len(counts)) if i not in hidden
+        ]
+        if not rest:
+            break
+        least = min(counts[i] for i in rest)
+        hidden |= {i for i in rest if counts[i] == least} if least == 0 else {min(i for i in rest if counts[i] == least)}
+    return [None if i in hidden else round_half_up(count, limits.rounding) for i, count in enumerate(counts)]
+
+
+def is_safe(counts: list[int], hidden: set[int], limits: Limits) -> bool:
+    """True when total and shown cells leave every small hidden count at least `_LEAST_WIDTH` values, the true one inside."""
+    total = sum(counts)
+    bounds = [bound_cell(None if i in hidden else round_half_up(c, limits.rounding), total, limits) for i, c in enumerate(counts)]
+    low, high = sum(b[0] for b in bounds), sum(b[1] for b in bounds)
+    for i in hidden:
+        if 0 < counts[i] <= limits.small:
+            least = max(bounds[i][0], total - (high - bounds[i][1]))
+            most = min(bounds[i][1], total - (low - bounds[i][0]))
+            if most - least + 1 < _LEAST_WIDTH:
+                return False
+    return True
+
+
+def bound_cell(shown: int | None, total: int, limits: Limits) -> tuple[int, int]:
+    """Least and greatest count that a reader must think possible for a cell shown so."""
+    if shown is None:
+        return 0, total
+    if shown == 0:
+        return 0, 0
+    reach = limits.rounding // 2
+    return max(shown - reach, limits.small + 1), shown + reach
+
+
+def round_half_up(count: int, base: int) -> int:
+    """A count to the nearest multiple of `base`, halves up."""
+    return (2 * count + base) // (2 * base) * base

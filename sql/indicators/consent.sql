@@ -1,0 +1,8 @@
+-- grain: flagged children by decision; numerator = of that decision
+with decision as (
+    select unnest(['given', 'refused', 'withdrawn', 'pending']) as stratum
+)
+
+select 'consent' as indicator_id, kato2, birth_year, sex_code, stratum, is_dead as is_excluded, consent = stratum as is_counted
+from pathway, decision
+where is_flagged

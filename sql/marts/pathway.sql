@@ -1,0 +1,123 @@
+-- grain: one row a child of the spine, as known on the day of the release
+with screened as (
+    select
+        child_key,
+        max(coalesce(verdict, 'undecided')) filter (programme = 'blood_spot') as blood_spot,
+        max(coalesce(verdict, 'undecided')) filter (programme = 'hearing') as hearing,
+        max(coalesce(verdict, 'undecided')) filter (programme = 'development') as development,
+        max(coalesce(verdict, 'undecided')) filter (programme = 'autism') as autism,
+        max(coalesce(verdict, 'undecided')) filter (programme = 'eyes') as eyes,
+        max(coalesce(verdict, 'undecided')) filter (programme = 'phenotype') as phenotype,
+        bool_or(is_in_window) filter (programme = 'blood_spot') as is_blood_spot_in_window,
+        bool_or(is_in_window) filter (programme = 'hearing') as is_hearing_in_window,
+        string_agg(programme, ' ' order by programme) filter (is_first_positive) as positive_programmes
+    from known_verdict
+    group by child_key
+),
+
+flagged as (
+    select child_key, min(examined_on) as flagged_on, string_agg(distinct programme, ' ' order by programme) as flag_programmes
+    from known_flag
+    group by child_key
+),
+
+decided as (
+    select
+        child_key,
+        arg_max(decision, decided_on - date '1970-01-01' + case decision when 'withdrawn' then 0.2 when 'refused' then 0.1 else 0 end) as decision,
+        max(decided_on) as decided_on
+    from known_consent
+    where purpose = 'pmpc_referral' and decided_on <= known_on() and not is_cancelled
+    group by child_key
+),
+
+placed as (
+    select child_key, arg_min(place, place_rank(place)) as place, arg_min(reason, place_rank(place)) as place_reason
+    from known_placement
+    group by child_key
+),
+
+sent as (
+    select child_key, min(composed_on) as referred_on
+    from known_referral
+    where item_kind = 'referral'
+    group by child_key
+),
+
+reported as (
+    select
+        child_key,
+        bool_or(report_status in ('5.1.4', '7.0')) as is_seen,
+        bool_or(report_status = '5.1.2') as is_unattended,
+        bool_or(report_status = '7.0') as is_concluded,
+        arg_max(category_codes, reported_on) filter (report_status = '7.0') as category_codes,
+        arg_max(is_severe, reported_on) filter (report_status = '7.0') as is_severe
+    from known_pmpc_report
+    where not is_cancelled
+    group by child_key
+),
+
+concluded as (
+    select
+        child_key,
+        list_contains(string_split(category_codes, ' '), 'physical') as is_physical,
+        len(list_filter(string_split(category_codes, ' '), lambda c: c not in ('physical', 'none'))) > 0 as is_mental
+    from reported
+    where is_concluded
+)
+
+select
+    row_number() over (order by sha256(secret_order() || birth.child_key::varchar)) as pathway_no,
+    region.kato2,
+    birth.kato4,
+    date_trunc('month', birth.birth_on)::date as birth_month,
+    year(birth.birth_on) as birth_year,
+    birth.sex_code,
+    coalesce(birth.plurality > 1, false) as is_multiple,
+    case
+        when birth.birth_weight_g is null then 'unknown' when birth.birth_weight_g < 1500 then 'under 1500'
+        when birth.birth_weight_g < 2000 then '1500-1999' when birth.birth_weight_g < 2500 then '2000-2499' else '2500 and over'
+    end as weight_band,
+    case
+        when birth.gestation_wk is null then 'unknown' when birth.gestation_wk < 28 then 'under 28'
+        when birth.gestation_wk < 32 then '28-31' when birth.gestation_wk < 37 then '32-36' else '37 and over'
+    end as gestation_band,
+    completed_months(birth.birth_on, known_on()) as age_months,
+    birth.died_on is not null as is_dead,
+    screened.blood_spot,
+    screened.hearing,
+    screened.development,
+    screened.autism,
+    screened.eyes,
+    screened.phenotype,
+    screened.is_blood_spot_in_window,
+    screened.is_hearing_in_window,
+    coalesce(screened.positive_programmes, '') as positive_programmes,
+    flagged.child_key is not null as is_flagged,
+    coalesce(flagged.flag_programmes, '') as flag_programmes,
+    flagged.flagged_on - birth.birth_on as flagged_age_days,
+    case when flagged.child_key is not null then coalesce(decided.decision, 'pending') end as consent,
+    case when flagged.child_key is not null then decided.decided_on - flagged.flagged_on end as consent_delay_days,
+    placed.place,
+    placed.place_reason,
+    sent.child_key is not null as is_referred,
+    sent.referred_on - flagged.flagged_on as referred_delay_days,
+    coalesce(reported.is_seen, false) as is_seen,
+    coalesce(reported.is_unattended and not reported.is_seen, false) as is_unattended,
+    coalesce(reported.is_concluded, false) as is_concluded,
+    reported.category_codes,
+    case
+        when concluded.is_physical and concluded.is_mental then 'complex' when concluded.is_physical then 'physical'
+        when concluded.is_mental then 'mental' when concluded.child_key is not null then 'none'
+    end as impairment,
+    reported.is_severe
+from known_birth as birth
+left join region on region.kato2 = left(birth.kato4, 2)
+left join screened using (child_key)
+left join flagged using (child_key)
+left join decided using (child_key)
+left join placed using (child_key)
+left join sent using (child_key)
+left join reported using (child_key)
+left join concluded using (child_key)
+where not birth.is_cancelled
