@@ -256,16 +256,23 @@ def hold_return(
 
 @app.command(hidden=True)
 def demo(
-    births: int = 20_000, weeks: int = 6, seed: int = 7, home: Home = None, as_json: AsJson = False
-) -> None:  # fmt: skip
+    births: int = 20_000,
+    weeks: int = 6,
+    seed: int = 7,
+    up: Annotated[bool, typer.Option("--up", help="Serve Airflow's own page on this home instead.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
     """What `make run` does: a simulated nation through the Airflow DAGs for three nights.
 
     Example: erte demo
     """
-    from pipelines.demo import run_demo
+    from pipelines.demo import run_demo, serve_airflow
 
     with _telling(as_json):
-        run_demo(_settings(home), births, weeks, seed, _progress(as_json))
+        if up:
+            raise typer.Exit(serve_airflow(_settings(home)))
+        _answer_rows(run_demo(_settings(home), births, weeks, seed, _progress(as_json)), as_json)
 
 
 def _settings(home: Path | None) -> Settings:

@@ -62,6 +62,23 @@ class Settings(BaseSettings):
     def reference(self) -> Path:
         return self.home / "reference"
 
+    @property
+    def airflow(self) -> Path:
+        return self.home / "airflow"
+
+    def airflow_env(self) -> dict[str, str]:
+        """The environment of an Airflow child process: this home, our DAGs, no examples, nothing reported home."""
+        folder = self.airflow.absolute()
+        return {
+            **os.environ,
+            "ERTE_HOME": str(self.home.absolute()),
+            "AIRFLOW_HOME": str(folder),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+
     @cached_property
     def key(self) -> bytes:
         """The secret of the child key as bytes; made with mode 0600 where none is given."""
