@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import typer
+
 from pipelines.simulate.year import write_national_year
 
 

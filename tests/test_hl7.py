@@ -141,6 +141,22 @@ def test_a_condition_listed_as_positive_is_a_disorder_of_its_own(path):
     assert (row["component"], row["result_code"]) == ("57131-5:LA12496-8", "out_of_range")
 
 
+def test_a_second_child_in_one_message_keeps_its_own_results(path):
+    other = CHILD.replace("H7^", "H8^").replace("250314500010", "250314500121")
+    path.write_text("\r".join([HEAD, CHILD, MOTHER, ORDER, TSH, other, ORDER.replace("F77", "F78"), TSH, ""]))
+    accepted, _, _ = judge(path)
+    assert accepted.select("history_no", "source_id").rows() == [("H7", "F77"), ("H8", "F78")]
+
+
+def test_an_unknown_status_is_refused_and_a_lost_day_of_sampling_is_told_once(path):
+    _, finding, _ = read(path, TSH.replace("|F|", "|Q|"))
+    assert ("status_code", "status_code_unknown") in codes(finding)
+    path.write_text("\r".join([HEAD, CHILD, MOTHER, ORDER.replace("20260105090000", "20269999"), "OBX|1|NM|29575-8|1|3|mU/L|||||F", ""]))
+    accepted, finding, quarantine = judge(path)
+    assert (len(accepted), len(quarantine)) == (0, 1)
+    assert "examined_on_missing" in {code for _, code in codes(finding)}
+
+
 def test_one_bad_date_never_refuses_the_message(path):
     bad = CHILD.replace("20260103080000", "20170229")
     path.write_text("\r".join([HEAD, bad, MOTHER, ORDER, TSH, ""]))

@@ -94,17 +94,23 @@ class _Message:
         name, universal = pick(marks, head[3], 0), pick(marks, head[3], 1)
         sender = name if name and len(name) <= _LONGEST_ID else universal or pick(marks, head[2], 0)
         self.who: dict[str, Any] = {"sender_id": sender}
+        self.has_child = False
         self.facility: str | None = None
         self.order: dict[str, Any] = {"source_id": head[9], "issued_at": read_time(head[6])[1]}
         self.shared: dict[str, Any] = {}
         self.quality: tuple[int, str] | None = None
         self.seen: dict[tuple[str, str], int] = {}
+        self.finished = 0
 
     def take(self, number: int, text: str) -> None:
         """One segment; those that tell nothing about a result are kept in the archive only."""
         fields = text.rstrip("\n").split(self.marks.field)
         match fields[0]:
             case "PID":
+                if self.has_child:  # a second child in one message has results of its own
+                    self.finish()
+                    self.who = {"sender_id": self.who["sender_id"]}
+                self.has_child = True
                 self._take_child(number, fields)
             case "NK1":
                 self._take_mother(fields)
@@ -119,7 +125,14 @@ class _Message:
                 self._take_result(number, text.rstrip("\n"), fields)
 
     def finish(self) -> None:
-        """What was told of all results, on all results; an unusable specimen spoils both mandatory analytes."""
+        """What was told of all results of a child, on all of them; an unusable specimen spoils both mandatory analytes."""
+        done, self.rows = self.rows[: self.finished], self.rows[self.finished :]
+        self._tell_rows()
+        self.rows = done + self.rows
+        self.finished = len(self.rows)
+        self.quality, self.shared = None, {}
+
+    def _tell_rows(self) -> None:
         if self.quality:
             present = {row["component"] for row in self.rows}
             for row in self.rows:
@@ -198,7 +211,8 @@ class _Message:
             self._take_context(told, number, text, answer)
             return
         known = tables["components"].get(code) or tables["components"].get(code.upper(), {})
-        status = tables["statuses"].get(self._field(fields, 11) or self.order.get("status") or "F", "final")
+        said_status = self._field(fields, 11) or self.order.get("status") or "F"
+        status = tables["statuses"].get(said_status, said_status)  # an unknown one is refused by the contract
         day, moment = read_time(self._field(fields, 14))
         when = {k: v for k, v in (("examined_on", day), ("examined_at", moment)) if v}
         programme = known.get("programme", "blood_spot")

@@ -74,7 +74,7 @@ def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
     """One reason once: the unreadable is not also called missing; a broken line or message says only that."""
     code, column = pl.col("code"), pl.col("column")
     broken = (code == "row_width_differs") | code.str.starts_with("message_")
-    unread = finding.filter(code.str.ends_with("_unreadable"))
+    unread = finding.filter(code.str.ends_with("_unreadable") & (pl.col("severity") == "error"))
     echoes = pl.concat(
         [
             unread.select("row_no", (column + "_missing").alias("code")),

@@ -14,7 +14,7 @@ from pipelines.intake.keys import KEY_COLUMNS, add_keys
 from pipelines.risk.assess import assess_risk
 from pipelines.risk.protocol import Protocol
 from pipelines.settings import Settings
-from pipelines.store.lake import Connection, append_rows, read_rows, replace_state, upsert_versions
+from pipelines.store.lake import Connection, append_rows, put_frame, read_rows, replace_state, upsert_versions
 
 _TARGETS = {
     "birth": ("identified.birth", "clinical.birth"),
@@ -120,7 +120,7 @@ def _view_arrived(connection: Connection, kind: str, files: list[Path]) -> None:
     if _load_waited(connection, kind):
         sources.append(f"select {listed} from waited")
     if not sources:
-        connection.register("none_arrived", add_keys(RECORDS[kind].create_empty(), kind))
+        put_frame(connection, "none_arrived", add_keys(RECORDS[kind].create_empty(), kind))
         sources = [f"select {listed} from none_arrived"]
     connection.execute(f"create or replace temp view every_arrived as {' union all '.join(sources)}")
     _view_newest(connection, "arrived", "every_arrived", "record_key")
@@ -160,7 +160,7 @@ def _load_waited(connection: Connection, kind: str) -> int:
             for n, d in dtypes.items()
             if d.is_temporal()
         ]
-        connection.register("waited", add_keys(records.with_columns(dated), kind))
+        put_frame(connection, "waited", add_keys(records.with_columns(dated), kind))
     return len(waiting)
 
 
@@ -217,9 +217,7 @@ def _keep_answer(connection: Connection, answer: pl.DataFrame) -> None:
     """Temp table `answer`: asked_no (a record, or a way of naming a child) -> child_key or reason."""
     assert answer["asked_no"].is_unique().all()  # noqa: S101
     assert (answer["child_key"].is_null() == answer["reason"].is_not_null()).all()  # noqa: S101
-    connection.register("answered", answer)
-    connection.execute("create or replace temp table answer as from answered")
-    connection.unregister("answered")
+    put_frame(connection, "answer", answer)
 
 
 def _keep_waiting(connection: Connection, kind: str, on: date) -> int:

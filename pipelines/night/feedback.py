@@ -10,7 +10,7 @@ from pipelines.intake.feedback import tell_findings
 from pipelines.intake.layout import Layout, list_layouts
 from pipelines.intake.receive import write_repair
 from pipelines.settings import Settings
-from pipelines.store.lake import Connection, read_rows
+from pipelines.store.lake import Connection, put_frame, read_rows
 
 _SHOWN = 10_000
 """Findings listed one by one in a feedback file; beyond that the counts by code say it."""
@@ -24,10 +24,9 @@ def write_feedback(connection: Connection, settings: Settings, since: date) -> i
     lacking = submission.filter(~pl.col("submission_id").is_in(list(done)) | (pl.col("status") == "held"))
     if not len(lacking):
         return 0
-    connection.register("lacking", lacking.select("submission_id"))
+    put_frame(connection, "lacking", lacking.select("submission_id"))
     finding = read_rows(connection, "from lake.ledger.finding semi join lacking using (submission_id)")
     refused = read_rows(connection, "from lake.identified.quarantine semi join lacking using (submission_id)")
-    connection.unregister("lacking")
     findings = {key[0]: part for key, part in finding.partition_by("submission_id", as_dict=True).items()}
     refusals = {key[0]: part for key, part in refused.partition_by("submission_id", as_dict=True).items()}
     layouts = {layout.name: layout for layout in list_layouts()}

@@ -17,7 +17,7 @@ from pipelines.night.front_door import read_staged
 from pipelines.night.hold import list_released
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
-from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, read_rows, transact
+from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, put_frame, read_rows, transact
 
 _NO_TEXT = pl.lit(None, pl.String)
 _HISTORY = """
@@ -99,11 +99,10 @@ def _is_waiting(connection: Connection, kind: str) -> bool:
 
 def _list_known(connection: Connection, ids: Iterable[str]) -> set[str]:
     asked = pl.DataFrame({"submission_id": list(ids)}, schema={"submission_id": pl.String})
-    connection.register("asked_id", asked)
+    put_frame(connection, "asked_id", asked)
     rows = connection.execute(
         "select submission_id from lake.ledger.submission semi join asked_id using (submission_id) where status <> 'held'"
     ).fetchall()
-    connection.unregister("asked_id")
     return {row[0] for row in rows}
 
 
@@ -111,12 +110,11 @@ def _write_ledger(
     connection: Connection, run_id: str, folder: Path, fresh: list[dict[str, object]], held: dict[str, str], day: date
 ) -> None:
     ids = [str(r["submission_id"]) for r in fresh]
-    connection.register("fresh_id", pl.DataFrame({"submission_id": ids}, schema={"submission_id": pl.String}))
+    put_frame(connection, "fresh_id", pl.DataFrame({"submission_id": ids}, schema={"submission_id": pl.String}))
     waiting = read_rows(connection, """
         select submission_id, row_no, reason from lake.identified.waiting
         semi join fresh_id using (submission_id) where known_to is null""")  # fmt: skip
     connection.execute("delete from lake.ledger.submission where status = 'held' and submission_id in (from fresh_id)")
-    connection.unregister("fresh_id")
     waits = dict(waiting.group_by("submission_id").agg(pl.col("row_no").n_unique()).iter_rows())
     rows = [
         {

@@ -21,6 +21,7 @@ from pipelines.store.lake import (
     append_rows,
     hold_lock,
     open_lake,
+    put_frame,
     read_current,
     read_rows,
     replace_state,
@@ -189,14 +190,13 @@ def _write_drafts(
 
 def _read_persons(connection: Connection, item: pl.DataFrame) -> pl.DataFrame:
     """Identified birth rows of the children of tonight's items, one a child, with an IIN learned later filled in."""
-    connection.register("wanted", item.select("child_key").unique())
+    put_frame(connection, "wanted", item.select("child_key").unique())
     person = read_rows(connection, """
         select b.* replace (coalesce(b.child_iin, i.child_iin) as child_iin)
         from lake.identified.birth b semi join wanted using (child_key)
         left join (select child_key, child_iin from lake.identified.iin where known_to is null) i using (child_key)
         where b.known_to is null and not b.is_cancelled
         qualify row_number() over (partition by b.child_key order by b.version_at desc, b.content_hash desc) = 1""")  # fmt: skip
-    connection.unregister("wanted")
     return person
 
 

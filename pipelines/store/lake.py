@@ -135,18 +135,27 @@ def replace_state(
     fresh = state.join(held, on=columns, how="anti", nulls_equal=True)
     stale = held.join(state, on=columns, how="anti", nulls_equal=True)
     if len(stale):
-        connection.register("stale_key", stale.select(key).unique())
+        put_frame(connection, "stale_key", stale.select(key).unique())
         matched = " and ".join(f"s.{name} = lake.{table}.{name}" for name in key)
         connection.execute(
             f"update lake.{table} set known_to = ? where known_to is null and {scope} "
             f"and exists (select 1 from stale_key s where {matched})",
             [on],
         )
-        connection.unregister("stale_key")
     append_rows(
         connection, table, fresh.with_columns(pl.lit(on).alias("known_from"), pl.lit(None, pl.Date).alias("known_to"))
     )
     return {"opened": len(fresh), "closed": len(stale)}
+
+
+def put_frame(connection: Connection, name: str, frame: pl.DataFrame) -> None:
+    """Temp table `name` with the rows of a frame.
+
+    A table and not a view of the frame: DuckDB cannot push every filter of a join into memory that is not its own.
+    """
+    connection.register("put_rows", frame)
+    connection.execute(f"create or replace temp table {name} as from put_rows")
+    connection.unregister("put_rows")
 
 
 def append_rows(connection: Connection, table: str, rows: pl.DataFrame) -> int:

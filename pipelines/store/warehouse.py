@@ -18,7 +18,7 @@ from pipelines.errors import UserError
 from pipelines.indicators.disclose import NATION, Limits, disclose
 from pipelines.indicators.interval import add_intervals
 from pipelines.settings import PROJECT, Settings
-from pipelines.store.lake import Connection
+from pipelines.store.lake import Connection, put_frame
 
 _SQL, _PROMISED = PROJECT / "sql", PROJECT / "warehouse"
 _VERSIONED = ("birth", "verdict", "flag", "consent", "placement", "pmpc_report")
@@ -76,7 +76,7 @@ def _view_known(connection: Connection, settings: Settings, on: date, registers:
     connection.execute(f"create or replace temp view known_referral as from lake.clinical.referral where composed_on <= {day}")
     connection.execute(f"create or replace temp view known_submission as from lake.ledger.submission where received_on <= {day}")
     for name, frame in registers.items():
-        connection.register(f"register_{name}", frame)
+        put_frame(connection, f"register_{name}", frame)
     connection.execute(f"create or replace temp macro known_on() as {day}")
     connection.execute(f"create or replace temp macro secret_order() as '{settings.key.hex()}'")
     connection.execute("""
@@ -86,7 +86,7 @@ def _view_known(connection: Connection, settings: Settings, on: date, registers:
     connection.execute("""
         create or replace temp macro place_rank(place) as
         case place when 'referred' then 1 when 'withheld' then 2 when 'aged_out' then 3 else 4 end""")
-    connection.register("region_row", pl.read_csv(_PROMISED / "reference" / "regions.csv", infer_schema=False))
+    put_frame(connection, "region_row", pl.read_csv(_PROMISED / "reference" / "regions.csv", infer_schema=False))
     connection.execute("insert into region by name select kato2, iso, name_kk, name_ru, name_en from region_row")
 
 
@@ -106,7 +106,7 @@ def _fill_marts(connection: Connection) -> None:
 
 def _fill_indicators(connection: Connection, settings: Settings) -> None:
     definitions = _read_definitions()
-    connection.register("definition_row", definitions)
+    put_frame(connection, "definition_row", definitions)
     connection.execute("insert into indicator_definition by name from definition_row")
     parts = []
     for file in sorted((_SQL / "indicators").glob("*.sql")):
@@ -139,9 +139,8 @@ def _fill_indicators(connection: Connection, settings: Settings) -> None:
 
 def _insert(connection: Connection, table: str, rows: pl.DataFrame) -> None:
     columns = [row[0] for row in connection.execute(f"describe {table}").fetchall()]
-    connection.register("inserted_row", rows.select(columns))
+    put_frame(connection, "inserted_row", rows.select(columns))
     connection.execute(f"insert into {table} by name from inserted_row")
-    connection.unregister("inserted_row")
 
 
 def _read_definitions() -> pl.DataFrame:
