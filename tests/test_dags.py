@@ -110,7 +110,7 @@ def test_a_night_through_airflow_itself_refers_and_publishes_on_the_day_in_almat
     subprocess.run([airflow, "db", "migrate"], env=env, check=True, capture_output=True)
     told = ""
     for dag in ("intake", "referral_feed", "warehouse", "intake"):  # the last one finds nothing and does no harm
-        done = subprocess.run([airflow, "dags", "test", dag, "2026-03-01T20:00:00+00:00"], env=env, capture_output=True, text=True)
+        done = subprocess.run([airflow, "dags", "test", dag, "2026-03-01T20:00:00+00:00"], env=env, capture_output=True, text=True, check=False)
         told += done.stdout + done.stderr
         assert done.returncode == 0, told[-3000:]
     with open_lake(settings) as connection:

@@ -68,7 +68,7 @@ def live(folder: Path, nights: list[list[dict]], *, is_resent: bool = False):
     return {name: sorted(map(str, ask(home, query))) for name, query in STATE.items()}, counts
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(nations(), st.data())
 def test_order_files_nights_and_resends_change_nothing_and_every_law_holds_after_each(records, data):
     cut = data.draw(st.integers(0, len(records)))
@@ -79,7 +79,7 @@ def test_order_files_nights_and_resends_change_nothing_and_every_law_holds_after
     assert {k: v for k, v in at_once.items() if k not in nightly} == {k: v for k, v in by_night.items() if k not in nightly}
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(nations())
 def test_adding_a_withdrawal_never_adds_a_referral_and_silence_is_not_consent(records):
     more = [*records, *({"consent": consent(n, "withdrawn", FIRST - timedelta(days=1))} for n in range(2, 5))]

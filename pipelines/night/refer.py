@@ -191,13 +191,12 @@ def _write_drafts(
 def _read_persons(connection: Connection, item: pl.DataFrame) -> pl.DataFrame:
     """Identified birth rows of the children of tonight's items, one a child, with an IIN learned later filled in."""
     put_frame(connection, "wanted", item.select("child_key").unique())
-    person = read_rows(connection, """
+    return read_rows(connection, """
         select b.* replace (coalesce(b.child_iin, i.child_iin) as child_iin)
         from lake.identified.birth b semi join wanted using (child_key)
         left join (select child_key, child_iin from lake.identified.iin where known_to is null) i using (child_key)
         where b.known_to is null and not b.is_cancelled
         qualify row_number() over (partition by b.child_key order by b.version_at desc, b.content_hash desc) = 1""")  # fmt: skip
-    return person
 
 
 def _write_durably(folder: Path, files: dict[str, bytes]) -> None:

@@ -1,4 +1,4 @@
--- grain: children of the spine by category of LAW343 and by age band; numerator = confirmed by a PMPC
+-- grain: children of the spine by category of LAW343 and by age band, numerator = confirmed by a PMPC
 with category as (
     select unnest(['all', 'physical', 'mental', 'complex', 'severe', 'sensory', 'speech', 'emotional_volitional', 'brain_damage',
         'intellectual', 'developmental_delay', 'under 1', '1 year', '2 years']) as stratum

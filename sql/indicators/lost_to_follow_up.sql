@@ -1,4 +1,4 @@
--- grain: referred children; numerator = nobody came, or no word 60 days after the feed; died is not lost
+-- grain: referred children, numerator = nobody came, or no word 60 days after the feed, died is not lost
 select 'lost_to_follow_up' as indicator_id, kato2, birth_year, sex_code, 'all' as stratum, is_dead as is_excluded, is_lost as is_counted
 from (
     select kato2, birth_year, sex_code, is_dead,

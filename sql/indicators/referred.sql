@@ -1,4 +1,4 @@
--- grain: flagged children with a consent given; numerator = sent to a PMPC
+-- grain: flagged children with a consent given, numerator = sent to a PMPC
 select 'referred' as indicator_id, kato2, birth_year, sex_code, 'all' as stratum, coalesce(place = 'closed', false) and not is_referred as is_excluded,
     is_referred as is_counted
 from pathway

@@ -1,4 +1,4 @@
--- grain: children with a first examination that has an age window; numerator = within it
+-- grain: children with a first examination that has an age window, numerator = within it
 select 'timeliness' as indicator_id, kato2, birth_year, sex_code, programme as stratum, is_in_window is null as is_excluded,
     coalesce(is_in_window, false) as is_counted
 from pathway_programme

@@ -1,0 +1,107 @@
+"""The synthetic nation: as senders write it, the same from the same seed, and dirty exactly where the truth says."""
+
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipelines.intake.reading import FileRefusedError
+from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.simulate.answer import answer_feeds
+from pipelines.simulate.nation import simulate_nation
+from pipelines.simulate.year import write_national_year
+from pipelines.store.registers import install_registers
+from tests.nation import settle
+
+END = date(2026, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def nation(tmp_path_factory):
+    out = tmp_path_factory.mktemp("nation")
+    done = simulate_nation(3_000, 6, 7, out, END, 3, lambda _: None)
+    return out, done
+
+
+def read_all(folder: Path):
+    """(file, row_no, code) of every refusal, rows received, and the codes of files refused whole."""
+    refused, rows, files = [], 0, {}
+    for night in sorted(folder.iterdir()):
+        for path in sorted(night.iterdir()):
+            try:
+                opened = open_submission(path)
+                for chunk in opened.chunks:
+                    judged = judge_chunk(chunk, opened.layout, "0" * 64, date.fromisoformat(night.name))
+                    rows += judged.received_count
+                    errors = judged.finding.filter(pl.col("severity") == "error")
+                    refused += [(f"{night.name}/{path.name}", no, code) for no, code in errors.select("row_no", "code").iter_rows()]
+            except FileRefusedError as error:
+                files[path.name] = error.code
+    return refused, rows, files
+
+
+def test_the_same_seed_writes_the_same_bytes(nation, tmp_path):
+    out, _ = nation
+    simulate_nation(3_000, 6, 7, tmp_path, END, 3, lambda _: None)
+    files = sorted(p.relative_to(out) for p in (out / "landing").rglob("*") if p.is_file())
+    assert files
+    assert files == sorted(p.relative_to(tmp_path) for p in (tmp_path / "landing").rglob("*") if p.is_file())
+    assert [f for f in files if (out / f).read_bytes() != (tmp_path / f).read_bytes()] == []
+
+
+def test_every_file_is_read_by_its_layout_and_only_the_rows_that_were_made_dirty_are_refused(nation):
+    out, _ = nation
+    refused, rows, files = read_all(out / "landing")
+    dirty = pl.read_parquet(out / "truth" / "dirty.parquet")
+    told = {(name.split("/")[1], no, code) for name, no, code in refused if "trouble" not in name and "again" not in name}
+    assert told == set(dirty.select("file", "row_no", "code").iter_rows())
+    assert files["trouble-empty.csv"] == "file_empty"
+    assert files["trouble-binary.csv"] == "file_binary"
+    assert files["trouble-header.csv"] in ("layout_header_changed", "layout_unknown")
+    assert rows > 9_000
+
+
+def test_births_follow_the_statistics(nation):
+    child = pl.read_parquet(nation[0] / "truth" / "child.parquet")
+    assert abs((child["sex_code"] == "male").mean() - 0.515) < 0.03
+    assert 0.012 < (child["plurality"] > 1).mean() < 0.032
+    assert child["kato2"].n_unique() == 20
+    assert child["own_iin"].is_unique().all()
+    assert (child["child_iin"].is_null()).mean() > 0.9
+
+
+def test_every_programme_has_children_who_should_be_flagged_in_a_large_enough_nation(tmp_path):
+    simulate_nation(20_000, 6, 7, tmp_path, END, 3, lambda _: None)
+    expected = pl.read_parquet(tmp_path / "truth" / "flag_expected.parquet")
+    assert {"development", "autism", "eyes", "hearing", "blood_spot"} >= set(expected["programme"]) >= {"development", "autism", "eyes", "hearing"}
+
+
+def test_the_registers_of_a_nation_are_valid(nation, tmp_path):
+    counts = install_registers(settle(tmp_path / "home"), nation[0] / "reference")
+    assert 100 <= counts["pmpc"] <= 120
+
+
+def test_a_national_year_is_written_in_canonical_files_that_are_accepted_whole(tmp_path):
+    write_national_year(tmp_path, 500, 3, 2025)
+    counts = {}
+    for path in sorted((tmp_path / "landing").iterdir()):
+        opened = open_submission(path)
+        judged = [judge_chunk(c, opened.layout, "0" * 64, date(2026, 2, 1)) for c in opened.chunks]
+        assert sum(len(j.quarantine) for j in judged) == 0, path.name
+        counts[path.name.split("-")[0]] = sum(j.received_count for j in judged)
+    assert counts["birth"] == 500
+    assert counts["screening"] > 5_000
+
+
+def test_a_pmpc_answers_the_same_when_asked_again(tmp_path):
+    folder = tmp_path / "outbox" / "K1" / "000001"
+    folder.mkdir(parents=True)
+    lines = [f"R{n:024x}" for n in range(40)]
+    (folder / "referral.csv").write_text("item_kind,referral_id\n" + "".join(f"referral,{r}\n" for r in lines), "utf-8-sig")
+    for name in ("a", "b"):
+        assert answer_feeds(tmp_path / "outbox", END, 7, tmp_path / name) == 40
+    (one,), (other,) = ((tmp_path / name).iterdir() for name in ("a", "b"))
+    assert one.read_bytes() == other.read_bytes()
+    statuses = set(pl.read_csv(one, infer_schema=False)["report_status"])
+    assert {"7.0", "3.0"} <= statuses

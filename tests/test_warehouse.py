@@ -1,0 +1,145 @@
+"""The published warehouse, as an epidemiologist opens it: one file, keys, comments, no way back to a child."""
+
+from datetime import timedelta
+
+import duckdb
+import pytest
+
+from pipelines import flow
+from pipelines.contracts import LAKE, describe_degree
+from pipelines.errors import UserError
+from pipelines.store.warehouse import open_published
+from tests.nation import BORN, FIRST, ask, bear, consent, examine, flagged, name_iin, run, send, settle
+
+PERSONAL = {c for contract in LAKE.values() for c, degree in describe_degree(contract).items() if degree == "identified"}
+WORKED = [
+    """select r.name_en, i.birth_year, i.numerator, i.denominator, round(i.value, 2) as per_1000, round(i.ci_low, 2) as low,
+        round(i.ci_high, 2) as high, round(c.value, 1) as hearing_coverage
+    from indicator i
+    join region r using (kato2)
+    left join indicator c on c.indicator_id = 'coverage' and c.stratum = 'hearing' and (c.kato2, c.birth_year, c.sex_code)
+        = (i.kato2, i.birth_year, i.sex_code)
+    where i.indicator_id = 'impairment' and i.stratum = 'all' and i.sex_code = 'all' order by per_1000 desc""",
+    """select gestation_band, count(*) as children, count(*) filter (is_flagged) as flagged,
+        round(1000 * count(*) filter (is_flagged) / count(*), 1) as per_1000
+    from pathway where not is_dead group by gestation_band order by gestation_band""",
+    """select place, place_reason, count(*) as children, median(consent_delay_days) as days_to_decision
+    from pathway where is_flagged group by place, place_reason order by children desc""",
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A nation of 9 children after two nights, published on both."""
+    folder = tmp_path_factory.mktemp("warehouse")
+    settings = settle(folder / "home")
+    send(settings, folder, [*flagged(2), *flagged(3), *[{"birth": bear(n)} for n in range(4, 10)],
+                            {"screening": examine(4, "motor", 1.2, 14)}, {"screening": examine(5, "motor", 2.9, 14)},
+                            {"screening": examine(6, "tsh", 3.0)}, {"screening": examine(6, "phe", 1.0)},
+                            {"screening": examine(7, "motor", 1.2, 14)}, {"consent": consent(7, "refused")},
+                            {"birth": bear(10, died_on=str(BORN))}])  # fmt: skip
+    flow.run_night(settings, FIRST, lambda _: None)
+    report = {"sender_id": "K1", "source_id": "X1", "action_code": "report", "report_status": "7.0", "reported_on": str(FIRST),
+              "category_codes": "physical speech", "is_severe": "true"}  # fmt: skip
+    ids = dict(ask(settings, "select pmpc_id, referral_id from lake.clinical.referral"))
+    send(settings, folder, [{"pmpc_report": {**report, "referral_id": ids["K1"]}}], "b")
+    run(settings, FIRST + timedelta(days=1))
+    flow.publish(settings, FIRST + timedelta(days=1))
+    return settings
+
+
+@pytest.fixture
+def published(home):
+    with open_published(home) as connection:
+        yield connection
+
+
+def ask_published(connection, query):
+    return connection.execute(query).fetchall()
+
+
+def test_a_pathway_is_one_row_a_child_from_birth_to_conclusion(published):
+    row = ask_published(published, """
+        select kato2, birth_month::varchar, development, consent, place, is_referred, is_seen, is_concluded, impairment, is_severe
+        from pathway where is_concluded""")  # fmt: skip
+    assert row == [("75", "2026-02-01", "risk", "given", "closed", True, True, True, "complex", True)]
+    assert ask_published(published, "select count(*), count(*) filter (is_flagged) from pathway") == [(9, 4)]
+
+
+def test_consents_are_counted_by_decision_and_silence_is_pending(published):
+    told = ask_published(published, """
+        select stratum, numerator, denominator from indicator
+        where indicator_id = 'consent' and kato2 = 'KZ' and sex_code = 'all' order by stratum""")  # fmt: skip
+    assert told == [("given", 2, 4), ("pending", 1, 4), ("refused", 1, 4), ("withdrawn", 0, 4)]
+
+
+def test_eligible_is_excluded_plus_denominator_and_the_dead_are_excluded_from_coverage(published):
+    told = ask_published(published, """
+        select eligible, excluded, denominator, numerator from indicator
+        where indicator_id = 'coverage' and stratum = 'blood_spot' and kato2 = 'KZ' and sex_code = 'all'""")  # fmt: skip
+    assert told in ([], [(9, 1, 8, 1)])
+    assert ask_published(published, "select count(*) from indicator where eligible <> excluded + denominator") == [(0,)]
+
+
+def test_regions_sum_to_the_nation(published):
+    assert ask_published(published, """
+        select count(*) from (
+            select indicator_id, birth_year, sex_code, stratum, sum(denominator) filter (kato2 = 'KZ') as nation,
+                sum(denominator) filter (kato2 <> 'KZ') as regions
+            from indicator group by all) where nation <> regions""") == [(0,)]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", WORKED)
+def test_the_worked_queries_of_the_readme_answer(published, query):
+    assert ask_published(published, query)
+
+
+def test_every_table_and_column_is_described_and_has_a_key(published):
+    silent = ask_published(published, "select table_name, column_name from duckdb_columns() where comment is null and not internal")
+    tables = {t for t, in ask_published(published, "select table_name from duckdb_tables()")}
+    keyed = {t for t, in ask_published(published, "select table_name from duckdb_constraints() where constraint_type = 'PRIMARY KEY'")}
+    assert [row for row in silent if row[0] != "release"] == []
+    assert tables == keyed
+
+
+def test_no_personal_column_and_no_personal_value_reaches_the_file_or_the_parquet(home, published):
+    columns = {c for c, in ask_published(published, "select column_name from duckdb_columns() where not internal")}
+    assert not columns & (PERSONAL | {"child_key", "birth_on", "record_key", "submission_id"})
+    secrets = [s.encode() for n in range(2, 10) for s in (name_iin(n), f"FAMILY{n}", f"STREET {n}")]
+    files = [p for p in home.published.rglob("*") if p.is_file()]
+    assert len(files) > 5
+    assert not [p.name for p in files for s in secrets if s in p.read_bytes()]
+
+
+def test_a_query_reads_the_published_file_and_nothing_else_of_the_machine(home, published):
+    for query in ("select * from read_csv('/etc/passwd')", "attach '/tmp/other.duckdb'", "copy pathway to '/tmp/leak.csv'",
+                  "set enable_external_access = true", "delete from pathway"):  # fmt: skip
+        with pytest.raises(duckdb.Error):
+            published.execute(query)
+
+
+def test_the_nation_leaves_as_it_is_and_small_regional_counts_are_hidden(published):
+    told = ask_published(published, """
+        select kato2, numerator, is_hidden from published.indicator
+        where indicator_id = 'flagged' and stratum = 'development' and sex_code = 'all' order by kato2""")  # fmt: skip
+    assert told[-1] == ("KZ", 4, False)
+    assert all(numerator is None and hidden for _, numerator, hidden in told[:-1])
+
+
+def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(tmp_path):
+    settings = settle(tmp_path / "home", kept_releases=2)
+    send(settings, tmp_path, flagged(2))
+    run(settings, FIRST)
+    flow.publish(settings, FIRST)
+    with duckdb.connect(str(settings.published / "erte.duckdb"), read_only=True) as reader:
+        for night in (1, 2):
+            flow.publish(settings, FIRST + timedelta(days=night))
+        assert reader.execute("select known_on from release").fetchone() == (FIRST,)
+    assert sorted(p.name for p in settings.published.glob("erte-*.duckdb")) == ["erte-2026-03-03.duckdb", "erte-2026-03-04.duckdb"]
+    assert len(list((settings.published / "parquet").glob("*.parquet"))) == 9
+
+
+def test_asking_before_anything_is_published_says_what_to_do(tmp_path):
+    with pytest.raises(UserError) as told:
+        open_published(settle(tmp_path / "home"))
+    assert told.value.code == "warehouse_missing"
