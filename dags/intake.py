@@ -7,11 +7,12 @@ child are tried again, and what a killed run left undone is made up for. Nothing
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import Asset, dag, task
+from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
 
 LAKE = Asset("erte_lake", uri="erte://lake")
 RUN = "intake-{{ dag_run.run_id | replace(':', '') | replace('+', '-') }}"
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
+BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.OSError"])], default=RetryAction.FAIL)
 
 
 @dag(
@@ -40,9 +41,9 @@ def intake() -> None:
 
         return flow.judge_group(flow.load_settings(), run, group, pendulum.Date.fromisoformat(day))
 
-    @task(trigger_rule="none_failed", outlets=[LAKE])
+    @task(trigger_rule="none_failed", outlets=[LAKE], retries=10, retry_delay=timedelta(minutes=3), retry_policy=BUSY)
     def commit(run: str, day: str) -> dict[str, int]:
-        """Link, keep and assess in one transaction; a run that finds another one writing is made up for by the next."""
+        """Link, keep and assess in one transaction; tried again while another run is writing."""
         from pipelines import flow
 
         return flow.commit_run(flow.load_settings(), run, pendulum.Date.fromisoformat(day))

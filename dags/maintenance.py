@@ -6,9 +6,10 @@ An erasure is complete only after this has run: until then the old snapshots of 
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import dag, task
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
 
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
+BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.OSError"])], default=RetryAction.FAIL)
 
 
 @dag(
@@ -23,7 +24,7 @@ DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).d
 def maintenance() -> None:
     """The lake, kept small."""
 
-    @task(retries=10, retry_delay=timedelta(minutes=3))
+    @task(retries=10, retry_delay=timedelta(minutes=3), retry_policy=BUSY)
     def maintain(day: str) -> dict[str, int]:
         """Care for the lake and for what killed runs left; tried again while another run is writing."""
         from pipelines import flow

@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pendulum
-from airflow.sdk import Asset, dag, task
+from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
 
 FEED = Asset("erte_feed", uri="erte://outbox")
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
+BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.OSError"])], default=RetryAction.FAIL)
 
 
 @dag(
@@ -26,7 +27,7 @@ DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).d
 def referral_feed() -> None:
     """Lake to outbox."""
 
-    @task(outlets=[FEED], retries=10, retry_delay=timedelta(minutes=3))
+    @task(outlets=[FEED], retries=10, retry_delay=timedelta(minutes=3), retry_policy=BUSY)
     def refer(day: str, outlet_events: Any = None) -> dict[str, int]:
         """Seal the night's feeds; tried again while another run is writing. The asset event names the night."""
         from pipelines import flow

@@ -7,7 +7,7 @@ half a build; built again for the same night, it is the same.
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import Asset, dag, task
+from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
 
 FEED = Asset("erte_feed", uri="erte://outbox")
 WAREHOUSE = Asset("erte_warehouse", uri="erte://warehouse")
@@ -15,6 +15,7 @@ DAY = (
     "{{ triggering_asset_events.values() | map('last') | map(attribute='extra.day') | first | default("
     "(dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date()) }}"
 )
+BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.OSError"])], default=RetryAction.FAIL)
 
 
 @dag(
@@ -29,7 +30,7 @@ DAY = (
 def warehouse() -> None:
     """Lake to the published file."""
 
-    @task(outlets=[WAREHOUSE], retries=10, retry_delay=timedelta(minutes=3))
+    @task(outlets=[WAREHOUSE], retries=10, retry_delay=timedelta(minutes=3), retry_policy=BUSY)
     def publish(day: str) -> dict[str, int]:
         """Marts, indicators, disclosure control, swap; tried again while another run is writing."""
         from pipelines import flow

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -117,11 +118,13 @@ def _run_airflow(settings: Settings, words: list[str], name: str, progress: flow
     with log.open("w") as file, subprocess.Popen(  # noqa: S603  # our own interpreter's airflow
         command, env=settings.airflow_env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:  # fmt: skip
+        ended: Counter[str] = Counter()
         for line in process.stdout or ():
             file.write(line)
-            if ended := _TASK_ENDED.search(line):
-                group = int(ended["index"]) + 1
-                progress(f"    {ended['task']}{f' (group {group})' if group else ''} ended")
+            if found := _TASK_ENDED.search(line):
+                task = found["task"]
+                ended[task] += 1
+                progress(f"    {task} ended" if found["index"] == "-1" else f"    {task}: {ended[task]} groups of files ended")
     if process.returncode:
         raise UserError("dag_failed", f"airflow {' '.join(words)} failed: read {log}, then run it again")
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from functools import cached_property
 from pathlib import Path
 
@@ -71,11 +72,14 @@ class Settings(BaseSettings):
         folder = self.airflow.absolute()
         return {
             **os.environ,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "ERTE_HOME": str(self.home.absolute()),
             "AIRFLOW_HOME": str(folder),
             "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}",
+            "AIRFLOW__CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
+            "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
 

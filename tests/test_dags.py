@@ -50,7 +50,7 @@ def test_the_warehouse_waits_for_the_nights_feed_by_its_asset(bag):
     def outlets(name):
         return {asset.name for task in bag.dags[name].tasks for asset in task.outlets}
 
-    awaited = {asset.name for _, asset in bag.dags["warehouse"].timetable.asset_condition.iter_assets()}
+    awaited = {asset.name for asset in bag.dags["warehouse"].schedule}
     assert awaited == outlets("referral_feed") == {"erte_feed"}
     assert (outlets("intake"), outlets("warehouse")) == ({"erte_lake"}, {"erte_warehouse"})
 
@@ -109,8 +109,9 @@ def test_a_night_through_airflow_itself_refers_and_publishes_on_the_day_in_almat
     airflow, env = str(Path(sys.executable).with_name("airflow")), settings.airflow_env()
     subprocess.run([airflow, "db", "migrate"], env=env, check=True, capture_output=True)
     told = ""
-    for dag in ("intake", "referral_feed", "warehouse", "intake"):  # the last one finds nothing and does no harm
-        done = subprocess.run([airflow, "dags", "test", dag, "2026-03-01T20:00:00+00:00"], env=env, capture_output=True, text=True, check=False)
+    for dag in ("intake", "referral_feed", "warehouse"):
+        command = [airflow, "dags", "test", dag, "2026-03-01T20:00:00+00:00"]
+        done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
         told += done.stdout + done.stderr
         assert done.returncode == 0, told[-3000:]
     with open_lake(settings) as connection:
