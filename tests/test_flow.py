@@ -16,6 +16,7 @@ import pytest
 from pipelines import flow
 from pipelines.errors import UserError
 from pipelines.night import front_door
+from pipelines.night.ask import explain_child
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import hold_lock
 from tests.nation import FIRST, ask, bear, confirm, consent, examine, flagged, run, send, settle
@@ -263,6 +264,21 @@ def test_a_whole_night_publishes_a_warehouse_that_plain_duckdb_opens(settings, t
     with duckdb.connect(str(settings.published / "erte.duckdb"), read_only=True) as published:
         assert published.execute("select count(*), count(*) filter (is_flagged) from pathway").fetchone() == (2, 2)
     assert not broken(settings)
+
+
+def test_a_child_is_explained_by_flag_with_rule_inputs_what_clears_it_and_where_it_came_from(settings, tmp_path):
+    send(settings, tmp_path, flagged(2))
+    run(settings, FIRST)
+    ((flag_id,),) = ask(settings, "select flag_id from lake.clinical.flag")
+    told = explain_child(settings, flag_id)
+    flag = told["flags"][0]
+    assert (flag["rule_code"], flag["inputs"][0]["value"]) == ("development_mean_low", 1.2)
+    assert "1.75" in flag["why"]["en"]
+    assert flag["what_would_clear_it"]["kk"]
+    assert told["places"][0]["place"] == "referred"
+    assert {s["file_name"].split("-", 1)[1] for s in told["sources"]} >= {"a-birth.csv", "a-screening.csv"}
+    assert {step["state"] for step in told["calendar"]} >= {"overdue"}
+    assert "FAMILY2" not in str(told)
 
 
 def test_what_was_published_as_known_on_a_day_does_not_change_when_later_data_arrive(settings, tmp_path):

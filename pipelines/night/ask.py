@@ -5,8 +5,10 @@ import json
 from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
 from pipelines.night.commit import record_event
-from pipelines.settings import Settings
-from pipelines.store.lake import Connection, hold_lock, open_lake, read_rows, transact
+from pipelines.risk.calendar import list_calendar
+from pipelines.risk.protocol import Protocol, describe_rule, load_protocols
+from pipelines.settings import PACKAGE, Settings
+from pipelines.store.lake import Connection, hold_lock, open_lake, read_current, read_rows, transact
 
 _CLINICAL = {
     "birth": "identified.birth", "screening": "clinical.screening", "consent": "clinical.consent",
@@ -113,8 +115,10 @@ def explain_child(settings: Settings, child: str) -> dict[str, object]:
             ).to_dicts()
 
         flags = ask("clinical.flag", "* exclude (child_key, known_to)", "examined_on")
+        protocols = load_protocols(PACKAGE / "risk" / settings.protocol)
         for flag in flags:
-            flag["inputs"] = json.loads(str(flag["inputs"]))
+            rule = describe_rule(protocols, str(flag["rule_code"]), str(flag["protocol"]))
+            flag |= {"inputs": json.loads(str(flag["inputs"])), "why": rule.text, "what_would_clear_it": rule.clears}
         sources = read_rows(connection, """
             with used as (
                 select submission_id, row_no, 'screening' as record_kind from lake.clinical.screening where child_key = $1
@@ -136,8 +140,23 @@ def explain_child(settings: Settings, child: str) -> dict[str, object]:
             "places": ask("clinical.placement", "flag_id, place, reason, owner_id, referral_id, known_from", "flag_id"),
             "referrals": ask("clinical.referral", "referral_id, item_kind, pmpc_id, feed_no, composed_on", "composed_on"),
             "reports": ask("clinical.pmpc_report", "referral_id, report_status, reported_on, category_codes", "reported_on"),
+            "calendar": _list_steps(connection, protocols, child_key),
             "sources": sources.to_dicts(),
         }  # fmt: skip
+
+
+def _list_steps(connection: Connection, protocols: tuple[Protocol, ...], child_key: int) -> list[dict[str, object]]:
+    """What is done, late, due or overdue for a child, as of the last day on which anything was received."""
+    row = connection.execute("select max(received_on) from lake.ledger.submission").fetchone()
+    if row is None or row[0] is None:
+        return []
+    where = f"child_key = {int(child_key)}"
+    examined = read_current(connection, "clinical.screening", where + " and not is_cancelled")
+    steps = list_calendar(
+        read_current(connection, "clinical.birth", where), examined.select("child_key", "programme", "examined_on"),
+        read_current(connection, "clinical.verdict", where), protocols, row[0],
+    )  # fmt: skip
+    return steps.drop("child_key").to_dicts()
 
 
 def _show(record: dict[str, object], is_identified: bool) -> dict[str, object]:
