@@ -17,7 +17,7 @@ test: .venv/.installed
 
 # Airflow's own web page and scheduler on the same home.
 up: .venv/.installed
-	ERTE_HOME=$(HOME_OF_DATA) $(BIN)/python -c "from pipelines import demo, flow; demo.serve_airflow(flow.load_settings())"
+	$(BIN)/erte demo --up --home $(HOME_OF_DATA)
 
 bench: .venv/.installed
 	$(BIN)/python -m tests.bench

@@ -7,6 +7,7 @@ functions and `erte run` calls them in a row; neither knows more than this page.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipelines.store import lake
 from pipelines.store.registers import read_registers
 from pipelines.store.warehouse import build_warehouse
 
+_JUDGES = 2
 Progress = Callable[[str], None]
 
 
@@ -71,9 +73,11 @@ def run_night(settings: Settings, on: date, progress: Progress = print) -> dict[
     """A whole night without Airflow: every arrival judged, committed, referred, published."""
     run_id = f"night-{on}"
     groups = list_arrivals(settings)
-    for number, group in enumerate(groups, 1):
-        progress(f"judging group {number} of {len(groups)} ({len(group)} files)")
-        judge_group(settings, run_id, group, on)
+    with ThreadPoolExecutor(_JUDGES) as pool:  # a group reads while another is judged; polars and Arrow do the work
+        judged = [pool.submit(judge_group, settings, run_id, group, on) for group in groups]
+        for number, group in enumerate(as_completed(judged), 1):
+            group.result()
+            progress(f"judged group {number} of {len(groups)}")
     progress("committing")
     committed = commit_run(settings, run_id, on)
     progress("composing feeds")

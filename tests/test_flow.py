@@ -202,7 +202,7 @@ def test_a_kill_between_any_two_steps_loses_nothing_and_the_next_run_goes_on(set
     )
     began = time.monotonic()
     process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[1])
-    for delay in (0.9, 1.3, 1.7, 2.1, 2.5, 2.9, 3.3):
+    for delay in (1.5, 3.0, 4.5, 5.5, 6.5, 7.5):
         time.sleep(max(0.0, delay - (time.monotonic() - began)))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

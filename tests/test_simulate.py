@@ -99,6 +99,8 @@ def test_a_pmpc_answers_the_same_when_asked_again(tmp_path):
     folder.mkdir(parents=True)
     lines = [f"R{n:024x}" for n in range(40)]
     (folder / "referral.csv").write_text("item_kind,referral_id\n" + "".join(f"referral,{r}\n" for r in lines), "utf-8-sig")
+    (folder / "manifest.json").write_text(f'{{"composed_on": "{END}"}}')
+    assert answer_feeds(tmp_path / "outbox", date(2026, 2, 1), 7, tmp_path / "early") == 0
     for name in ("a", "b"):
         assert answer_feeds(tmp_path / "outbox", END, 7, tmp_path / name) == 40
     (one,), (other,) = ((tmp_path / name).iterdir() for name in ("a", "b"))

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 from datetime import date
 from pathlib import Path
 
@@ -11,12 +12,14 @@ _CATEGORIES = ("speech", "developmental_delay", "intellectual", "sensory", "phys
 
 
 def answer_feeds(outbox: Path, on: date, seed: int, out: Path) -> int:
-    """Write one report file (layout canonical-pmpc-report) of all referrals in the sealed feeds; rows written.
+    """Write one report file (layout canonical-pmpc-report) of the referrals in the feeds of the day `on`; rows written.
 
     What a PMPC answers is settled by the referral's id and the seed, so that asking again answers the same.
     """
     rows = []
     for table in sorted(outbox.glob("*/[0-9]*/referral.csv")):
+        if json.loads((table.parent / "manifest.json").read_text("utf-8"))["composed_on"] != on.isoformat():
+            continue
         with table.open(encoding="utf-8-sig", newline="") as file:
             for line in csv.DictReader(file):
                 if line["item_kind"] == "referral":
