@@ -167,7 +167,7 @@ class ScreeningRecord(_OfChild):
     examined_on = _clinical("day of examination or sampling", dy.Date, nullable=False)
     examined_at = _clinical("moment of examination or sampling, local time, if known", dy.Datetime)
     reported_on = _clinical("day the result was issued", dy.Date)
-    value = _clinical("numeric result in `unit`", dy.Float64, min=0, max=1_000_000)
+    value = _clinical("numeric result in `unit`; below zero only z-scores (components ending in _z)", dy.Float64, max=1_000_000)
     comparator = _code("< or > when the number is a bound", ("<", ">", "<=", ">="))
     unit = _clinical("UCUM unit of `value`, null for counts and means", max_length=40)
     result_code = _code("the sender's coded answer", RESULTS)
@@ -182,6 +182,10 @@ class ScreeningRecord(_OfChild):
     @dy.rule()
     def examined_on_in_future(cls) -> pl.Expr:
         return pl.col("examined_on") <= pl.col("received_on")
+
+    @dy.rule()
+    def value_implausible(cls) -> pl.Expr:
+        return (pl.col("value") >= 0) | pl.col("component").str.ends_with("_z")
 
     @dy.rule()
     def result_missing(cls) -> pl.Expr:

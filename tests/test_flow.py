@@ -177,6 +177,14 @@ def test_a_bad_file_is_refused_whole_with_a_text_and_kept(settings, tmp_path, ki
     assert not broken(settings)
 
 
+def test_a_z_score_may_lie_below_zero_and_a_concentration_may_not(settings, tmp_path):
+    small = examine(2, "head_z", -2.5, 2, programme="phenotype")
+    send(settings, tmp_path, [{"birth": bear(2)}, {"screening": small}, {"screening": examine(2, "tsh", -1.0)}])
+    assert run(settings, FIRST)["quarantined"] == 1
+    verdicts = "select programme, verdict from lake.clinical.verdict"
+    assert ask(settings, verdicts) == [("phenotype", "repeat_due")]
+
+
 def test_a_refused_row_is_quarantined_told_and_may_be_mended_and_sent_again(settings, tmp_path):
     bad = bear(2, mother_iin="250314500011", birth_on="10.02.2026")
     (submission,) = send(settings, tmp_path, [{"birth": bad}, {"birth": bear(4)}])
