@@ -65,7 +65,7 @@ def layouts(tmp_path_factory) -> tuple[Layout, ...]:
 
 
 def judge(path: Path, layouts: tuple[Layout, ...]):
-    opened = csv.open_file(path, layouts)
+    opened = csv.read_header(path, layouts=layouts)
     return [judge_chunk(chunk, opened.layout, "a" * 64, ON) for chunk in csv.read_chunks(path, opened)]
 
 
@@ -128,7 +128,7 @@ def test_an_unknown_code_is_refused_by_name_and_never_falls_into_a_default(tmp_p
 
 
 def test_an_unknown_column_announces_itself_and_an_ignored_one_does_not(tmp_path, layouts):
-    opened = csv.open_file(write(tmp_path, HEADER + ";Новое;Примечание", GOOD + ";x;y"), layouts)
+    opened = csv.read_header(write(tmp_path, HEADER + ";Новое;Примечание", GOOD + ";x;y"), layouts=layouts)
     assert csv.list_file_findings(opened)["code"].to_list() == ["column_unknown", "column_absent"]
 
 

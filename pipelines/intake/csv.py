@@ -11,15 +11,14 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from pipelines.intake.layout import Layout, list_layouts, match_layout
-from pipelines.intake.reading import Chunk, FileRefusedError, list_findings
+from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
 
 _BLOCK_BYTES = 24 << 20
 _LONGEST_HEADER = 1 << 20
-_MOST_COLUMNS = 1_000
 
 
-class Opened(NamedTuple):
-    """A file whose header is understood."""
+class Header(NamedTuple):
+    """A header that is understood."""
 
     layout: Layout
     encoding: str
@@ -27,7 +26,13 @@ class Opened(NamedTuple):
     is_padded: bool
 
 
-def open_file(path: Path, layouts: tuple[Layout, ...] | None = None) -> Opened:
+def open_file(path: Path, limits: Limits) -> Opened:
+    """A file of delimited text. Raises FileRefusedError."""
+    header = read_header(path, limits)
+    return Opened(header.layout, list_file_findings(header), read_chunks(path, header))
+
+
+def read_header(path: Path, limits: Limits = Limits(), layouts: tuple[Layout, ...] | None = None) -> Header:  # noqa: B008
     """The layout and encoding of a delimited file.
 
     Order of encodings: byte order mark, then strict UTF-8, then what the layout declares; never a guess
@@ -41,11 +46,11 @@ def open_file(path: Path, layouts: tuple[Layout, ...] | None = None) -> Opened:
         raise FileRefusedError("file_binary")
     line = head.removeprefix(codecs.BOM_UTF8).splitlines()[0]
     if not is_encoded(path, "utf-8"):
-        return _open_declared(path, line, layouts or list_layouts())
-    return _open_as("utf-8", line, layouts or list_layouts())
+        return _open_declared(path, line, layouts or list_layouts(), limits)
+    return _open_as("utf-8", line, layouts or list_layouts(), limits)
 
 
-def read_chunks(path: Path, opened: Opened) -> Iterator[Chunk]:
+def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
     """Rows as text in the sender's headers, with `row_no` (header = 1); rows of a wrong width become findings."""
     layout, names = opened.layout, list(opened.headers)
     broken: dict[int, str] = {}
@@ -86,7 +91,7 @@ def read_chunks(path: Path, opened: Opened) -> Iterator[Chunk]:
         yield Chunk(_keep_broken(fresh, names), _note_broken(fresh))
 
 
-def list_file_findings(opened: Opened) -> pl.DataFrame:
+def list_file_findings(opened: Header) -> pl.DataFrame:
     """What the header alone tells: columns that the layout does not know, and known ones that are not there."""
     layout = opened.layout
     unknown = [h for h in opened.headers if h not in layout.headers]
@@ -137,19 +142,19 @@ def _has_quotes(path: Path) -> bool:
         return any(b'"' in block for block in iter(lambda: file.read(8 << 20), b""))
 
 
-def _open_declared(path: Path, line: bytes, layouts: tuple[Layout, ...]) -> Opened:
+def _open_declared(path: Path, line: bytes, layouts: tuple[Layout, ...], limits: Limits) -> Header:
     refused: FileRefusedError = FileRefusedError("file_encoding_unknown")
     for encoding in dict.fromkeys(e for layout in layouts for e in layout.encodings if e != "utf-8"):
         if not is_encoded(path, encoding):
             continue
         try:
-            return _open_as(encoding, line, tuple(x for x in layouts if encoding in x.encodings))
+            return _open_as(encoding, line, tuple(x for x in layouts if encoding in x.encodings), limits)
         except FileRefusedError as error:
             refused = error if error.columns else refused
     raise refused
 
 
-def _open_as(encoding: str, line: bytes, layouts: tuple[Layout, ...]) -> Opened:
+def _open_as(encoding: str, line: bytes, layouts: tuple[Layout, ...], limits: Limits) -> Header:
     text = line.decode(encoding)
     refused = FileRefusedError("layout_unknown")
     for separator in dict.fromkeys(layout.separator for layout in layouts):
@@ -157,13 +162,13 @@ def _open_as(encoding: str, line: bytes, layouts: tuple[Layout, ...]) -> Opened:
         headers = tuple(h.strip() for h in sent)
         if len(headers) < 2:
             continue
-        if len(headers) > _MOST_COLUMNS:
+        if len(headers) > limits.columns:
             raise FileRefusedError("file_too_wide")
         if len(set(headers)) != len(headers):
             raise FileRefusedError("header_repeated", tuple(sorted({h for h in headers if headers.count(h) > 1})))
         try:
             layout = match_layout(headers, [x for x in layouts if x.separator == separator])
-            return Opened(layout, encoding, headers, headers != sent)
+            return Header(layout, encoding, headers, headers != sent)
         except FileRefusedError as error:
             refused = error if error.columns or not refused.columns else refused
     raise refused

@@ -17,7 +17,8 @@ import polars as pl
 from pipelines.contracts import ScreeningRecord
 from pipelines.intake.csv import is_encoded
 from pipelines.intake.hl7_fields import Marks, clean_number, is_loinc_whole, pick, read_marks, read_time, unescape
-from pipelines.intake.reading import Chunk, FileRefusedError, list_findings
+from pipelines.intake.layout import speak_ours
+from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
 
 _TABLES = Path(__file__).parent / "layouts" / "hl7-oru.toml"
 _MESSAGES_A_CHUNK = 5_000
@@ -46,6 +47,11 @@ def read_tables(path: Path = _TABLES) -> dict[str, Any]:
     tables["answers"] = {code.casefold(): ours for code, ours in tables["answers"].items()}
     tables["stages"] = {code.casefold(): ours for code, ours in tables["stages"].items()}
     return tables
+
+
+def open_file(path: Path, limits: Limits) -> Opened:
+    """A file of messages. Raises FileRefusedError."""
+    return Opened(speak_ours("hl7-oru", "screening"), list_findings([]), read_chunks(path))
 
 
 def read_chunks(path: Path) -> Iterator[Chunk]:

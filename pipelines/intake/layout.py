@@ -104,6 +104,13 @@ def list_layouts(folder: Path = FOLDER) -> tuple[Layout, ...]:
     return tuple(read_layout(path) for path in sorted(folder.glob("*.toml")) if not path.name.startswith("hl7-"))
 
 
+@cache
+def speak_ours(name: str, kind: str) -> Layout:
+    """The layout of a reader that gives our own columns and values (HL7, FHIR), for a kind of record."""
+    columns = {c: c for c in RECORDS[kind].column_names() if c not in _FRONT_DOOR}
+    return Layout(name, kind, ("utf-8",), ",", ".", ("%Y-%m-%d",), ("%Y-%m-%dT%H:%M:%S",), columns, {}, {}, {}, ())
+
+
 def match_layout(headers: Iterable[str], layouts: Iterable[Layout]) -> Layout:
     """The layout that knows most of the headers and lacks none of its required ones.
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from pipelines.intake.layout import Layout
 
 FINDING_SCHEMA: dict[str, pl.DataType] = {
     "row_no": pl.Int64(), "column": pl.String(), "code": pl.String(), "severity": pl.String(),
@@ -19,18 +22,44 @@ class FileRefusedError(Exception):
         self.code, self.columns = code, columns
 
 
+class Limits(NamedTuple):
+    """How much of a file is read before it is refused; each is a setting (`ERTE_...`) with a sane default."""
+
+    file_mb: int = 8_192
+    unpacked_mb: int = 2_048
+    line_mb: int = 32
+    columns: int = 1_000
+    sheet_rows: int = 2_000_000
+    depth: int = 64
+
+
 class Chunk(NamedTuple):
-    """Rows of one file: `rows` is all text but `row_no` (Int64); `findings` has FINDING_SCHEMA."""
+    """Rows of one file: `rows` is all text but `row_no` (Int64); `findings` has FINDING_SCHEMA.
+
+    `kind`: the kind of record of these rows, where one file holds several (FHIR); None = the layout's.
+    """
 
     rows: pl.DataFrame
     findings: pl.DataFrame
+    kind: str | None = None
+
+
+class Opened(NamedTuple):
+    """A file that can be read: its layout, what its header alone tells, and its rows as sent.
+
+    The chunks come in file order, and memory is bounded by the chunk, not by the file.
+    """
+
+    layout: "Layout"
+    finding: pl.DataFrame
+    chunks: Iterator[Chunk]
 
 
 class Reader(Protocol):
-    """A module of this folder that reads one format."""
+    """What the module of each format gives: it is asked for the files whose first bytes are of its format."""
 
-    def read_chunks(self, path: Path) -> Iterator[Chunk]:
-        """Chunks in file order; memory is bounded by the chunk, not by the file."""
+    def open_file(self, path: Path, limits: Limits) -> Opened:
+        """The file, opened; raises FileRefusedError."""
 
 
 def list_findings(rows: list[tuple[int | None, str | None, str, str]]) -> pl.DataFrame:

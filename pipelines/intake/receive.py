@@ -1,59 +1,54 @@
 """Open a file of any format and hand out judged chunks: the front door for every sender."""
 
 import io
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.contracts import RECORDS, ScreeningRecord
+from pipelines.contracts import RECORDS
 from pipelines.intake import csv, hl7
 from pipelines.intake.conform import conform_rows
 from pipelines.intake.judge import judge_records
-from pipelines.intake.layout import Layout
-from pipelines.intake.reading import Chunk, FileRefusedError, list_findings
+from pipelines.intake.layout import Layout, speak_ours
+from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, Reader
 
-_HL7_STARTS = (b"MSH", b"FHS", b"BHS")
-_UNSUPPORTED = {b"PK\x03\x04": "format_not_supported", b"\xd0\xcf\x11\xe0": "format_not_supported",
-                b"\x1f\x8b": "format_not_supported", b"%PDF": "format_not_supported"}  # fmt: skip
-
-
-class Opened(NamedTuple):
-    """A file that can be read: its layout, what its header alone tells, and its rows as sent."""
-
-    layout: Layout
-    finding: pl.DataFrame
-    chunks: Iterator[Chunk]
+_READERS: tuple[tuple[tuple[bytes, ...], Reader], ...] = (
+    ((b"MSH", b"FHS", b"BHS"), hl7),
+)  # fmt: skip
+"""First bytes (after a byte order mark, framing bytes and blanks) -> the reader of that format; anything else is delimited text."""
+_UNSUPPORTED = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"%PDF", b"{", b"[", b"<")
 
 
 class JudgedChunk(NamedTuple):
     """One chunk's outcome: `quarantine` has row_no, source_id, row_text; counts are of rows of the file."""
 
+    kind: str
     accepted: pl.DataFrame
     quarantine: pl.DataFrame
     finding: pl.DataFrame
     received_count: int
 
 
-def open_submission(path: Path) -> Opened:
+def open_submission(path: Path, limits: Limits = Limits()) -> Opened:  # noqa: B008  # immutable
     """A file by its content, never by its name. Raises FileRefusedError with the reason."""
+    if path.stat().st_size > limits.file_mb << 20:
+        raise FileRefusedError("file_too_large")
     with path.open("rb") as file:
         head = file.read(64).lstrip(b"\xef\xbb\xbf\x0b\r\n ")
-    for start, code in _UNSUPPORTED.items():
-        if head.startswith(start):
-            raise FileRefusedError(code)
-    if head.startswith(_HL7_STARTS):
-        return Opened(_as_is("hl7-oru"), list_findings([]), hl7.read_chunks(path))
-    if head.startswith((b"{", b"[", b"<")):
+    for starts, reader in _READERS:
+        if head.startswith(starts):
+            return reader.open_file(path, limits)
+    if head.startswith(_UNSUPPORTED):
         raise FileRefusedError("format_not_supported")
-    opened = csv.open_file(path)
-    return Opened(opened.layout, csv.list_file_findings(opened), csv.read_chunks(path, opened))
+    return csv.open_file(path, limits)
 
 
 def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: date) -> JudgedChunk:
     """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither."""
+    if chunk.kind not in (None, layout.record):
+        layout = speak_ours(layout.name, str(chunk.kind))
     conformed = conform_rows(chunk.rows, layout)
     record = conformed.record.with_columns(
         pl.lit(submission_id).alias("submission_id"), pl.lit(received_on).alias("received_on")
@@ -66,7 +61,7 @@ def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: d
     quarantine = quarantine.join(source, on="row_no", how="left").select("row_no", "source_id", "row_text")
     received = chunk.rows["row_no"].n_unique()
     assert received == judged.accepted["row_no"].n_unique() + len(quarantine)  # noqa: S101  # law 1
-    return JudgedChunk(judged.accepted, quarantine, judged.finding, received)
+    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, received)
 
 
 def write_repair(row_text: list[str], reasons: list[str], layout: Layout) -> bytes:
@@ -90,11 +85,3 @@ def write_repair(row_text: list[str], reasons: list[str], layout: Layout) -> byt
 def _neutralise(text: str | None) -> str:
     value = text or ""
     return "'" + value if value[:1] in ("=", "+", "-", "@") and not value[1:2].isdigit() else value
-
-
-def _as_is(name: str) -> Layout:
-    """The layout of a reader that already speaks our columns."""
-    columns = {c: c for c in ScreeningRecord.column_names() if c not in {"submission_id", "row_no", "received_on"}}
-    return Layout(
-        name, "screening", ("utf-8",), ",", ".", ("%Y-%m-%d",), ("%Y-%m-%dT%H:%M:%S",), columns, {}, {}, {}, ()
-    )

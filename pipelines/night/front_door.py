@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.intake.keys import add_keys
-from pipelines.intake.reading import FileRefusedError, list_findings
+from pipelines.intake.reading import FileRefusedError, Limits, list_findings
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.settings import Settings
 
@@ -63,9 +64,7 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
         "received_count": 0, "accepted_count": 0, "quarantined_count": 0,
     }  # fmt: skip
     try:
-        if path.stat().st_size > settings.largest_file_mb << 20:
-            raise FileRefusedError("file_too_large")
-        receipt |= _stage_chunks(path, draft, submission_id, on)
+        receipt |= _stage_chunks(path, draft, submission_id, on, _set_limits(settings))
     except FileRefusedError as refused:
         for staged in draft.glob("*.parquet"):
             staged.unlink()
@@ -86,24 +85,33 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date) -> dict[str, object]:
-    opened = open_submission(path)
+def _set_limits(settings: Settings) -> Limits:
+    return Limits(
+        file_mb=settings.largest_file_mb, unpacked_mb=settings.largest_unpacked_mb, line_mb=settings.longest_line_mb,
+        columns=settings.most_columns, sheet_rows=settings.most_sheet_rows, depth=settings.deepest_json,
+    )  # fmt: skip
+
+
+def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date, limits: Limits) -> dict[str, object]:
+    opened = open_submission(path, limits)
     layout = opened.layout
+    kinds: Counter[str] = Counter()
     counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
     senders: set[str] = set()
     if len(opened.finding):
         opened.finding.write_parquet(draft / "finding-file.parquet")
     for number, chunk in enumerate(opened.chunks):
         judged = judge_chunk(chunk, layout, submission_id, on)
+        kinds[judged.kind] += judged.received_count
         counts["received_count"] += judged.received_count
         counts["quarantined_count"] += len(judged.quarantine)
         counts["accepted_count"] += judged.received_count - len(judged.quarantine)
         if len(senders) <= 1:
             senders.update(judged.accepted["sender_id"].unique().head(2).to_list())
         if len(judged.accepted):
-            keyed = add_keys(judged.accepted, layout.record)
+            keyed = add_keys(judged.accepted, judged.kind)
             keyed.write_parquet(
-                draft / f"accepted-{layout.record}-{number:05}.parquet", compression="lz4", row_group_size=250_000
+                draft / f"accepted-{judged.kind}-{number:05}.parquet", compression="lz4", row_group_size=250_000
             )
         for name, frame in (("quarantine", judged.quarantine), ("finding", judged.finding)):
             if len(frame):
@@ -111,7 +119,7 @@ def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date) -> dict
     if not counts["received_count"]:
         raise FileRefusedError("file_without_rows")
     only = senders.pop() if len(senders) == 1 else None
-    return {**counts, "layout": layout.name, "record_kind": layout.record, "sender_id": only}
+    return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only}
 
 
 def _walk(paths: Sequence[Path]) -> Iterator[Path]:

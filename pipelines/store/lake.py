@@ -29,7 +29,7 @@ def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connectio
     """A DuckDB connection with the lake attached as `lake`; tables are made when `is_new` and absent."""
     catalogue = settings.lake / "catalogue.sqlite"
     if not is_new and not settings.catalogue and not catalogue.exists():
-        raise UserError("lake_missing", f"no lake under {settings.home}: run `erte receive` and `erte run` first")
+        raise _name_missing(settings)
     settings.lake.mkdir(parents=True, exist_ok=True, mode=0o700)
     connection = duckdb.connect(
         config={"memory_limit": settings.memory_limit, "temp_directory": str(settings.lake / ".tmp")}
@@ -48,6 +48,8 @@ def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connectio
         )
         if is_new:
             _create_tables(connection)
+        elif not _has_tables(connection):  # the very first run was killed before it had made them
+            raise _name_missing(settings)
         yield connection
     finally:
         connection.close()
@@ -204,9 +206,17 @@ def _one_row(connection: Connection, query: str) -> tuple[int, ...]:
     return tuple(row)
 
 
-def _create_tables(connection: Connection) -> None:
+def _name_missing(settings: Settings) -> UserError:
+    return UserError("lake_missing", f"no lake under {settings.home}: run `erte receive` and `erte run` first")
+
+
+def _has_tables(connection: Connection) -> bool:
     made = connection.execute("select count(*) from duckdb_tables() where database_name = 'lake'").fetchone()
-    if made and made[0] >= len(LAKE):
+    return bool(made and made[0] >= len(LAKE))
+
+
+def _create_tables(connection: Connection) -> None:
+    if _has_tables(connection):
         return
     with transact(connection):
         for schema in sorted({name.split(".")[0] for name in LAKE}):
