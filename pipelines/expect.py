@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from pipelines.contracts import RECORDS
+
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult
     from great_expectations.data_context import EphemeralDataContext
@@ -156,7 +158,9 @@ def _measure_rows(files: Sequence[Path], suite: Suite) -> pl.DataFrame:
         names = ["timeliness_days", *(f"completeness_{c}" for c in suite.completeness)]
         names += ["repeated_share"] if suite.repeated else []
         return pl.DataFrame(schema={_ID: pl.String, **dict.fromkeys(names, pl.Float64)})
-    rows = pl.scan_parquet(list(files))
+    contract = {name: column.dtype for name, column in RECORDS[suite.kind].columns().items()}
+    # a column that nobody filled is not staged
+    rows = pl.scan_parquet(list(files), schema=contract, missing_columns="insert", extra_columns="ignore")
     delay = (pl.col("received_on") - pl.col(suite.event_on)).dt.total_days()
     measured = rows.group_by(_ID).agg(
         delay.median().alias("timeliness_days"),

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     memory_limit: str = Field("2GB", description="DuckDB memory limit.")
     largest_file_mb: int = Field(8_192, description="A larger file is refused (file_too_large).")
     largest_unpacked_mb: int = Field(2_048, description="A packed file (xlsx, gz) that unpacks to more is refused.")
-    longest_line_mb: int = Field(32, description="A file with a longer line, message or resource is refused.")
+    longest_line_mb: int = Field(16, description="A file with a longer line, message or resource is refused.")
     most_columns: int = Field(1_000, description="A table of more columns is refused (file_too_wide).")
     most_sheet_rows: int = Field(2_000_000, description="A sheet of more rows is refused.")
     deepest_json: int = Field(64, description="A resource nested deeper is refused.")

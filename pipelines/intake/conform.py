@@ -1,7 +1,8 @@
 """From a sender's columns, values and units to ours: typed, with a finding for each text that could not be read."""
 
 import tomllib
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,19 +46,19 @@ def read_units(path: Path = _UNITS) -> Units:
     return Units(spellings, kept, divisors)
 
 
-def conform_rows(sent: pl.DataFrame, layout: Layout) -> Conformed:
+def conform_rows(sent: pl.DataFrame, layout: Layout, *, has_blanks: bool = True) -> Conformed:
     """Rows in a sender's headers -> records in our columns; a wide row gives one record a filled component.
 
     The envelope's submission_id and received_on are still to be added by the front door.
     """
     if not layout.components:
         ours = _name_columns(sent, layout)
-        return _type_record(_map_values(ours, layout), layout)
+        return _type_record(_map_values(ours, layout), layout, has_blanks=has_blanks)
     there = [c for c in layout.components if c.header in sent.columns]
     is_bare = pl.all_horizontal(pl.col(c.header).is_null() for c in there)
     parts = [_take_component(sent.filter(pl.col(c.header).is_not_null()), c, layout) for c in there]
     parts.append(_take_component(sent.filter(is_bare), there[0], layout))  # a row without any result is still judged
-    return _type_record(_map_values(pl.concat(parts, how="diagonal"), layout), layout)
+    return _type_record(_map_values(pl.concat(parts, how="diagonal"), layout), layout, has_blanks=has_blanks)
 
 
 def _take_component(sent: pl.DataFrame, component: Component, layout: Layout) -> pl.DataFrame:
@@ -87,13 +88,15 @@ def _map_values(record: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     )
 
 
-def _type_record(text: pl.DataFrame, layout: Layout) -> Conformed:
+def _type_record(text: pl.DataFrame, layout: Layout, *, has_blanks: bool) -> Conformed:
     contract = layout.contract
-    given = text.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
+    given = text.with_columns(pl.col(pl.String).str.strip_chars().replace("", None)) if has_blanks else text
     typed = given.select(
         "row_no",
         *(
-            _read_column(name, column, layout).alias(name) if name in given.columns else pl.lit(None, column.dtype).alias(name)
+            _read_column(name, column, layout).alias(name)
+            if name in given.columns
+            else pl.lit(None, column.dtype).alias(name)
             for name, column in contract.columns().items()
             if name not in {"row_no", "submission_id", "received_on"}
         ),
@@ -114,16 +117,9 @@ def _read_column(name: str, column: dy.Column, layout: Layout) -> pl.Expr:
     text = pl.col(name)
     match column.dtype:
         case pl.Int64():
-            plain = text.str.replace_all(_BLANKS, "")
-            return pl.when(plain.str.contains(r"^[+-]?[0-9]+([.,]0+)?$")).then(
-                plain.str.replace(r"[.,]0+$", "").cast(pl.Int64, strict=False)
-            )
+            return text.map_batches(_read_integers, return_dtype=pl.Int64)
         case pl.Float64():
-            plain = text.str.replace_all(_BLANKS, "")
-            plain = plain.str.replace(",", ".", literal=True) if layout.decimal == "," else plain
-            return pl.when(plain.str.contains(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$")).then(
-                plain.cast(pl.Float64, strict=False)
-            )
+            return text.map_batches(partial(_read_numbers, decimal=layout.decimal), return_dtype=pl.Float64)
         case pl.Boolean():
             low = text.str.to_lowercase()
             return pl.when(low.is_in(_TRUE)).then(True).when(low.is_in(_FALSE)).then(False)
@@ -136,39 +132,69 @@ def _read_column(name: str, column: dy.Column, layout: Layout) -> pl.Expr:
             return text
 
 
+def _read_integers(text: pl.Series) -> pl.Series:
+    """Whole numbers, also such as `3 200` and `39,0`."""
+    return _read_distinct(text, lambda said: pl.when(
+        said.str.contains(r"^[+-]?[0-9]+([.,]0+)?$")).then(said.str.replace(r"[.,]0+$", "").cast(pl.Int64, strict=False)
+    ))  # fmt: skip
+
+
+def _read_numbers(text: pl.Series, decimal: str) -> pl.Series:
+    """Decimal numbers, no exponents and no words."""
+
+    def read(said: pl.Expr) -> pl.Expr:
+        plain = said.str.replace(",", ".", literal=True) if decimal == "," else said
+        return pl.when(plain.str.contains(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$")).then(
+            plain.cast(pl.Float64, strict=False)
+        )
+
+    return _read_distinct(text, read)
+
+
+def _read_distinct(text: pl.Series, read: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    """Each distinct text is read once: there are few of them, and the regular expressions are dear."""
+    said = pl.DataFrame({"text": text.unique()}).with_columns(
+        read(pl.col("text").str.replace_all(_BLANKS, "")).alias("number")
+    )
+    return pl.DataFrame({"text": text}).join(said, on="text", how="left", maintain_order="left")["number"]
+
+
 def _convert_units(record: pl.DataFrame) -> Conformed:
     """Every number in the unit it is kept in; an unknown unit is a finding, never a guess (decision 2)."""
     units = read_units()
+    pairs = record.select("component", "unit").unique()
     spelled = (
         pl.col("unit").str.replace_all(_BLANKS, "").str.replace_all("[\u00b5\u03bc]", "u").str.to_lowercase()
-        .replace_strict(units.spellings, default=None)
+        .replace_strict(units.spellings, default=None, return_dtype=pl.String)
     )  # fmt: skip
-    kept = pl.col("component").replace_strict(units.kept, default=None, return_dtype=pl.String)
-    pair = pl.concat_str("component", pl.lit("|"), "unit_ucum")
-    by = pair.replace_strict(
-        {f"{c}|{u}": d for (c, u), d in units.divisors.items()}, default=None, return_dtype=pl.Float64
-    )
-    seen = (
-        record.with_columns(spelled.alias("unit_ucum"), kept.alias("unit_kept"))
-        .with_columns(by.alias("divisor"))
+    divisors = {f"{component}|{unit}": by for (component, unit), by in units.divisors.items()}
+    known = (
+        pairs.with_columns(
+            spelled.alias("unit_ucum"), pl.col("component").replace_strict(units.kept, default=None, return_dtype=pl.String).alias("unit_kept")
+        )
         .with_columns(
-            pl.when(pl.col("value").is_null()).then(None)
-            .when(pl.col("unit_kept").is_not_null() & pl.col("unit").is_null()).then(pl.lit("unit_missing"))
+            pl.concat_str("component", pl.lit("|"), "unit_ucum").replace_strict(divisors, default=None, return_dtype=pl.Float64).alias("divisor")
+        )
+        .with_columns(
+            pl.when(pl.col("unit_kept").is_not_null() & pl.col("unit").is_null()).then(pl.lit("unit_missing"))
             .when(pl.col("unit_kept").is_not_null() & pl.col("divisor").is_null()).then(pl.lit("unit_unknown"))
             .when(pl.col("unit").is_not_null() & pl.col("unit_ucum").is_null()).then(pl.lit("unit_unlisted"))
-            .alias("problem")
+            .alias("problem"),
+            pl.when(pl.col("divisor").is_not_null()).then("unit_kept").otherwise(pl.coalesce("unit_ucum", "unit")).alias("unit_told"),
         )
     )  # fmt: skip
-    finding = seen.filter(pl.col("problem").is_not_null()).select(
+    seen = record.join(known, on=["component", "unit"], how="left", nulls_equal=True, maintain_order="left")
+    assert len(seen) == len(record)  # noqa: S101
+    finding = seen.filter(pl.col("problem").is_not_null() & pl.col("value").is_not_null()).select(
         "row_no", pl.lit("unit").alias("column"), pl.col("problem").alias("code"),
         pl.when(pl.col("problem") == "unit_unlisted").then(pl.lit("warning"))
         .otherwise(pl.lit("error")).alias("severity"),
     )  # fmt: skip
     converted = seen.with_columns(
-        (pl.col("value") / pl.col("divisor").fill_null(1.0)).alias("value"),
         pl.when(pl.col("divisor").is_not_null())
-        .then("unit_kept")
-        .otherwise(pl.coalesce("unit_ucum", "unit"))
-        .alias("unit"),
+        .then(pl.col("value") / pl.col("divisor"))
+        .otherwise("value")
+        .alias("value"),
+        pl.col("unit_told").alias("unit"),
     ).select(record.columns)
     return Conformed(converted, finding)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -14,16 +15,27 @@ from pipelines.intake.layout import Layout, list_layouts, match_layout
 from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
 
 _BLOCK_BYTES = 24 << 20
+_SURVEYED_BYTES = 8 << 20
 _LONGEST_HEADER = 1 << 20
+_IS_INNER = np.array([chr(byte).isalnum() or chr(byte) in ".:-/" for byte in range(128)] + [False] * 128)
+
+
+class Survey(NamedTuple):
+    """What all bytes of a file say: is it UTF-8, does it quote, has any value blanks around it."""
+
+    is_utf8: bool
+    has_quotes: bool
+    has_blanks: bool
 
 
 class Header(NamedTuple):
-    """A header that is understood."""
+    """A header that is understood; `is_padded`: its names had blanks around them."""
 
     layout: Layout
     encoding: str
     headers: tuple[str, ...]
     is_padded: bool
+    survey: Survey
 
 
 def open_file(path: Path, limits: Limits) -> Opened:
@@ -45,9 +57,10 @@ def read_header(path: Path, limits: Limits = Limits(), layouts: tuple[Layout, ..
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in head:
         raise FileRefusedError("file_binary")
     line = head.removeprefix(codecs.BOM_UTF8).splitlines()[0]
-    if not is_encoded(path, "utf-8"):
-        return _open_declared(path, line, layouts or list_layouts(), limits)
-    return _open_as("utf-8", line, layouts or list_layouts(), limits)
+    survey = survey_bytes(path, limits)
+    if not survey.is_utf8:
+        return _open_declared(path, line, survey, layouts or list_layouts(), limits)
+    return _open_as("utf-8", line, survey, layouts or list_layouts(), limits)
 
 
 def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
@@ -67,7 +80,7 @@ def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
             delimiter=layout.separator,
             ignore_empty_lines=False,
             invalid_row_handler=note_row,
-            newlines_in_values=_has_quotes(path),
+            newlines_in_values=opened.survey.has_quotes,  # only a quoted value may hold a line break
         ),
         "convert_options": arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
@@ -82,7 +95,7 @@ def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
             rows = sent.with_columns(numbers).filter(~pl.all_horizontal(pl.col(*names).is_null()))
             fresh = dict(list(broken.items())[told:])
             told = len(broken)
-            yield Chunk(pl.concat([rows, _keep_broken(fresh, names)]), _note_broken(fresh))
+            yield Chunk(pl.concat([rows, _keep_broken(fresh, names)]), _note_broken(fresh), has_blanks=opened.survey.has_blanks)
     except pa.ArrowInvalid as error:
         if "Empty CSV file" not in str(error):
             raise FileRefusedError("file_unreadable") from None
@@ -123,38 +136,66 @@ def _note_broken(broken: dict[int, str]) -> pl.DataFrame:
     return list_findings([(number, None, "row_width_differs", "error") for number in broken])
 
 
-def is_encoded(path: Path, encoding: str) -> bool:
-    """True when all bytes of a file are of an encoding."""
-    decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
+def survey_bytes(path: Path, limits: Limits) -> Survey:
+    """One look at all bytes. Raises FileRefusedError for a NUL byte or a line longer than the limit."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="strict")
+    is_utf8, has_quotes, has_blanks, unbroken = True, False, False, 0
+    with path.open("rb") as file:
+        while block := file.read(_SURVEYED_BYTES):
+            if b"\x00" in block:
+                raise FileRefusedError("file_binary")
+            unbroken = len(block) - 1 - newline if (newline := block.rfind(b"\n")) >= 0 else unbroken + len(block)
+            if unbroken > limits.line_mb << 20:
+                raise FileRefusedError("line_too_long")
+            if is_utf8 and not (block.isascii() and not decoder.getstate()[0]):
+                is_utf8, has_blanks = _continues(decoder, block), True  # beyond ASCII there are blanks of many kinds
+            has_quotes = has_quotes or b'"' in block
+            has_blanks = has_blanks or _is_padded(block)
+    return Survey(is_utf8 and _continues(decoder, b"", is_final=True), has_quotes, has_blanks)
+
+
+def _continues(decoder: codecs.IncrementalDecoder, block: bytes, *, is_final: bool = False) -> bool:
     try:
-        with path.open("rb") as file:
-            while block := file.read(8 << 20):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
+        decoder.decode(block, is_final)
     except UnicodeDecodeError:
         return False
     return True
 
 
-def _has_quotes(path: Path) -> bool:
-    """Only a quoted value may hold a line break; looking for one quote is cheaper than parsing as if there were any."""
+def _is_padded(block: bytes) -> bool:
+    """True where a blank of an ASCII block stands beside anything but a letter or digit (or at the edge of the block)."""
+    byte = np.frombuffer(block, np.uint8)
+    blank = np.flatnonzero((byte <= ord(" ")) & (byte != ord("\n")) & (byte != ord("\r")))
+    if not len(blank):
+        return False
+    if blank[0] == 0 or blank[-1] == len(byte) - 1:
+        return True
+    inner = _IS_INNER[byte[blank - 1]] & _IS_INNER[byte[blank + 1]]
+    return not inner.all()
+
+
+def is_encoded(path: Path, encoding: str) -> bool:
+    """True when all bytes of a file are of an encoding."""
+    decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
     with path.open("rb") as file:
-        return any(b'"' in block for block in iter(lambda: file.read(8 << 20), b""))
+        return all(_continues(decoder, block) for block in iter(lambda: file.read(_SURVEYED_BYTES), b"")) and _continues(
+            decoder, b"", is_final=True
+        )
 
 
-def _open_declared(path: Path, line: bytes, layouts: tuple[Layout, ...], limits: Limits) -> Header:
+def _open_declared(path: Path, line: bytes, survey: Survey, layouts: tuple[Layout, ...], limits: Limits) -> Header:
     refused: FileRefusedError = FileRefusedError("file_encoding_unknown")
     for encoding in dict.fromkeys(e for layout in layouts for e in layout.encodings if e != "utf-8"):
         if not is_encoded(path, encoding):
             continue
         try:
-            return _open_as(encoding, line, tuple(x for x in layouts if encoding in x.encodings), limits)
+            return _open_as(encoding, line, survey, tuple(x for x in layouts if encoding in x.encodings), limits)
         except FileRefusedError as error:
             refused = error if error.columns else refused
     raise refused
 
 
-def _open_as(encoding: str, line: bytes, layouts: tuple[Layout, ...], limits: Limits) -> Header:
+def _open_as(encoding: str, line: bytes, survey: Survey, layouts: tuple[Layout, ...], limits: Limits) -> Header:
     text = line.decode(encoding)
     refused = FileRefusedError("layout_unknown")
     for separator in dict.fromkeys(layout.separator for layout in layouts):
@@ -168,7 +209,7 @@ def _open_as(encoding: str, line: bytes, layouts: tuple[Layout, ...], limits: Li
             raise FileRefusedError("header_repeated", tuple(sorted({h for h in headers if headers.count(h) > 1})))
         try:
             layout = match_layout(headers, [x for x in layouts if x.separator == separator])
-            return Header(layout, encoding, headers, headers != sent)
+            return Header(layout, encoding, headers, headers != sent, survey)
         except FileRefusedError as error:
             refused = error if error.columns or not refused.columns else refused
     raise refused

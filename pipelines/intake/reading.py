@@ -27,7 +27,7 @@ class Limits(NamedTuple):
 
     file_mb: int = 8_192
     unpacked_mb: int = 2_048
-    line_mb: int = 32
+    line_mb: int = 16
     columns: int = 1_000
     sheet_rows: int = 2_000_000
     depth: int = 64
@@ -37,11 +37,13 @@ class Chunk(NamedTuple):
     """Rows of one file: `rows` is all text but `row_no` (Int64); `findings` has FINDING_SCHEMA.
 
     `kind`: the kind of record of these rows, where one file holds several (FHIR); None = the layout's.
+    `has_blanks`: values may have blanks around them; False spares the stripping.
     """
 
     rows: pl.DataFrame
     findings: pl.DataFrame
     kind: str | None = None
+    has_blanks: bool = True
 
 
 class Opened(NamedTuple):

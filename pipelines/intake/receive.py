@@ -49,7 +49,7 @@ def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: d
     """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither."""
     if chunk.kind not in (None, layout.record):
         layout = speak_ours(layout.name, str(chunk.kind))
-    conformed = conform_rows(chunk.rows, layout)
+    conformed = conform_rows(chunk.rows, layout, has_blanks=chunk.has_blanks)
     record = conformed.record.with_columns(
         pl.lit(submission_id).alias("submission_id"), pl.lit(received_on).alias("received_on")
     ).select(RECORDS[layout.record].column_names())

@@ -116,7 +116,7 @@ def _view_arrived(connection: Connection, kind: str, files: list[Path]) -> None:
     """
     columns = [*RECORDS[kind].column_names(), *KEY_COLUMNS]
     listed = ", ".join(f'"{name}"' for name in columns)
-    sources = [f"select {listed} from read_parquet([{', '.join(_quote(str(f)) for f in files)}])"] if files else []
+    sources = [f"select {listed} from {_view_staged(connection, kind, files)}"] if files else []
     if _load_waited(connection, kind):
         sources.append(f"select {listed} from waited")
     if not sources:
@@ -124,6 +124,17 @@ def _view_arrived(connection: Connection, kind: str, files: list[Path]) -> None:
         sources = [f"select {listed} from none_arrived"]
     connection.execute(f"create or replace temp view every_arrived as {' union all '.join(sources)}")
     _view_newest(connection, "arrived", "every_arrived", "record_key")
+
+
+def _view_staged(connection: Connection, kind: str, files: list[Path]) -> str:
+    """View `staged`: the rows of staged files, with the columns that no file has filled as nulls; its name."""
+    read = f"read_parquet([{', '.join(_quote(str(f)) for f in files)}], union_by_name = true)"
+    filled = {row[0] for row in connection.execute(f"describe from {read}").fetchall()}
+    put_frame(connection, "staged_none", add_keys(RECORDS[kind].create_empty(), kind))
+    typed = connection.execute("describe staged_none").fetchall()
+    nulls = "".join(f', null::{row[1]} as "{row[0]}"' for row in typed if row[0] not in filled)
+    connection.execute(f"create or replace temp view staged as select *{nulls} from {read}")
+    return "staged"
 
 
 def _view_newest(connection: Connection, view: str, source: str, key: str) -> None:

@@ -110,7 +110,8 @@ def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date, limits:
             senders.update(judged.accepted["sender_id"].unique().head(2).to_list())
         if len(judged.accepted):
             keyed = add_keys(judged.accepted, judged.kind)
-            keyed.write_parquet(
+            filled = [column.name for column in keyed if column.null_count() < len(keyed)]
+            keyed.select(filled).write_parquet(  # a column that nobody filled is not written: half of the cost of staging
                 draft / f"accepted-{judged.kind}-{number:05}.parquet", compression="lz4", row_group_size=250_000
             )
         for name, frame in (("quarantine", judged.quarantine), ("finding", judged.finding)):
