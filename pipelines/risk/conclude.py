@@ -11,6 +11,8 @@ from pipelines.risk.age import close_step, is_for, open_step, reach_months
 from pipelines.risk.protocol import LEVELS, NEXT_VISIT, Programme, Protocol, Rule
 
 _NAMES = {level: name for name, level in LEVELS.items()}
+_DAYS = 1 << 32
+"""More than any day since 1970: a level and a day in one number, the level first."""
 _CLEAR, _REPEAT = LEVELS["clear"], LEVELS["repeat_due"]
 
 
@@ -37,35 +39,40 @@ def conclude_verdicts(
 
 def _describe_first(read: pl.DataFrame) -> pl.DataFrame:
     """First and last examination, results held, and whether the first usable examination was not clear."""
-    usable = pl.col("is_usable") & pl.col("level").is_not_null()
+    is_usable = pl.col("is_usable") & pl.col("level").is_not_null()
     day = pl.col("examined_on")
-    positive_on, usable_on = day.filter(usable & (pl.col("level") > _CLEAR)).min(), day.filter(usable).min()
-    return read.group_by("child_key").agg(
-        pl.col("birth_on").first(),
-        pl.col("gestation_wk").first(),
+    marked = read.select(
+        "child_key", "birth_on", "gestation_wk", "examined_on",
+        usable_on=pl.when(is_usable).then(day), positive_on=pl.when(is_usable & (pl.col("level") > _CLEAR)).then(day),
+    )  # fmt: skip
+    described = marked.group_by("child_key").agg(
+        pl.col("birth_on", "gestation_wk").max(),  # a child has one of each: the greatest is it
         day.min().alias("first_examined_on"),
         day.max().alias("last_examined_on"),
         pl.len().cast(pl.Int64).alias("result_count"),
-        (positive_on == usable_on).fill_null(value=False).alias("is_first_positive"),
+        pl.col("usable_on", "positive_on").min(),
     )
+    is_first = (pl.col("positive_on") == pl.col("usable_on")).fill_null(value=False)
+    return described.with_columns(is_first.alias("is_first_positive")).drop("usable_on", "positive_on")
 
 
 def _take_worst(standing: pl.DataFrame, programme: str, protocols: Sequence[Protocol]) -> pl.DataFrame:
     """child_key, level, decided_on: the worst disorder decides; clear only with the mandatory ones."""
-    level = pl.col("level")
-    worst = standing.group_by("child_key").agg(
-        level.max().alias("level"),
-        pl.col("decided_on").filter(level == level.max()).max().alias("decided_on"),
-        pl.col("disorder").filter(level == _CLEAR).alias("cleared"),
-        pl.col("protocol_no").max(),
-    )
+    level, day = pl.col("level"), pl.col("decided_on").to_physical().cast(pl.Int64)
+    needed = sorted({d for protocol in protocols if programme in protocol.programmes for d in protocol.programmes[programme].mandatory})
+    bit = pl.col("disorder").replace_strict({d: 1 << no for no, d in enumerate(needed)}, default=0, return_dtype=pl.Int64) if needed else pl.lit(0)
+    worst = (
+        standing.select("child_key", "protocol_no", packed=level.cast(pl.Int64) * _DAYS + day,
+                        cleared=pl.when(level == _CLEAR).then(bit).otherwise(0).cast(pl.Int64))
+        .group_by("child_key").agg(pl.col("packed", "protocol_no").max(), pl.col("cleared").bitwise_or())
+        .with_columns(level=(pl.col("packed") // _DAYS).cast(pl.Int8), decided_on=(pl.col("packed") % _DAYS).cast(pl.Int32).cast(pl.Date))
+    )  # fmt: skip
     lacks = pl.lit(value=False)
     for number, protocol in enumerate(protocols):
         described = protocol.programmes.get(programme)
-        needed = described.mandatory if described else ()
-        if needed:
-            whole = pl.all_horizontal(pl.col("cleared").list.contains(disorder) for disorder in needed)
-            lacks |= (pl.col("protocol_no") == number) & ~whole
+        mask = sum(1 << needed.index(d) for d in described.mandatory) if described else 0
+        if mask:
+            lacks |= (pl.col("protocol_no") == number) & ((pl.col("cleared") & mask) != mask)
     undecided = (level == _CLEAR) & lacks
     return worst.select(
         "child_key",
