@@ -54,14 +54,24 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
         key = "child_key" if table == "clinical.birth" else "record_key"
         target = _view_target(connection, table, key)
         counts = upsert_versions(connection, table, target, on, key)
-        connection.execute(
-            f"insert into touched select distinct unnest([t.child_key, d.held_child_key]) from {target} t "
-            f"join (from upsert_decision where is_new or is_newer) d using ({key})"
-        )
+        _touch(connection, target, key, counts)
         if key == "record_key":
             assert sum(counts.values()) + waiting == arrived  # noqa: S101  # no record is lost between the joins
             new, changed = counts["new"], counts["changed"]
     return Kept(arrived, waiting, new, changed)
+
+
+def _touch(connection: Connection, target: str, key: str, counts: dict[str, int]) -> None:
+    """Add to `touched` the children of new and changed records, and the child a changed record was of before."""
+    if counts["new"] and not counts["unchanged"]:
+        connection.execute("insert into touched select child_key from answer where child_key is not null")
+    elif counts["new"] or counts["changed"]:
+        connection.execute(
+            f"insert into touched select distinct t.child_key from {target} t "
+            f"semi join (from upsert_decision where is_new or is_newer) using ({key})"
+        )
+    if counts["changed"]:
+        connection.execute("insert into touched select distinct held_child_key from upsert_decision where is_newer")
 
 
 def assess_touched(connection: Connection, protocols: tuple[Protocol, ...], on: date) -> dict[str, int]:
@@ -71,19 +81,21 @@ def assess_touched(connection: Connection, protocols: tuple[Protocol, ...], on: 
         return {"children": 0, "verdicts": 0, "flags": 0}
     birth = read_rows(connection, """
         select child_key, birth_on, birth_at, sex_code, birth_weight_g, gestation_wk, is_complicated, died_on
-        from lake.clinical.birth join touched using (child_key) where known_to is null and not is_cancelled""")  # fmt: skip
-    span = connection.execute(
-        "select min(birth_on), max(birth_on) from lake.clinical.birth join touched using (child_key) where known_to is null"
+        from lake.clinical.birth semi join touched using (child_key) where known_to is null and not is_cancelled""")  # fmt: skip
+    put_frame(connection, "assessed", birth.select("child_key"))
+    span = connection.execute(  # of every version: a result or verdict keeps the date of birth it came with
+        "select min(birth_on), max(birth_on) from lake.clinical.birth semi join touched using (child_key)"
     ).fetchone()
+    given = list(span or ())
     screening = read_rows(connection, """
         select child_key, programme, component, stage_code, examined_on, examined_at, value, comparator, unit, result_code,
                status_code, is_transfused, record_key
-        from lake.clinical.screening semi join touched using (child_key)
-        where known_to is null and not is_cancelled and birth_on between ? and ?""", list(span or ()))  # fmt: skip
-    screening = screening.join(birth.select("child_key"), on="child_key", how="semi")
+        from lake.clinical.screening semi join assessed using (child_key)
+        where known_to is null and not is_cancelled and birth_on between ? and ?""", given)  # fmt: skip
     assessed = assess_risk(screening, birth, protocols)
     scope = "child_key in (select child_key from touched)"
-    verdicts = replace_state(connection, "clinical.verdict", assessed.verdict, ["child_key", "programme"], scope, on)
+    born = "birth_on between date '{}' and date '{}' and ".format(*given)
+    verdicts = replace_state(connection, "clinical.verdict", assessed.verdict, ["child_key", "programme"], born + scope, on)
     flags = replace_state(connection, "clinical.flag", assessed.flag, ["flag_id"], scope, on)
     return {"children": len(birth), "verdicts": verdicts["opened"], "flags": flags["opened"]}
 
@@ -258,24 +270,25 @@ def _view_target(connection: Connection, table: str, key: str) -> str:
     """A view of the arrived records whose child is known, in the columns of one table of the lake; its name."""
     columns = [c for c in LAKE[table].column_names() if c not in {"known_from", "known_to"}]
     arrived = {row[0] for row in connection.execute("describe arrived").fetchall()}
-    needs_birth = table == "clinical.screening"
+    if table == "clinical.screening":
+        connection.execute("""
+            create or replace temp table answer as select n.* , b.birth_on
+            from answer n left join (select child_key, birth_on from lake.clinical.birth where known_to is null) b using (child_key)""")
     selected = []
     for column in columns:
         if column == "child_key":
             selected.append("n.child_key")
         elif (table, column) in _COMPUTED:
             selected.append(f"{_COMPUTED[table, column]} as {column}")
-        elif column == "birth_on" and needs_birth:
-            selected.append("b.birth_on")
+        elif column == "birth_on" and table == "clinical.screening":
+            selected.append("n.birth_on")  # the spine's, not what came with the result
         elif column in arrived:
             selected.append(f'a."{column}"')
         else:
             raise ValueError(f"{table}.{column} has no source in arrived")
-    born = "(select child_key, birth_on from lake.clinical.birth where known_to is null and child_key in (select child_key from answer))"
     connection.execute(f"""
         create or replace temp view linked as select {", ".join(selected)}
         from arrived a join answer n on n.asked_no = asked_no(a.record_key, a.who_no)
-        {f"join {born} b on b.child_key = n.child_key" if needs_birth else ""}
         where n.child_key is not null""")
     if key == "record_key":
         return "linked"

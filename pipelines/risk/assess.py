@@ -53,9 +53,11 @@ def assess_risk(screening: pl.DataFrame, birth: pl.DataFrame, protocols: tuple[P
     """
     child = birth.select(BIRTH)
     results = screening.select(SCREENING).filter(pl.col("status_code") != "cancelled").pipe(_supersede)
-    rows = results.join(child.drop("birth_at"), on="child_key", how="inner", validate="m:1")
-    if rows.height != results.height:
-        raise AssertionError(f"{results.height - rows.height} results of children without a birth")
+    number_of = child.select("child_key").with_row_index("child_no")
+    rows = results.join(number_of, on="child_key", how="left", validate="m:1")
+    if rows.height != results.height or rows["child_no"].null_count():
+        raise AssertionError(f"{rows['child_no'].null_count()} results of children without a birth")
+    rows = rows.with_columns(child[name].gather(rows["child_no"]) for name in ("birth_on", "gestation_wk"))
     number = pl.sum_horizontal([pl.col("examined_on") >= p.valid_from for p in protocols[1:]] or [pl.lit(0)])
     rows = rows.with_columns(protocol_no=number.cast(pl.Int16))
     rules = tuple(NumberedRule(p, rule) for p in protocols for rule in p.rules)
@@ -65,8 +67,8 @@ def assess_risk(screening: pl.DataFrame, birth: pl.DataFrame, protocols: tuple[P
         if mine.height:
             read = _read(mine, programme, protocols, rules)
             weighed = weigh_repeats(read)
-            standing = _stand(weighed, programme, protocols)
-            verdicts.append(conclude_verdicts(read, weighed, standing, programme, protocols, rules))
+            standing = _stand(weighed, programme, protocols, child.height)
+            verdicts.append(conclude_verdicts(read, weighed, standing, programme, child, protocols, rules))
             flags.append(raise_flags(read, weighed, programme, rules))
     return Assessed(_shape(verdicts, Verdict, ["child_key", "programme"]), _shape(flags, Flag, ["flag_id"]))
 
@@ -109,10 +111,10 @@ def _read(
     return read
 
 
-def _stand(rows: pl.DataFrame, programme: str, protocols: tuple[Protocol, ...]) -> pl.DataFrame:
-    """child_key, disorder, level, decided_on, protocol_no of each child and disorder."""
+def _stand(rows: pl.DataFrame, programme: str, protocols: tuple[Protocol, ...], count: int) -> pl.DataFrame:
+    """child_no, disorder, level, decided_on, protocol_no of each child and disorder."""
     if len(protocols) > 1:
-        rows = rows.with_columns(protocol_no=pl.col("protocol_no").max().over("child_key"))
+        rows = rows.with_columns(protocol_no=pl.col("protocol_no").max().over("child_no"))
     parts = []
     for number, protocol in enumerate(protocols):
         described = protocol.programmes.get(programme)
@@ -120,10 +122,10 @@ def _stand(rows: pl.DataFrame, programme: str, protocols: tuple[Protocol, ...]) 
         if described is None or mine.is_empty():
             continue
         staged = described.combine == "staged"
-        standing = stand_staged(mine, described.full_pass) if staged else stand_latest(mine)
+        standing = stand_staged(mine, count, described.full_pass) if staged else stand_latest(mine, count)
         parts.append(standing.with_columns(protocol_no=pl.lit(number, pl.Int16)))
     empty = {
-        "child_key": pl.Int64,
+        "child_no": pl.UInt32,
         "disorder": pl.String,
         "level": pl.Int8,
         "decided_on": pl.Date,

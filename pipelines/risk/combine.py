@@ -4,11 +4,15 @@ Sources: O704 p. 36-79 and DOMAIN decisions 3 and 4 for the recall chain and the
 is independent of the order of rows and of other children.
 """
 
+from collections.abc import Callable
+
 import polars as pl
 
+from pipelines.risk.dense import take_greatest
 from pipelines.risk.protocol import LEVELS
 
-_DISORDER = ["child_key", "disorder"]
+_DISORDER = ["child_no", "disorder"]
+_DAY = pl.col("examined_on").to_physical().cast(pl.Int64)
 _CLEAR, _REPEAT, _RISK = LEVELS["clear"], LEVELS["repeat_due"], LEVELS["risk"]
 
 
@@ -41,6 +45,7 @@ def weigh_repeats(rows: pl.DataFrame) -> pl.DataFrame:
             is_second=pl.col("is_second").any(),
             protocol_no=pl.col("protocol_no").max(),
             birth_on=pl.col("birth_on").first(),
+            child_key=pl.col("child_key").first(),
         )
         .sort(*_DISORDER, "examined_on")
         .with_columns(
@@ -60,76 +65,74 @@ def weigh_repeats(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([outside, weighed], how="diagonal_relaxed").select(rows.columns)
 
 
-def stand_latest(rows: pl.DataFrame) -> pl.DataFrame:
-    """child_key, disorder, level, decided_on: the worst of the latest examination decides each disorder.
+def stand_latest(rows: pl.DataFrame, count: int) -> pl.DataFrame:
+    """child_no, disorder, level, decided_on: the worst of the latest examination decides each disorder.
 
     An examination that was spoiled (unsatisfactory, not done) does not take back what a usable one found before it,
     and is forgotten when a usable one follows. A settling component goes before the others of its day.
+    `rows`: results of the children numbered 0 to `count` - 1.
     """
-    day = pl.col("examined_on").to_physical().cast(pl.Int64)
-    packed = day * 8 + pl.col("is_settling").cast(pl.Int64) * 4 + pl.col("level")
-    told = rows.select(
-        *_DISORDER, usable=pl.when("is_usable").then(packed), spoiled=pl.when(~pl.col("is_usable")).then(packed)
-    )
-    usable, spoiled = pl.col("usable"), pl.col("spoiled")
-    level = {"usable": (usable % 4).cast(pl.Int8), "spoiled": (spoiled % 4).cast(pl.Int8)}
-    is_spoiled = (spoiled // 8 >= usable // 8) & (level["spoiled"] > level["usable"])
-    is_by_spoiled = usable.is_null() | is_spoiled.fill_null(False)
-    return _group_disorders(told, [usable.max(), spoiled.max()]).select(
-        *_DISORDER,
-        level=pl.when(is_by_spoiled).then(level["spoiled"]).otherwise(level["usable"]),
-        decided_on=(pl.when(is_by_spoiled).then(spoiled).otherwise(usable) // 8).cast(pl.Int32).cast(pl.Date),
-    )
+    return _stand_each(rows, lambda part: _stand_latest(part, count))
 
 
-def _group_disorders(rows: pl.DataFrame, aggregates: list[pl.Expr]) -> pl.DataFrame:
-    """child_key, disorder and the aggregates: by one number within each disorder, which is far cheaper than by a pair."""
-    parts = rows.partition_by("disorder", as_dict=True, maintain_order=False)
-    grouped = [part.group_by("child_key").agg(aggregates).with_columns(disorder=pl.lit(name)) for (name,), part in parts.items()]
-    return pl.concat(grouped) if grouped else rows.group_by(_DISORDER).agg(aggregates)
-
-
-def stand_staged(rows: pl.DataFrame, full_pass: tuple[tuple[str, ...], ...]) -> pl.DataFrame:
-    """child_key, disorder, level, decided_on by hearing's two stages (decision 4).
+def stand_staged(rows: pl.DataFrame, count: int, full_pass: tuple[tuple[str, ...], ...]) -> pl.DataFrame:
+    """child_no, disorder, level, decided_on by hearing's two stages (decision 4).
 
     The settling component (the surdologist) decides what was examined up to its day; a confirmed loss stands until it
     is excluded. After it: a refer of stage 2 is a risk; one of stage 1 is repeat_due until stage 2 is passed in full; a
     test not done is repeat_due until a stage is passed in full. Clear needs a full pass: every component of one of the
     sets passed in one stage.
     """
-    day = pl.col("examined_on").to_physical().cast(pl.Int64)
+    return _stand_each(rows, lambda part: _stand_staged(part, count, full_pass))
+
+
+def _stand_each(rows: pl.DataFrame, stand: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    """Each disorder for itself: within it a child is one number."""
+    parts = rows.partition_by("disorder", as_dict=True, maintain_order=False)
+    return pl.concat(stand(part).insert_column(1, pl.lit(name).alias("disorder")) for (name,), part in parts.items())
+
+
+def _stand_latest(rows: pl.DataFrame, count: int) -> pl.DataFrame:
+    packed = _DAY * 8 + pl.col("is_settling").cast(pl.Int64) * 4 + pl.col("level")
+    is_usable, usable, spoiled = pl.col("is_usable"), pl.col("usable"), pl.col("spoiled")
+    latest = take_greatest(
+        rows, count, is_there=pl.lit(1), usable=pl.when(is_usable).then(packed), spoiled=pl.when(~is_usable).then(packed)
+    )
+    level = {"usable": (usable % 4).cast(pl.Int8), "spoiled": (spoiled % 4).cast(pl.Int8)}
+    is_spoiled = (spoiled // 8 >= usable // 8) & (level["spoiled"] > level["usable"])
+    is_by_spoiled = usable.is_null() | is_spoiled.fill_null(False)
+    return latest.filter(pl.col("is_there").is_not_null()).select(
+        "child_no",
+        level=pl.when(is_by_spoiled).then(level["spoiled"]).otherwise(level["usable"]),
+        decided_on=(pl.when(is_by_spoiled).then(spoiled).otherwise(usable) // 8).cast(pl.Int32).cast(pl.Date),
+    )
+
+
+def _stand_staged(rows: pl.DataFrame, count: int, full_pass: tuple[tuple[str, ...], ...]) -> pl.DataFrame:
     settles = pl.col("is_settling") & pl.col("level").is_in([_CLEAR, _RISK])
     told = rows.filter(pl.col("level").is_not_null())
-    settled = told.filter(settles).group_by(_DISORDER).agg(settled=(day * 4 + pl.col("level")).max())
-    rest = (
-        told.filter(~settles)
-        .join(settled, on=_DISORDER, how="left", validate="m:1")
-        .filter((day > pl.col("settled") // 4) | pl.col("settled").is_null())
-    )
-    components = sorted({name for names in full_pass for name in names})
-    masks = [sum(1 << components.index(name) for name in names) for names in full_pass]
-    bit = pl.col("component").replace_strict(
-        {name: 1 << place for place, name in enumerate(components)}, default=0, return_dtype=pl.Int32
-    )
+    settled = take_greatest(told, count, is_there=pl.lit(1), settled=pl.when(settles).then(_DAY * 4 + pl.col("level")))
+    settled_before = settled["settled"].gather(told["child_no"]) // 4
+    rest = told.filter(~settles & ((settled_before < _DAY) | settled_before.is_null()))
     passed, second = pl.col("level") == _CLEAR, pl.col("is_second")
-    awaits_second = pl.col("cleared_by") == "second_stage"
-    stage = {"first": passed & ~second, "second": passed & second}
-    marked = rest.select(
-        *_DISORDER,
-        risk_on=pl.when(pl.col("level") == _RISK).then(day),
-        refer_on=pl.when((pl.col("level") == _REPEAT) & awaits_second).then(day),
-        undone_on=pl.when((pl.col("level") == _REPEAT) & ~awaits_second).then(day),
-        **{f"{name}_bits": pl.when(is_in).then(bit).otherwise(0) for name, is_in in stage.items()},
-        **{f"{name}_on": pl.when(is_in).then(day) for name, is_in in stage.items()},
-    )
-    days = ("risk_on", "refer_on", "undone_on", "first_on", "second_on")
-    found = _group_disorders(marked, [pl.col(days).max(), pl.col("first_bits", "second_bits").bitwise_or()])
-    whole = (
-        told.select(_DISORDER).unique().join(found, on=_DISORDER, how="left").join(settled, on=_DISORDER, how="left")
-    )
+    is_refer, awaits_second = pl.col("level") == _REPEAT, pl.col("cleared_by") == "second_stage"
+    is_in = {"first": passed & ~second, "second": passed & second}
+    components = {name: f"passed_{no}" for no, name in enumerate(sorted({part for parts in full_pass for part in parts}))}
+    found = take_greatest(
+        rest, count,
+        risk_on=pl.when(pl.col("level") == _RISK).then(_DAY),
+        refer_on=pl.when(is_refer & awaits_second).then(_DAY),
+        undone_on=pl.when(is_refer & ~awaits_second).then(_DAY),
+        **{f"{stage}_on": pl.when(is_so).then(_DAY) for stage, is_so in is_in.items()},
+        **{f"{stage}_{column}": pl.when(is_so & (pl.col("component") == name)).then(1)
+           for stage, is_so in is_in.items() for name, column in components.items()},
+    )  # fmt: skip
+    whole = pl.concat([settled, found.drop("child_no")], how="horizontal").filter(pl.col("is_there").is_not_null())
     full = {
-        stage: pl.any_horizontal([(pl.col(f"{stage}_bits") & mask) == mask for mask in masks]).fill_null(False)
-        for stage in ("first", "second")
+        stage: pl.any_horizontal(
+            [pl.all_horizontal([pl.col(f"{stage}_{components[name]}").is_not_null() for name in names]) for names in full_pass]
+        )
+        for stage in is_in
     }
     passed_on = pl.max_horizontal(pl.when(full["first"]).then("first_on"), pl.when(full["second"]).then("second_on"))
     is_referred = pl.col("refer_on").is_not_null() & ~full["second"]
@@ -144,7 +147,7 @@ def stand_staged(rows: pl.DataFrame, full_pass: tuple[tuple[str, ...], ...]) -> 
         (pl.col("settled").is_not_null(), _CLEAR, settled_on),
     ]
     return whole.select(
-        *_DISORDER,
+        "child_no",
         level=pl.coalesce(pl.when(is_so).then(pl.lit(level, pl.Int8)) for is_so, level, _ in answers),
         decided_on=pl.coalesce(pl.when(is_so).then(on) for is_so, _, on in answers).cast(pl.Int32).cast(pl.Date),
     )

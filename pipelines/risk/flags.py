@@ -13,7 +13,7 @@ from pipelines.risk.age import is_under_3
 from pipelines.risk.combine import place_retests
 from pipelines.risk.protocol import LEVELS, Protocol, Rule
 
-_DISORDER = ["child_key", "disorder"]
+_DISORDER = ["child_no", "disorder"]
 _OPENING = '{"results":'
 _INPUT = ["examined_on", "component", "stage_code", "comparator", "value", "unit", "result_code", "status_code"]
 
@@ -29,7 +29,7 @@ def raise_flags(
         weighed.filter((pl.col("level") == LEVELS["risk"]) & is_under_3(pl.col("birth_on"), pl.col("examined_on")))
         .sort(*_DISORDER, "examined_on", "rule_no", "component")
         .unique(_DISORDER, keep="first", maintain_order=True)
-        .select(*_DISORDER, "examined_on", "birth_on", "rule_no")
+        .select(*_DISORDER, "child_key", "examined_on", "birth_on", "rule_no")
     )
     seen = _list_inputs(read, risk)
     raised = risk.join(seen, on=_DISORDER, how="left", validate="1:1")

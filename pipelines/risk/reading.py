@@ -186,7 +186,7 @@ def _silence_interpretations(rows: pl.DataFrame, programme: Programme) -> pl.Dat
     """The sender's interpretation of a disorder says nothing where the number of the same sample decides (decision 16)."""
     if not programme.interprets or not rows["component"].is_in(programme.interprets).any():
         return rows
-    key = ["child_key", "disorder", "examined_on"]
+    key = ["child_no", "disorder", "examined_on"]
     is_interpretation = pl.col("component").is_in(programme.interprets)
     heard = rows.filter(is_interpretation)
     numbers = rows.filter(
