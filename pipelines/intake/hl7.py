@@ -7,19 +7,14 @@ Results are kept as plain tuples that point to their child and order, so that wh
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import polars as pl
-
-from pipelines.contracts import ScreeningRecord
 from pipelines.intake.hl7_fields import read_marks
-from pipelines.intake.hl7_message import CHILD, ORDER, ROW, Message, Sheet
+from pipelines.intake.hl7_message import Message
+from pipelines.intake.hl7_sheet import Sheet, frame_rows
 from pipelines.intake.hl7_split import Part, decode_message, split_file, split_segments
 from pipelines.intake.hl7_terms import read_tables, speak_terms
 from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
-
-_COLUMNS = [c for c in ScreeningRecord.column_names() if c not in {"submission_id", "row_no", "received_on"}]
 
 
 def open_file(path: Path, limits: Limits) -> Opened:
@@ -88,30 +83,6 @@ def is_count_wrong(part: Part, count: int) -> bool:
     text = part.content.decode("ascii", "replace")
     declared = text.split(text[3:4] or "|")[1:2]
     return bool(declared) and declared[0].strip().isdecimal() and int(declared[0]) != count
-
-
-def frame_rows(sheet: Sheet) -> pl.DataFrame:
-    """The rows of a sheet in our columns, all text but `row_no`; what is told of a child or an order, on each of its results."""
-    columns: list[Any] = list(zip(*sheet.rows, strict=True)) or [() for _ in ROW]
-    kinds = {"row_no": pl.Int64, "child_no": pl.UInt32, "order_no": pl.UInt32}
-    rows = pl.DataFrame([pl.Series(name, list(c), kinds.get(name, pl.String)) for name, c in zip(ROW, columns, strict=True)])
-    child = _frame_told(sheet.children, CHILD)[rows["child_no"]]
-    order = _frame_told(sheet.orders, ORDER)[rows["order_no"]]
-    return (
-        pl.concat([rows, child, order], how="horizontal")
-        .with_columns(pl.coalesce("said_on", "ordered_on", "collected_on").alias("examined_on"))
-        .with_columns(
-            pl.coalesce(
-                pl.when(pl.col(moment).str.starts_with(pl.col("examined_on"))).then(pl.col(moment))
-                for moment in ("said_at", "ordered_at", "collected_at")
-            ).alias("examined_at")  # a moment of another day is none of this result
-        )
-        .select("row_no", *_COLUMNS, "sent")
-    )
-
-
-def _frame_told(told: list[dict[str, str | None]], names: tuple[str, ...]) -> pl.DataFrame:
-    return pl.DataFrame([pl.Series(name, [one.get(name) for one in told], pl.String) for name in names])
 
 
 def _has_text(path: Path) -> bool:

@@ -11,7 +11,7 @@ _FALLBACK = "cp1251"  # layouts/hl7-oru.toml [charsets]: what undeclared bytes a
 
 
 class Marks(NamedTuple):
-    """The separators a message declares in MSH-1 and MSH-2, and the character set its `\\X..\\` escapes are of."""
+    r"""The separators a message declares in MSH-1 and MSH-2, and the character set its `\X..\` escapes are of."""
 
     field: str
     component: str
@@ -22,9 +22,9 @@ class Marks(NamedTuple):
 
 
 def read_marks(line: str, charset: str = "utf-8") -> Marks | None:
-    """The separators of a header segment (MSH, BHS, FHS); None where it declares none that can be used.
+    r"""The separators of a header segment (MSH, BHS, FHS); None where it declares none that can be used.
 
-    A fifth character is the truncation mark of 2.7 (`^~\\&#`), or the ampersand where the escape was doubled (`^~\\\\&`).
+    A fifth character is the truncation mark of 2.7 (`^~\&#`), or the ampersand where the escape was doubled (`^~\\&`).
     """
     field = line[3:4]
     said = line[4:].split(field, 1)[0] if field.strip() and not field.isalnum() else ""
@@ -58,10 +58,10 @@ def pick(marks: Marks, field: str, place: int) -> str | None:
 
 
 def unescape(marks: Marks, text: str) -> str:
-    """Text with its escape sequences resolved; an unknown one stays as it is (HL7 v2.8 2.7).
+    r"""Text with its escape sequences resolved; an unknown one stays as it is (HL7 v2.8 2.7).
 
-    `\\X..\\` holds bytes of the message's character set, and a letter may be spread over several of them; marks that switch
-    the set (`\\C..\\`, `\\M..\\`) or highlight (`\\H\\`, `\\N\\`) say nothing of their own.
+    `\X..\` holds bytes of the message's character set, and a letter may be spread over several of them; marks that switch
+    the set (`\C..\`, `\M..\`) or highlight (`\H\`, `\N\`) say nothing of their own.
     """
     if marks.escape not in text:
         return text

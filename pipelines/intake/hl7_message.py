@@ -1,50 +1,20 @@
 """One ORU message: who, which orders, and its results as rows of a sheet."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from pipelines.intake.hl7_fields import pick, read_time
-from pipelines.intake.hl7_terms import Terms
+from pipelines.intake.hl7_sheet import ROW, Sheet
+from pipelines.intake.hl7_terms import Term, Terms
 
-CHILD = (
-    "sender_id", "child_iin", "mother_iin", "birth_on", "birth_order", "sex_code", "maternity_id", "history_no", "card_no",
-    "family_name", "given_name", "mother_family_name", "mother_given_name", "facility_id", "stage_code", "gestation_wk",
-    "is_transfused", "collected_on", "collected_at",
-)  # fmt: skip
-"""What is told of a child and its specimen: on every result of its group."""
-ORDER = ("issued_at", "reported_on", "ordered_on", "ordered_at")
-ROW = (
-    "row_no", "child_no", "order_no", "source_id", "programme", "component", "action_code", "status_code", "result_code",
-    "value", "comparator", "unit", "said_on", "said_at", "sent",
-)  # fmt: skip
-"""What a result says itself; child_no and order_no are places in the sheet's lists."""
-
-Found = tuple[int | None, str | None, str, str]
+Said = tuple[str | None, str | None, str | None, str | None]
+"""result_code, value, comparator, unit."""
+_NOTHING: Said = (None, None, None, None)
 _LONGEST_ID, _LONGEST_CARD, _LONGEST_COMPONENT = 40, 60, 80
 _IIN_DIGITS = 12
 _NATIONAL, _LOCAL = ("NI", "NNKAZ"), ("MR", "MRN", "PI", None)
 _SEXES = {"M": "male", "F": "female"}
 _PAD = [""] * 40
 _COMPONENT, _RESULT_CODE, _VALUE = ROW.index("component"), ROW.index("result_code"), ROW.index("value")
-
-
-class Sheet:
-    """Rows (tuples of ROW), what they point to, and findings, of many messages."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[Any, ...]] = []
-        self.children: list[dict[str, str | None]] = []
-        self.orders: list[dict[str, str | None]] = []
-        self.findings: list[Found] = []
-
-    def refuse(self, line_no: int, text: str, code: str, source_id: str | None = None) -> None:
-        """A message that gives no result is one row, refused: it is counted, kept and told like any other."""
-        self.children.append({})
-        self.orders.append({})
-        empty = [None] * (len(ROW) - 5)
-        sent = text.replace("\r", "\n")
-        self.rows.append((line_no, len(self.children) - 1, len(self.orders) - 1, source_id, *empty, sent))
-        self.findings.append((line_no, None, code, "error"))
 
 
 class Message:
@@ -101,7 +71,7 @@ class Message:
             present = {row[_COMPONENT] for row in rows[self.first_row :]}
             for component in ("phe", "tsh"):
                 if component not in present:
-                    self._add(*self.quality, "blood_spot", component, 1, "final", "unsatisfactory")
+                    self._add(*self.quality, ("blood_spot", component), 1, "final", ("unsatisfactory", None, None, None))
         who["facility_id"] = _short(self.facility)
         who["maternity_id"] = who.get("maternity_id") or who["facility_id"] or self.sender
         who.update({name: said for name, said in (self.mother or self.late_mother).items() if said})
@@ -164,7 +134,7 @@ class Message:
             self.quality = number, text
 
     def _begin_order(self, source: str, told: dict[str, str | None], status: str) -> None:
-        self.source, self.order, self.status = source, told, status
+        self.source, self.order, self.order_status = source, told, self.tables["order_statuses"].get(status, status) or "final"
         self.used = self.seen.setdefault(source, set())
         self.order_no = len(self.sheet.orders)
         self.sheet.orders.append(told)
@@ -194,48 +164,60 @@ class Message:
         fields = text.split(self.marks.field, 15)
         if len(fields) < 15:
             fields += _PAD[len(fields) : 15]
-        kind, answer, sub_id = fields[2], fields[5], fields[4]
         term = self.terms.read_term(fields[3])
         if term.is_loinc_broken:
             self.sheet.findings.append((number, "component", "component_checksum", "warning"))
         if term.context:
-            self._take_context(term.context, number, text, answer)
+            self._take_context(term.context, number, text, fields[5])
             return
-        said_status = fields[11] or self.status or "F"
-        if said_status in self.tables["asked"] and not term.is_known:
-            return
-        status = self.tables["statuses"].get(said_status, said_status)  # an unknown one is refused by the contract
+        status = self._read_status(number, fields[11], term)
         when = read_time(fields[14])
+        if status is None or (fields[2] in self.tables["texts"] and not term.is_number and not term.positive):
+            return
         if term.positive:
-            condition = pick(self.marks, answer, 0)
+            condition = pick(self.marks, fields[5], 0)
             if condition and condition not in self.tables["nothing"]["codes"]:
                 component = self.tables["conditions"].get(condition, f"{term.code}:{condition}"[:_LONGEST_COMPONENT])
-                self._add(number, text, term.programme, component, 1, status, term.positive, when=when)
+                said = (term.positive, None, None, None)
+                self._add(number, text, (term.what[0], component), 1, status, said, when)
             return
-        if kind in self.tables["texts"] and not term.is_number:
-            return
-        instance = 1 if sub_id in ("", "1", fields[1]) else self.terms.number_instance(sub_id)
-        if not answer or answer == '""':
-            if term.is_known or status == "cancelled":
-                result = None if status == "cancelled" else "pending"
-                self._add(number, text, term.programme, term.component, instance, status, result, when=when)
-            return
+        said_here = self._read_observation(number, fields, term, status)
+        if said_here is not None:
+            sub_id = fields[4]
+            instance = 1 if sub_id in ("", "1", fields[1]) else self.terms.number_instance(sub_id)
+            self._add(number, text, term.what, instance, status, said_here, when)
+
+    def _read_status(self, number: int, said: str, term: Term) -> str | None:
+        """OBX-11, else what the order says; None for a question asked with the order, which is no result."""
+        if not said:
+            return self.order_status
+        if said in self.tables["asked"] and not term.is_known:
+            return None
+        status = str(self.tables["statuses"].get(said, said))  # an unknown one is refused by the contract
+        if self.order_status == "cancelled" and status != "cancelled":
+            self.sheet.findings.append((number, "status_code", "status_disagrees", "warning"))
+        return status
+
+    def _read_observation(self, number: int, fields: list[str], term: Term, status: str) -> Said | None:
+        """A coded answer, else a number, else what is told of a number that is none; None for what is no result to us."""
+        answer = fields[5]
+        if answer in ("", '""'):
+            is_due = term.is_known or status == "cancelled"
+            return ("pending" if status != "cancelled" else None, None, None, None) if is_due else None
         read = self.terms.read_answer(answer)
         if read.result_code:
             self._check_flag(number, read.result_code, fields[8])
-            self._add(number, text, term.programme, term.component, instance, status, read.result_code, when=when)
-        elif status == "cancelled":
-            self._add(number, text, term.programme, term.component, instance, status, None, when=when)
-        elif read.value is not None:
-            number_said = read.value, read.comparator, self.terms.read_unit(fields[6])
-            self._add(number, text, term.programme, term.component, instance, status, None, number_said, when)
+            return read.result_code, None, None, None
+        if status == "cancelled":
+            return _NOTHING
+        if read.value is not None:
             if read.is_cleaned:
                 self.sheet.findings.append((number, "value", "value_cleaned", "info"))
-        elif term.is_number or kind in ("NM", "SN"):
-            self._add(number, text, term.programme, term.component, instance, status, None, when=when)
+            return None, read.value, read.comparator, self.terms.read_unit(fields[6])
+        if term.is_number or fields[2] in ("NM", "SN"):
             self.sheet.findings.append((number, "value", "value_not_numeric", "error"))
-        elif term.is_known or term.is_interpretation:
-            self._add(number, text, term.programme, term.component, instance, status, read.first or "?", when=when)
+            return _NOTHING
+        return (read.first or "?", None, None, None) if term.is_known or term.is_interpretation else None
 
     def _take_context(self, told: str, number: int, text: str, answer: str) -> None:
         code = pick(self.marks, answer, 0) or ""
@@ -259,19 +241,17 @@ class Message:
             self.sheet.findings.append((number, "result_code", "flag_disagrees", "warning"))
 
     def _add(
-        self, number: int, text: str, programme: str, component: str, instance: int, status: str, result: str | None,
-        said: tuple[str | None, str | None, str | None] = (None, None, None),
+        self, number: int, text: str, what: tuple[str, str], instance: int, status: str, said: Said,
         when: tuple[str | None, str | None] = (None, None),
     ) -> None:  # fmt: skip
         """A row of ROW; of several answers to one code under one order, the second is `#2`."""
+        component = what[1]
         while (component, instance) in self.used:
             instance += 1
         self.used.add((component, instance))
         source = self.source if instance == 1 else f"{self.source}#{instance}"
         action = "correct" if status == "corrected" else "report"
-        self.sheet.rows.append(
-            (number, self.child_no, self.order_no, source, programme, component, action, status, result, *said, *when, text)
-        )
+        self.sheet.rows.append((number, self.child_no, self.order_no, source, *what, action, status, *said, *when, text))
 
 
 def _short(text: str | None) -> str | None:

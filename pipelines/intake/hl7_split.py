@@ -201,7 +201,7 @@ def _try(content: bytes, charset: str) -> str | None:
 
 
 def _read_switched(content: bytes, charset: str) -> str:
-    """Text whose `\\C2D4C\\` switches to the Cyrillic of ISO 8859/5 until a delimiter or the next escape (HL7 v2 2.7.2)."""
+    r"""Text whose `\C2D4C\` switches to the Cyrillic of ISO 8859/5 until a delimiter or the next escape (HL7 v2 2.7.2)."""
     out, place = list[str](), 0
     for found in _SWITCH.finditer(content):
         out.append(content[place : found.start()].decode(charset, "replace"))

@@ -22,11 +22,13 @@ _LONGEST_COMPONENT = 80
 
 
 class Term(NamedTuple):
-    """What an OBX-3 names; `context`: what it tells of all results; `positive`: the result of each condition it lists."""
+    """What an OBX-3 names; `what`: programme and component.
+
+    `context`: what it tells of all results; `positive`: the result of each condition that it lists.
+    """
 
     code: str
-    programme: str
-    component: str
+    what: tuple[str, str]
     context: str | None
     positive: str | None
     is_known: bool
@@ -77,10 +79,10 @@ class Terms:
         code = code or other or label or pick(marks, field, 4) or "?"
         is_loinc = bool(_LOINC.match(code))
         known = tables["components"].get(code) or tables["components"].get(code.upper(), {})
+        component = known.get("component") or (code if is_loinc else f"L:{code}"[:_LONGEST_COMPONENT])
         return Term(
             code,
-            known.get("programme", "blood_spot"),
-            known.get("component") or (code if is_loinc else f"L:{code}"[:_LONGEST_COMPONENT]),
+            (known.get("programme", "blood_spot"), component),
             tables["context"].get(code),
             tables["positive"].get(code),
             bool(known),
