@@ -66,7 +66,7 @@ def read_part(part: Part, sheet: Sheet) -> bool:
         return decoded.is_guessed
     terms = speak_terms(marks)
     segments, numbers = split_segments(text, part.line_no, marks.field)
-    message = Message(terms, head, sheet)
+    message, told = Message(terms, head, sheet), len(sheet.findings)
     code = "message_without_results"
     if not message.is_result:
         code = "message_not_result"
@@ -74,6 +74,7 @@ def read_part(part: Part, sheet: Sheet) -> bool:
         code = "message_cut_off"
     elif message.read(segments, numbers):
         return decoded.is_guessed
+    del sheet.findings[told:]  # of a message that gives nothing only that is told
     sheet.refuse(part.line_no, text, code, head[9])
     return decoded.is_guessed
 

@@ -13,6 +13,7 @@ _LONGEST_ID, _LONGEST_CARD, _LONGEST_COMPONENT = 40, 60, 80
 _IIN_DIGITS = 12
 _NATIONAL, _LOCAL = ("NI", "NNKAZ"), ("MR", "MRN", "PI", None)
 _SEXES = {"M": "male", "F": "female"}
+_FIRST = ("", "1")
 _PAD = [""] * 40
 _COMPONENT, _RESULT_CODE, _VALUE = ROW.index("component"), ROW.index("result_code"), ROW.index("value")
 
@@ -164,6 +165,19 @@ class Message:
         fields = text.split(self.marks.field, 15)
         if len(fields) < 15:
             fields += _PAD[len(fields) : 15]
+        plan = self.terms.plan_number(fields[2], fields[3], fields[6], fields[11])
+        if plan is not None and self.order_status != "cancelled":
+            read = self.terms.read_answer(fields[5])
+            if read.value is not None and not read.is_cleaned:
+                sub_id = fields[4]
+                instance = 1 if sub_id in _FIRST or sub_id == fields[1] else self.terms.number_instance(sub_id)
+                said = (None, read.value, read.comparator, plan[3])
+                self._add(number, text, plan[:2], instance, plan[2], said, read_time(fields[14]))
+                return
+        self._take_other(number, text, fields)
+
+    def _take_other(self, number: int, text: str, fields: list[str]) -> None:
+        """A result that is not simply a number, or no result to us."""
         term = self.terms.read_term(fields[3])
         if term.is_loinc_broken:
             self.sheet.findings.append((number, "component", "component_checksum", "warning"))
@@ -184,7 +198,7 @@ class Message:
         said_here = self._read_observation(number, fields, term, status)
         if said_here is not None:
             sub_id = fields[4]
-            instance = 1 if sub_id in ("", "1", fields[1]) else self.terms.number_instance(sub_id)
+            instance = 1 if sub_id in _FIRST or sub_id == fields[1] else self.terms.number_instance(sub_id)
             self._add(number, text, term.what, instance, status, said_here, when)
 
     def _read_status(self, number: int, said: str, term: Term) -> str | None:
@@ -250,8 +264,7 @@ class Message:
             instance += 1
         self.used.add((component, instance))
         source = self.source if instance == 1 else f"{self.source}#{instance}"
-        action = "correct" if status == "corrected" else "report"
-        self.sheet.rows.append((number, self.child_no, self.order_no, source, *what, action, status, *said, *when, text))
+        self.sheet.rows.append((number, self.child_no, self.order_no, source, *what, status, *said, *when, text))
 
 
 def _short(text: str | None) -> str | None:

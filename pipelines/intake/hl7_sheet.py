@@ -15,8 +15,8 @@ CHILD = (
 """What is told of a child and its specimen: on every result of its group."""
 ORDER = ("issued_at", "reported_on", "ordered_on", "ordered_at")
 ROW = (
-    "row_no", "child_no", "order_no", "source_id", "programme", "component", "action_code", "status_code", "result_code",
-    "value", "comparator", "unit", "said_on", "said_at", "sent",
+    "row_no", "child_no", "order_no", "source_id", "programme", "component", "status_code", "result_code", "value",
+    "comparator", "unit", "said_on", "said_at", "sent",
 )  # fmt: skip
 """What a result says itself; child_no and order_no are places in the sheet's lists."""
 
@@ -58,8 +58,12 @@ def frame_rows(sheet: Sheet) -> pl.DataFrame:
                 for moment in ("said_at", "ordered_at", "collected_at")
             ).alias("examined_at")  # a moment of another day is none of this result
         )
+        .with_columns(
+            pl.when(pl.col("status_code") == "corrected").then(pl.lit("correct"))
+            .when(pl.col("status_code").is_not_null()).then(pl.lit("report")).alias("action_code")
+        )
         .select("row_no", *_COLUMNS, "sent")
-    )
+    )  # fmt: skip
 
 
 def _frame_told(told: list[dict[str, str | None]], names: tuple[str, ...]) -> pl.DataFrame:
