@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipelines.intake.hl7_fields import pick, read_time
+from pipelines.intake.hl7_fields import pick, unescape
 from pipelines.intake.hl7_sheet import ROW, Sheet
 from pipelines.intake.hl7_terms import Term, Terms
 
@@ -26,7 +26,7 @@ class Message:
         self.is_result = pick(self.marks, head[8], 0) in self.tables["types"]
         name, universal = pick(self.marks, head[3], 0), pick(self.marks, head[3], 1)
         self.sender = name if name and len(name) <= _LONGEST_ID else universal or pick(self.marks, head[2], 0)
-        self.control_id, self.issued_at = head[9], read_time(head[6])[1]
+        self.control_id, self.issued_at = unescape(self.marks, head[9]).strip(), self.terms.read_time(head[6])[1]
         self.facility: str | None = None
         self.seen: dict[str, set[tuple[str, int]]] = {}
         self.parents: dict[str, dict[str, str | None]] = {}
@@ -99,7 +99,7 @@ class Message:
                 who["history_no"], who["maternity_id"] = digits, _short(pick(marks, identifier, 3))
         who["family_name"], who["given_name"] = pick(marks, fields[5], 0), pick(marks, fields[5], 1)
         who["mother_family_name"] = pick(marks, fields[6], 0)
-        who["birth_on"] = read_time(fields[7])[0]
+        who["birth_on"] = self.terms.read_time(fields[7])[0]
         if fields[7] and not who["birth_on"]:
             self.sheet.findings.append((number, "birth_on", "birth_on_unreadable", "warning"))
         sex = pick(marks, fields[8], 0)
@@ -128,7 +128,7 @@ class Message:
     def _take_specimen(self, number: int, text: str, fields: list[str]) -> None:
         fields += _PAD[len(fields) : 25]
         self.who.setdefault("card_no", pick(self.marks, fields[2], 0))
-        day, moment = read_time(pick(self.marks, fields[17], 0) or "")
+        day, moment = self.terms.read_time(fields[17])
         self.who.setdefault("collected_on", day)
         self.who.setdefault("collected_at", moment)
         if pick(self.marks, fields[21], 0):  # a reason for rejecting it, HL7 table 0490
@@ -144,10 +144,10 @@ class Message:
         """An order without a time of its own has that of its parent (OBR-29), else of the order before it."""
         fields += _PAD[len(fields) : 31]
         placer, filler = pick(self.marks, fields[2], 0), pick(self.marks, fields[3], 0)
-        day, moment = read_time(fields[7])
+        day, moment = self.terms.read_time(fields[7])
         if fields[7] and not day:
             self.sheet.findings.append((number, "examined_on", "examined_on_unreadable", "warning"))
-        reported_on, issued_at = read_time(fields[22])
+        reported_on, issued_at = self.terms.read_time(fields[22])
         parent = self._find_parent(fields[29]) or self.order
         told = {
             "issued_at": issued_at or parent["issued_at"], "reported_on": reported_on,
@@ -172,7 +172,7 @@ class Message:
                 sub_id = fields[4]
                 instance = 1 if sub_id in _FIRST or sub_id == fields[1] else self.terms.number_instance(sub_id)
                 said = (None, read.value, read.comparator, plan[3])
-                self._add(number, text, plan[:2], instance, plan[2], said, read_time(fields[14]))
+                self._add(number, text, plan[:2], instance, plan[2], said, self.terms.read_time(fields[14]))
                 return
         self._take_other(number, text, fields)
 
@@ -185,7 +185,7 @@ class Message:
             self._take_context(term.context, number, text, fields[5])
             return
         status = self._read_status(number, fields[11], term)
-        when = read_time(fields[14])
+        when = self.terms.read_time(fields[14])
         if status is None or (fields[2] in self.tables["texts"] and not term.is_number and not term.positive):
             return
         if term.positive:

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.intake.hl7_fields import Marks, clean_number, is_loinc_whole, pick, unescape
+from pipelines.intake.hl7_fields import Marks, clean_number, is_loinc_whole, pick, read_time, unescape
 from pipelines.intake.hl7_split import name_charset
 
 _TABLES = Path(__file__).parent / "layouts" / "hl7-oru.toml"
@@ -66,6 +66,7 @@ class Terms:
         self.read_unit = lru_cache(maxsize=1_024)(self._read_unit)
         self.number_instance = lru_cache(maxsize=1_024)(self._number_instance)
         self._remember_answer = lru_cache(maxsize=65_536)(self._read_answer)
+        self.read_time = lru_cache(maxsize=65_536)(self._read_time)
         self.plan_number = lru_cache(maxsize=8_192)(self._plan_number)
 
     def read_answer(self, field: str) -> Answer:
@@ -111,6 +112,10 @@ class Terms:
 
     def _read_unit(self, field: str) -> str | None:
         return pick(self.marks, field, 0) or pick(self.marks, field, 1) or pick(self.marks, field, 3)
+
+    def _read_time(self, field: str) -> tuple[str | None, str | None]:
+        """(ISO day, ISO moment) of a field; 2.3 adds a component of precision."""
+        return read_time(pick(self.marks, field, 0) or "")
 
     def _number_instance(self, sub_id: str) -> int:
         """Which of several answers to one code: `2`, `1.2`, `^group^2` (HL7 v2.8.2 OG) or `b` are the second."""
