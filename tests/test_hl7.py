@@ -1,7 +1,6 @@
 """HL7 v2 messages as laboratories write them: results, refusals with a reason, and nothing lost."""
 
 from datetime import date
-from pathlib import Path
 
 import hl7 as reference
 import polars as pl
