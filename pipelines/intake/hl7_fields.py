@@ -5,63 +5,91 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-_TIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(?:\.\d+)?(?:[+-]\d{4})?$")
-_NUMBER = re.compile(r"(<=|>=|<|>|=)?([+-]?\d*\.?\d+|\d+\.)$")
-_ESCAPE = re.compile(r"(X(?:[0-9A-Fa-f]{2})+|\.br|[FSTRE])$")
+_TIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(?:\.\d+)?(?:[+-]\d{4})?$", re.ASCII)
+_NUMBER = re.compile(r"(<=|>=|<|>|=)?([+-]?\d*\.?\d+|\d+\.)$", re.ASCII)
+_FALLBACK = "cp1251"  # layouts/hl7-oru.toml [charsets]: what undeclared bytes are read by
 
 
 class Marks(NamedTuple):
-    """The separators a message declares in MSH-1 and MSH-2."""
+    r"""The separators a message declares in MSH-1 and MSH-2, and the character set its `\X..\` escapes are of."""
 
     field: str
     component: str
     repeat: str
     escape: str
     sub: str
+    charset: str = "utf-8"
 
 
-def read_marks(line: str) -> Marks | None:
-    """The separators of an MSH segment; None where it declares none that can be used."""
+def read_marks(line: str, charset: str = "utf-8") -> Marks | None:
+    r"""The separators of a header segment (MSH, BHS, FHS); None where it declares none that can be used.
+
+    A fifth character is the truncation mark of 2.7 (`^~\&#`), or the ampersand where the escape was doubled (`^~\\&`).
+    """
     field = line[3:4]
     said = line[4:].split(field, 1)[0] if field.strip() and not field.isalnum() else ""
     if not 2 <= len(said) <= 5 or any(mark.isalnum() or mark.isspace() for mark in said):
         return None
-    return Marks(field, said[0], said[1], said[2:3] or "\\", said[-1] if len(said) > 3 else "&")
+    said = said[:2] + said[3:] if said[2:3] == said[3:4] else said
+    return Marks(field, said[0], said[1], said[2:3] or "\\", said[3:4] or "&", charset)
 
 
 def pick(marks: Marks, field: str, place: int) -> str | None:
     """A component of the first repetition of a field, unescaped and trimmed; None when it is not there or empty."""
     if not field:
         return None
-    parts = field.split(marks.repeat, 1)[0].split(marks.component)
-    if place >= len(parts):
+    if marks.repeat in field:
+        field = field.split(marks.repeat, 1)[0]
+    if marks.component in field:
+        parts = field.split(marks.component, place + 1)
+        if place >= len(parts):
+            return None
+        field = parts[place]
+    elif place:
         return None
-    text = parts[place].split(marks.sub, 1)[0].strip().replace("\u00a0", " ")
-    text = unescape(marks, text) if marks.escape in text else text
+    if marks.sub in field:
+        field = field.split(marks.sub, 1)[0]
+    text = field.strip()
+    if "\u00a0" in text:
+        text = text.replace("\u00a0", " ")
+    if marks.escape in text:
+        text = unescape(marks, text)
     return None if text in ("", '""') else text
 
 
 def unescape(marks: Marks, text: str) -> str:
-    """Text with its escape sequences resolved; an unknown one stays as it is."""
+    r"""Text with its escape sequences resolved; an unknown one stays as it is (HL7 v2.8 2.7).
+
+    `\X..\` holds bytes of the message's character set, and a letter may be spread over several of them; marks that switch
+    the set (`\C..\`, `\M..\`) or highlight (`\H\`, `\N\`) say nothing of their own.
+    """
     if marks.escape not in text:
         return text
-    plain = {"F": marks.field, "S": marks.component, "T": marks.sub, "R": marks.repeat, "E": marks.escape, ".br": "\n"}
-    parts = text.split(marks.escape)
-    out = [parts[0]]
-    place = 1
-    while place < len(parts):
-        said = parts[place]
-        if place + 1 < len(parts) and _ESCAPE.match(said):
-            if said[0] == "X":
-                out.append(bytes.fromhex(said[1:]).decode("utf-8", "replace"))
-            else:
-                out.append(plain[said])
-            out.append(parts[place + 1])
-            place += 2
-        else:
-            out.append(marks.escape + said)
-            place += 1
-    return "".join(out)
+    plain = {
+        "F": marks.field, "S": marks.component, "T": marks.sub, "R": marks.repeat, "E": marks.escape, "P": "#",
+        ".br": "\n", ".sp": "\n", "H": "", "N": "",
+    }  # fmt: skip
+
+    def resolve(found: re.Match[str]) -> str:
+        said = found[0]
+        if found[1]:
+            return _read_bytes(bytes.fromhex(re.sub(f"{re.escape(marks.escape)}|X", "", said)), marks.charset)
+        return plain.get(said[1:-1], "")
+
+    return _escapes(marks.escape).sub(resolve, text)
+
+
+@lru_cache(maxsize=64)
+def _escapes(mark: str) -> re.Pattern[str]:
+    mark = re.escape(mark)
+    return re.compile(rf"((?:{mark}X(?:[0-9A-Fa-f]{{2}})+{mark})+)|{mark}(?:\.br|\.sp|[FSTREPHN]|[CM][0-9A-Fa-f]{{4,6}}){mark}")
+
+
+def _read_bytes(content: bytes, charset: str) -> str:
+    try:
+        return content.decode(charset)
+    except UnicodeDecodeError:
+        return content.decode(_FALLBACK, "replace")
 
 
 @lru_cache(maxsize=65_536)
@@ -77,11 +105,10 @@ def read_time(text: str) -> tuple[str | None, str | None]:
     try:
         moment = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0))
     except ValueError:
-        return (read_time(text[:8])[0], None) if len(text) > 8 else (None, None)
+        return (read_time(text.strip()[:8])[0], None) if len(text.strip()) > 8 else (None, None)
     return moment.date().isoformat(), moment.isoformat() if hour else None
 
 
-@lru_cache(maxsize=65_536)
 def clean_number(text: str, component: str) -> tuple[str | None, str | None, bool]:
     """(comparator, number, was it cleaned) of NM, SN or text: `<2.22`, `>^100`, `0 .07`, `0065.88`; number None if none."""
     joined = text.replace(component, "") if component in text else text

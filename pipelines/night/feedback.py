@@ -9,6 +9,7 @@ import polars as pl
 from pipelines.intake.feedback import tell_findings
 from pipelines.intake.layout import Layout, list_layouts
 from pipelines.intake.receive import write_repair
+from pipelines.night.acks import write_acks
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, put_frame, read_rows
 
@@ -32,6 +33,7 @@ def write_feedback(connection: Connection, settings: Settings, since: date) -> i
     layouts = {layout.name: layout for layout in list_layouts()}
     for row in lacking.iter_rows(named=True):
         submission_id = row["submission_id"]
+        write_acks(folder / f".{submission_id}", settings, row, findings.get(submission_id, finding.clear()))
         _write_folder(
             folder, row, findings.get(submission_id, finding.clear()), refusals.get(submission_id, refused.clear()),
             layouts.get(row["layout"]),

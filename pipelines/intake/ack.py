@@ -1,0 +1,204 @@
+"""HL7 v2 acknowledgements: an ACK for each message of a file, made of the message's own header and of what was found.
+
+MSA-1 says AA (taken), AE (taken but for some results) or AR (nothing of it was taken). Each finding is an ERR segment (HL7 v2.8
+2.15.5): where (ERR-2), what by HL7 table 0357 (ERR-3), how grave (ERR-4), our code (ERR-5, ERR-7) and a text the sender can act on
+(ERR-8). No value of the message is repeated but its addresses and its control id.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.intake.feedback import tell_finding
+from pipelines.intake.hl7 import read_part
+from pipelines.intake.hl7_fields import Marks, read_marks
+from pipelines.intake.hl7_sheet import Sheet
+from pipelines.intake.hl7_split import Part, decode_message, name_charset, split_file, split_segments
+from pipelines.intake.hl7_terms import read_tables
+from pipelines.intake.reading import Limits
+
+_STARTS = (b"MSH", b"FHS", b"BHS")
+_DEFAULT = Marks("|", "^", "~", "\\", "&")
+_SEVERITIES = {"error": "E", "warning": "W", "info": "I"}
+
+
+class Told(NamedTuple):
+    """A finding of a message, by its line in the file."""
+
+    line_no: int
+    column: str | None
+    code: str
+    severity: str
+
+
+class Sent(NamedTuple):
+    """What an answer needs of a message: its marks, its MSH by field (MSH-n is `head[n - 1]`), and how to write to its sender."""
+
+    marks: Marks
+    head: list[str]
+    segments: list[str]
+    numbers: Sequence[int]
+    encoding: str
+
+
+def is_hl7(path: Path) -> bool:
+    """True for a file that starts as HL7 v2 does."""
+    with path.open("rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf\x0b\r\n ").startswith(_STARTS)
+
+
+def answer_file(
+    path: Path, limits: Limits, told: Mapping[int, Sequence[Told]], refusal: str | None, submission_id: str, at: date
+) -> Iterator[bytes]:
+    """The acknowledgements of a file's messages in order, in the batch form that was sent; one CR after each segment.
+
+    `told`: findings by line; `refusal`: the code by which the whole file was refused; `at`: when it was answered.
+    """
+    number = messages = batches = 0
+    is_file = is_batch = False
+    for part in (part for parts in split_file(path, limits.line_mb << 20) for part in parts):
+        if is_batch and part.name in ("BHS", "BTS", "FTS"):
+            yield b"BTS|%d\r" % messages
+            is_batch = False
+        if part.name == "MSH":
+            number, messages = number + 1, messages + 1
+            yield answer_message(part, told, refusal, f"{submission_id[:12]}.{number}", at)
+        elif part.name in ("FHS", "BHS"):
+            is_file, is_batch = is_file or part.name == "FHS", is_batch or part.name == "BHS"
+            batches, messages = batches + (part.name == "BHS"), 0
+            yield _answer_envelope(part, f"{submission_id[:12]}.{part.name[0]}{batches}", at)
+    if is_batch:
+        yield b"BTS|%d\r" % messages
+    if is_file:
+        yield b"FTS|%d\r" % batches
+
+
+def answer_message(
+    part: Part, told: Mapping[int, Sequence[Told]], refusal: str | None, control_id: str, at: date
+) -> bytes:
+    """The ACK of one message, in its own version, separators and character set."""
+    sent = read_sent(part)
+    lines = range(part.line_no, part.line_no + part.content.count(b"\r") + 1)
+    found = [one for line in lines for one in told.get(line, ())]
+    found += [Told(part.line_no, None, refusal, "error")] if refusal else []
+    code = "AR" if refusal else judge_message(part, found)
+    marks, head = sent.marks, sent.head
+    language = _choose_language(sent, found)
+    version = head[11] or "2.5.1"
+    trigger = [*head[8].split(marks.component), ""][1]
+    kind = ["ACK", trigger, "ACK"] if trigger and version not in ("2.1", "2.2", "2.3") else ["ACK", trigger]
+    header = [
+        "MSH", head[1], head[4], head[5], head[2], head[3], _write_time(at), "", marks.component.join(kind).rstrip(marks.component),
+        control_id, head[10] or "P", version, "", "", "", "", "", head[17], language if head[18] else "",
+    ]  # fmt: skip
+    segments = [header, ["MSA", code, head[9]]]
+    segments += [_write_error(one, sent, language, is_old=version < "2.5") for one in found]
+    text = "".join(marks.field.join(fields).rstrip(marks.field) + "\r" for fields in segments)
+    return text.encode(sent.encoding, "replace")
+
+
+def judge_message(part: Part, found: Sequence[Told]) -> str:
+    """AA where no result was refused, AR where none was taken, else AE."""
+    refused = {one.line_no for one in found if one.severity == "error"}
+    if not refused:
+        return "AA"
+    sheet = Sheet()
+    read_part(part, sheet)
+    return "AR" if {row[0] for row in sheet.rows} <= refused else "AE"
+
+
+def read_sent(part: Part) -> Sent:
+    """What can be known of a message for its answer, however broken it is."""
+    charsets = read_tables()["charsets"]
+    decoded = None if part.is_too_large else decode_message(part.content, charsets)
+    text = decoded.text if decoded else part.content.decode("latin-1")
+    line = text.split("\r", 1)[0]
+    own = read_marks(text)
+    marks = own or _DEFAULT
+    field = own.field if own else line[3:4] if line[3:4].strip() and not line[3:4].isalnum() else marks.field
+    head = [*line.split(field, 19), *[""] * 19][:19]
+    if own is None:
+        head[1] = "".join(marks[1:5])
+    declared = charsets.get(name_charset(head[17].split(marks.repeat)[0]))
+    used = "ascii" if text.isascii() else decoded.charset if decoded else "latin-1"
+    segments, numbers = split_segments(text, part.line_no, field)
+    return Sent(marks, head, segments, numbers, declared or used)
+
+
+def _write_error(one: Told, sent: Sent, language: str, is_old: bool) -> list[str]:
+    marks = sent.marks
+    place = _find_place(one, sent)
+    meaning = _choose_error(one.code)
+    name = "-".join((place[0], place[2])) if len(place) == 3 else one.column or ""
+    text = tell_finding(one.code, one.column, {one.column: name} if one.column else {})[language]
+    listed = marks.component.join([*meaning, "HL70357"])
+    first = marks.component.join([*place, *[""] * (3 - len(place)), marks.sub.join([*meaning, "HL70357"])]) if is_old else ""
+    return [
+        "ERR", first, marks.component.join(place), listed, _SEVERITIES[one.severity], f"{one.code}{marks.component * 2}L", "",
+        one.code, _escape(marks, text),
+    ]  # fmt: skip
+
+
+def _choose_error(code: str) -> tuple[str, str]:
+    """(code, text) of HL7 table 0357 for one of our codes: by its whole name, else by its problem, else 207."""
+    tables = read_tables()
+    problem = next((p for p in tables["errors"] if code == p or code.endswith("_" + p)), "other")
+    number = tables["errors"][problem]
+    return number, tables["table_0357"][number]
+
+
+def _find_place(one: Told, sent: Sent) -> list[str]:
+    """ERL: segment, which of that name in the message, and field; nothing where a message has no such place."""
+    names = [segment[:3] for segment in sent.segments]
+    if one.line_no not in sent.numbers:
+        return []
+    own = sent.numbers.index(one.line_no)
+    if one.code == "message_header_malformed":
+        missing = next((n for n in (9, 10) if not sent.head[n - 1]), 2)
+        return ["MSH", "1", str(missing)]
+    wanted = read_tables()["places"].get(one.code) or read_tables()["places"].get(one.column or "", [])
+    found = []
+    for place in wanted:
+        name, field = place.split("-")
+        where = [i for i, n in enumerate(names) if n == name]
+        if where:
+            at = max((i for i in where if i <= own), default=where[0])
+            said = sent.segments[at].split(sent.marks.field)
+            is_said = len(said) > int(field) - (name == "MSH") and bool(said[int(field) - (name == "MSH")])
+            found.append((is_said, [name, str(where.index(at) + 1), field]))
+    if not found:
+        return [names[own], str(names[: own + 1].count(names[own]))]
+    return next((place for is_said, place in found if is_said), found[0][1])
+
+
+def _choose_language(sent: Sent, found: Sequence[Told]) -> str:
+    """The language the sender names (MSH-19), else Russian; English where its character set cannot write that."""
+    asked = sent.head[18].split(sent.marks.component)[0].strip().lower()[:2]
+    for language in (asked, "ru"):
+        if language in ("kk", "ru", "en"):
+            try:
+                for one in found:
+                    tell_finding(one.code, one.column, {})[language].encode(sent.encoding)
+            except UnicodeEncodeError:
+                continue
+            return language
+    return "en"
+
+
+def _answer_envelope(part: Part, control_id: str, at: date) -> bytes:
+    """FHS or BHS with the addresses turned round, referring to the control id that was sent."""
+    text = part.content.decode("latin-1")
+    marks = read_marks(text) or _DEFAULT
+    sent = [*text.split(marks.field), *[""] * 12]
+    fields = [part.name, "".join(marks[1:5]), sent[4], sent[5], sent[2], sent[3], _write_time(at), "", "", "", control_id, sent[10]]
+    return (marks.field.join(fields).rstrip(marks.field) + "\r").encode("latin-1")
+
+
+def _escape(marks: Marks, text: str) -> str:
+    letters = {marks.escape: "E", marks.field: "F", marks.component: "S", marks.sub: "T", marks.repeat: "R"}
+    return "".join(f"{marks.escape}{letters[c]}{marks.escape}" if c in letters else c for c in text)
+
+
+def _write_time(at: date) -> str:
+    return f"{at:%Y%m%d%H%M%S}" if isinstance(at, datetime) else f"{at:%Y%m%d}"
