@@ -66,6 +66,7 @@ def _code(description: str, codes: tuple[str, ...], **options: Any) -> Any:
     return _clinical(description, check=lambda c: c.is_in(codes), **options)
 
 
+_ICD10 = r"[A-Z][0-9]{2}(\.[0-9]{1,2})?"
 _KATO4, _KATO9, _KATO2 = r"^[0-9]{4}$", r"^[0-9]{9}$", r"^[0-9]{2}$"
 _EARLIEST_BIRTH = pl.date(2000, 1, 1)
 
@@ -174,6 +175,8 @@ class ScreeningRecord(_OfChild):
     status_code = _code("preliminary, final, corrected or cancelled", STATUSES, nullable=False)
     gestation_wk = _clinical("completed weeks of gestation as sent with the result", dy.Int64, min=20, max=45)
     is_transfused = _clinical("blood product given before sampling: spoils blood-spot results", dy.Bool)
+    suggested_icd10 = _clinical("ICD-10 code that stands in the sender's free-text diagnosis: a suggestion, never a diagnosis of ours",
+                                regex=rf"^{_ICD10}$")  # fmt: skip
 
     @dy.rule()
     def examined_on_before_birth(cls) -> pl.Expr:
@@ -454,6 +457,7 @@ class ClinicalScreening(_KeptRecord):
     status_code = _clinical("preliminary, final, corrected, cancelled", nullable=False)
     is_transfused = _clinical("blood product before sampling", dy.Bool)
     facility_id = _clinical("where the child was examined")
+    suggested_icd10 = _clinical("ICD-10 code suggested by the sender's free text; nothing is decided by it")
     birth_on = _clinical("the child's date of birth: files are sorted and pruned by it", dy.Date, nullable=False)
 
 
@@ -573,7 +577,7 @@ class Finding(dy.Schema):
 
     submission_id = _clinical("submission", nullable=False)
     row_no = _clinical("row, null = the whole file", dy.Int64)
-    column = _clinical("our column")
+    column = _clinical("our column; where a row has several totals or ages, the sender's header of the one meant")
     code = _clinical("finding code", nullable=False)
     severity = _code("error refuses the row; warning and info do not", ("error", "warning", "info"), nullable=False)
 

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
+from pipelines.intake.derive import list_derived
 from pipelines.intake.layout import Component, Layout
 from pipelines.intake.reading import list_findings
+from pipelines.intake.sums import check_rows
 
 _UNITS = Path(__file__).parent / "units.toml"
 _BLANKS = r"[\s\u00a0\u202f]"
@@ -51,6 +53,13 @@ def conform_rows(sent: pl.DataFrame, layout: Layout, *, has_blanks: bool = True)
 
     The envelope's submission_id and received_on are still to be added by the front door.
     """
+    conformed = _conform(sent, layout, has_blanks=has_blanks)
+    if not (layout.sums or layout.ages):
+        return conformed
+    return conformed._replace(finding=pl.concat([conformed.finding, check_rows(sent, layout)]))
+
+
+def _conform(sent: pl.DataFrame, layout: Layout, *, has_blanks: bool) -> Conformed:
     if not layout.components:
         ours = _name_columns(sent, layout)
         return _type_record(_map_values(ours, layout), layout, has_blanks=has_blanks)
@@ -64,6 +73,7 @@ def conform_rows(sent: pl.DataFrame, layout: Layout, *, has_blanks: bool = True)
 def _take_component(sent: pl.DataFrame, component: Component, layout: Layout) -> pl.DataFrame:
     return _name_columns(sent, layout).with_columns(
         sent[component.header].alias(component.into),
+        *(sent[header].alias(ours) for header, ours in component.beside.items() if header in sent.columns),
         *(pl.lit(text).alias(column) for column, text in component.constants.items()),
     )
 
@@ -73,6 +83,7 @@ def _name_columns(sent: pl.DataFrame, layout: Layout) -> pl.DataFrame:
         "row_no",
         *(pl.col(header).alias(ours) for header, ours in layout.columns.items() if header in sent.columns),
         *(pl.lit(text).alias(ours) for ours, text in layout.constants.items()),
+        *list_derived(sent.columns, layout),
     )
 
 

@@ -189,10 +189,26 @@ def _open_declared(path: Path, line: bytes, survey: Survey, layouts: tuple[Layou
         if not is_encoded(path, encoding):
             continue
         try:
-            return _open_as(encoding, line, survey, tuple(x for x in layouts if encoding in x.encodings), limits)
+            found = _open_as(encoding, line, survey, tuple(x for x in layouts if encoding in x.encodings), limits)
+            return _prefer_declared(path, line, found, limits)
         except FileRefusedError as error:
             refused = error if error.columns else refused
     raise refused
+
+
+def _prefer_declared(path: Path, line: bytes, found: Header, limits: Limits) -> Header:
+    """The same header by the first code page in the layout's own order that it can be read by.
+
+    cp1251 and kz1048 differ in the Kazakh letters only and nearly any bytes are of both: a Russian header does not tell
+    them apart, so the order in which the sender's layout declares them does.
+    """
+    for encoding in found.layout.encodings[: found.layout.encodings.index(found.encoding)]:
+        if encoding != "utf-8" and is_encoded(path, encoding):
+            try:
+                return _open_as(encoding, line, found.survey, (found.layout,), limits)
+            except FileRefusedError:
+                continue
+    return found
 
 
 def _open_as(encoding: str, line: bytes, survey: Survey, layouts: tuple[Layout, ...], limits: Limits) -> Header:

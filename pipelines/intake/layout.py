@@ -15,16 +15,20 @@ FOLDER = Path(__file__).parent / "layouts"
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _KEYS = {
     "name", "record", "source", "encodings", "separator", "decimal", "dates", "datetimes",
-    "columns", "ignored", "values", "constants", "components",
+    "columns", "ignored", "values", "constants", "components", "joined", "sums", "ages", "diagnoses",
 }  # fmt: skip
 
 
 class Component(NamedTuple):
-    """A column of a wide screening layout whose filled cells become records of their own."""
+    """A column of a wide screening layout whose filled cells become records of their own.
+
+    `beside`: other columns of the sender that speak of the same result (its interpretation) -> ours.
+    """
 
     header: str
     into: str
     constants: Mapping[str, str]
+    beside: Mapping[str, str] = {}
 
 
 class Layout(NamedTuple):
@@ -42,6 +46,14 @@ class Layout(NamedTuple):
     values: Mapping[str, Mapping[str, str]]
     constants: Mapping[str, str]
     components: tuple[Component, ...]
+    joined: Mapping[str, tuple[str, ...]] = {}
+    """Our column -> the headers whose values together, joined by a hyphen, are its value."""
+    sums: Mapping[str, tuple[str, ...]] = {}
+    """Header of a total -> the headers of the items that must add up to it."""
+    ages: Mapping[str, float] = {}
+    """Header of an age in months -> by how many months it may differ from the row's own dates."""
+    diagnoses: Mapping[str, str] = {}
+    """Header of a free text -> our column for the ICD-10 code that stands in it."""
 
     @property
     def contract(self) -> type[dy.Schema]:
@@ -52,12 +64,15 @@ class Layout(NamedTuple):
     def required(self) -> frozenset[str]:
         """Headers without which no record of this layout can be accepted."""
         needed = {name for name, column in self.contract.columns().items() if not column.nullable}
-        return frozenset(header for header, ours in self.columns.items() if ours in needed)
+        plain = {header for header, ours in self.columns.items() if ours in needed}
+        return frozenset(plain | {header for ours, parts in self.joined.items() if ours in needed for header in parts})
 
     @property
     def headers(self) -> frozenset[str]:
         """Every header it knows."""
-        return frozenset(self.columns) | frozenset(self.ignored) | {c.header for c in self.components}
+        told = {header for c in self.components for header in (c.header, *c.beside)}
+        parts = {header for headers in (*self.joined.values(), *self.sums.values()) for header in headers}
+        return frozenset(self.columns) | frozenset(self.ignored) | told | parts | frozenset(self.ages) | frozenset(self.diagnoses)
 
 
 def read_layout(path: Path) -> Layout:
@@ -66,7 +81,7 @@ def read_layout(path: Path) -> Layout:
     if unknown := set(raw) - _KEYS:
         raise ValueError(f"{path.name}: unknown keys {sorted(unknown)}")
     components = tuple(
-        Component(header, entry["into"], {k: v for k, v in entry.items() if k != "into"})
+        Component(header, entry["into"], {k: v for k, v in entry.items() if k not in {"into", "beside"}}, entry.get("beside", {}))
         for header, entry in raw.get("components", {}).items()
     )
     layout = Layout(
@@ -85,14 +100,22 @@ def read_layout(path: Path) -> Layout:
         },
         constants=raw.get("constants", {}),
         components=components,
+        joined={ours: tuple(parts) for ours, parts in raw.get("joined", {}).items()},
+        sums={total: tuple(items) for total, items in raw.get("sums", {}).items()},
+        ages=raw.get("ages", {}),
+        diagnoses=raw.get("diagnoses", {}),
     )
     known = set(layout.contract.column_names())
-    named = {*layout.columns.values(), *layout.constants, *layout.values}
-    named |= {name for c in components for name in (c.into, *c.constants)}
+    named = {*layout.columns.values(), *layout.constants, *layout.values, *layout.joined, *layout.diagnoses.values()}
+    named |= {name for c in components for name in (c.into, *c.constants, *c.beside.values())}
     if layout.name != path.stem or named - known:
         raise ValueError(
             f"{path.name}: name must be the file's, columns unknown to the contract: {sorted(named - known)}"
         )
+    if layout.ages and not {"birth_on", "examined_on"} <= set(layout.columns.values()):
+        raise ValueError(f"{path.name}: an age can be compared only with the two dates")
+    if stray := set(layout.sums) - {*layout.columns, *(c.header for c in components)}:
+        raise ValueError(f"{path.name}: sums of columns that are not read: {sorted(stray)}")
     if doubled := [c for c in set(layout.columns.values()) if list(layout.columns.values()).count(c) > 1]:
         raise ValueError(f"{path.name}: two headers for {sorted(doubled)}")
     return layout

@@ -6,6 +6,7 @@ A month is completed on the same day of a later month, or on that month's last d
 
 import polars as pl
 
+from pipelines.risk.cutoffs import Cutoffs
 from pipelines.risk.protocol import Age, AtRisk, Step
 
 UNDER_3_MONTHS = 36
@@ -40,6 +41,26 @@ def start_age(age: Age, on: pl.Expr) -> pl.Expr:
     """The day from which the age on the day `on` runs: corrected until `corrected_below_months`, from then on from birth."""
     birth_on = pl.col("birth_on")
     return pl.when(on < reach_months(birth_on, age.corrected_below_months)).then(correct_birth(age)).otherwise(birth_on)
+
+
+def find_cutoff(table: Cutoffs, start: pl.Expr, on: pl.Expr) -> pl.Expr:
+    """The number a table holds for the row's component at the age from `start` to `on`; null where it holds none.
+
+    A month is completed as everywhere; the days of an age count from the day on which its months are completed.
+    """
+    ages = [(_reach_age(start, age.start) <= on) & (on < _reach_age(start, age.end)) for age in table.ages]
+    place = pl.coalesce(pl.when(is_of).then(pl.lit(number, pl.Int16)) for number, is_of in enumerate(ages))
+    return pl.coalesce(
+        pl.when(pl.col("component") == component).then(
+            place.replace_strict([*range(len(ages))], [age.bounds[column] for age in table.ages], return_dtype=pl.Float64)
+        )
+        for column, component in enumerate(table.components)
+    )
+
+
+def _reach_age(start: pl.Expr, age: tuple[int, int]) -> pl.Expr:
+    months, days = age
+    return reach_months(start, months).dt.offset_by(f"{days}d")
 
 
 def is_at_risk(at_risk: AtRisk) -> pl.Expr:

@@ -53,7 +53,9 @@ def list_calendar(
 
 
 def _begin_step(child: pl.DataFrame, step: Step, protocol: Protocol) -> pl.DataFrame:
-    meant = is_for(step) & is_at_risk(protocol.at_risk) if step.only_at_risk else is_for(step)
+    meant = is_for(step)
+    if step.only_at_risk and protocol.at_risk is not None:  # reading refuses such a step where nobody is described
+        meant &= is_at_risk(protocol.at_risk)
     is_corrected = protocol.programmes[step.programme].is_age_corrected
     return child.filter(meant).select(
         "child_key",

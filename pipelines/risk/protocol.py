@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.contracts import PROGRAMMES, RESULTS
+from pipelines.risk.cutoffs import Cutoffs, read_cutoffs
 
 OPERATORS = (">=", ">", "<=", "<")
 LEVELS = {"clear": 0, "repeat_due": 1, "risk": 2}
@@ -36,6 +37,7 @@ class Rule(NamedTuple):
     decision: int | None = None
     operator: str | None = None
     bound: float | None = None
+    cutoffs: str | None = None
     results: tuple[str, ...] = ()
     is_transfused: bool = False
     from_months: int | None = None
@@ -89,6 +91,7 @@ class Programme(NamedTuple):
     is_age_corrected: bool = False
     is_spoiled_by_transfusion: bool = False
     visits_months: tuple[int, ...] = ()
+    cutoffs: Mapping[str, Cutoffs] = {}
 
 
 class Age(NamedTuple):
@@ -117,7 +120,7 @@ class Protocol(NamedTuple):
     title: Mapping[str, str]
     clocks: Mapping[str, int]
     age: Age
-    at_risk: AtRisk
+    at_risk: AtRisk | None
     programmes: Mapping[str, Programme]
     steps: tuple[Step, ...]
 
@@ -160,7 +163,7 @@ def parse_protocol(name: str, valid_from: date, raw: Mapping[str, Any]) -> Proto
     """A protocol from its tables; raises ValueError at whatever is not in the closed set."""
     known = {"act", "redaction", "title", "clock", "age", "at_risk", "programme", "rule", "step"}
     _refuse(set(raw) - known, "unknown keys")
-    _refuse(known - set(raw), "missing keys")
+    _refuse(known - {"at_risk"} - set(raw), "missing keys")
     clocks = {clock: sum(parts.values()) for clock, parts in raw["clock"].items()}
     rules = [_build(Rule, entry) for entry in raw["rule"]]
     codes = [rule.code for rule in rules]
@@ -174,6 +177,8 @@ def parse_protocol(name: str, valid_from: date, raw: Mapping[str, Any]) -> Proto
         _check_rule(rule, programmes[rule.programme], clocks)
     steps = tuple(_build_step(entry) for entry in raw["step"])
     _refuse({step.programme for step in steps} - set(programmes), "steps of a programme that is not described")
+    if "at_risk" not in raw:
+        _refuse({step.code for step in steps if step.only_at_risk}, "steps of children at risk, who are not described")
     return Protocol(
         name=name,
         valid_from=valid_from,
@@ -182,7 +187,7 @@ def parse_protocol(name: str, valid_from: date, raw: Mapping[str, Any]) -> Proto
         title=raw["title"],
         clocks=clocks,
         age=_build(Age, raw["age"]),
-        at_risk=_build(AtRisk, raw["at_risk"]),
+        at_risk=_build(AtRisk, raw["at_risk"]) if "at_risk" in raw else None,
         programmes=programmes,
         steps=steps,
     )
@@ -192,6 +197,7 @@ def _build_programme(name: str, entry: Mapping[str, Any], rules: tuple[Rule, ...
     _refuse({name} - set(PROGRAMMES), "unknown programmes")
     measures = tuple(_build(Measure, measure) for measure in entry.get("measure", ()))
     plain = {key: value for key, value in entry.items() if key != "measure"}
+    plain["cutoffs"] = {table: read_cutoffs(table, found) for table, found in entry.get("cutoffs", {}).items()}
     plain["disorders"] = {disorder: tuple(names) for disorder, names in entry.get("disorders", {}).items()}
     programme: Programme = _build(Programme, {**plain, "name": name, "rules": rules, "measures": measures})
     _refuse({programme.combine} - set(_COMBINE), "unknown ways to combine")
@@ -212,8 +218,11 @@ def _check_rule(rule: Rule, programme: Programme, clocks: Mapping[str, int]) -> 
     kinds = (rule.operator is not None, bool(rule.results), rule.is_transfused)
     if sum(kinds) != 1:
         raise ValueError(f"{rule.code}: a rule judges a number, coded results or a transfusion: one of the three")
-    if (rule.operator is None) != (rule.bound is None):
-        raise ValueError(f"{rule.code}: operator and bound go together")
+    if [rule.bound is not None, rule.cutoffs is not None].count(True) != (rule.operator is not None):
+        raise ValueError(f"{rule.code}: an operator goes with a bound or with cutoffs: one of the two")
+    if rule.cutoffs is not None:
+        table = programme.cutoffs.get(rule.cutoffs)
+        _refuse({rule.cutoffs} if table is None else set(rule.components) - set(table.components), f"{rule.code}: no cutoffs")
     _refuse({rule.operator} - {None, *OPERATORS}, f"{rule.code}: unknown operators")
     _refuse({rule.verdict} - set(LEVELS), f"{rule.code}: unknown verdicts")
     _refuse(set(rule.results) - set(RESULTS), f"{rule.code}: unknown results")

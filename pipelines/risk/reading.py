@@ -6,7 +6,7 @@ sender's coded answer does (DOMAIN decision 16). Preliminary and pending results
 
 import polars as pl
 
-from pipelines.risk.age import count_months, reach_months, start_age
+from pipelines.risk.age import count_months, find_cutoff, reach_months, start_age
 from pipelines.risk.protocol import LEVELS, OTHERS, Age, Measure, Programme, Rule
 
 SPOILED = ("unsatisfactory", "not_done", "pending", "declined")
@@ -23,7 +23,7 @@ def read_results(rows: pl.DataFrame, programme: Programme, age: Age, first_no: i
     result can be compared, whatever rules there are).
     """
     is_bounded = rows["comparator"].null_count() < rows.height
-    aged = _add_months(rows, programme, age).with_columns(
+    aged = _add_cutoffs(_add_months(rows, programme, age), programme, age).with_columns(
         is_usable=_is_usable(programme),
         is_number=_is_number(programme),
         disorder=_name_disorder(programme),
@@ -64,7 +64,7 @@ def read_results(rows: pl.DataFrame, programme: Programme, age: Age, first_no: i
             if programme.combine == "staged"
             else pl.lit(None, pl.String),
         )
-        .drop("hit", "maybe", "clear", "is_number", "age_months", strict=False)
+        .drop("hit", "maybe", "clear", "is_number", "age_months", *map(_name_cutoff, programme.cutoffs), strict=False)
         .pipe(_silence_interpretations, programme)
     )
 
@@ -84,6 +84,26 @@ def _add_months(rows: pl.DataFrame, programme: Programme, age: Age) -> pl.DataFr
     return rows.with_columns(age_months=count_months(start, pl.col("examined_on")))
 
 
+def _add_cutoffs(rows: pl.DataFrame, programme: Programme, age: Age) -> pl.DataFrame:
+    """A column for each table of the programme: the cut-off at the child's age, null where the table has none."""
+    if not programme.cutoffs:
+        return rows
+    start = start_age(age, pl.col("examined_on")) if programme.is_age_corrected else pl.col("birth_on")
+    return rows.with_columns(
+        find_cutoff(table, start, pl.col("examined_on")).alias(_name_cutoff(name))
+        for name, table in programme.cutoffs.items()
+    )
+
+
+def _name_cutoff(table: str) -> str:
+    return f"cutoff_{table}"
+
+
+def _bound(rule: Rule) -> float | pl.Expr | None:
+    """What the rule compares with: one number, or the column of its table."""
+    return rule.bound if rule.cutoffs is None else pl.col(_name_cutoff(rule.cutoffs))
+
+
 def _is_usable(programme: Programme) -> pl.Expr:
     final = pl.col("status_code") != "preliminary"
     sound = ~pl.col("result_code").is_in(SPOILED).fill_null(False)
@@ -95,9 +115,17 @@ def _is_transfused(programme: Programme) -> pl.Expr:
 
 
 def _is_number(programme: Programme) -> pl.Expr:
-    """True where the value is a possible number in the unit the protocol speaks of."""
-    return _is_usable(programme) & pl.any_horizontal(
+    """True where the value is a possible number in the unit the protocol speaks of.
+
+    Where cut-offs go by age, one at an age without any cut-off is none: the sender's answer decides (decision 16).
+    """
+    is_number = _is_usable(programme) & pl.any_horizontal(
         [_is_measured(measure, programme) for measure in programme.measures] or [pl.lit(False)]
+    )
+    if not programme.cutoffs:
+        return is_number
+    return is_number & pl.any_horizontal(
+        [_in_scope(rule, programme) for rule in programme.rules if rule.operator is not None] or [pl.lit(False)]
     )
 
 
@@ -126,6 +154,8 @@ def _in_scope(rule: Rule, programme: Programme) -> pl.Expr:
         scope &= pl.col("age_months") >= rule.from_months
     if rule.below_months is not None:
         scope &= pl.col("age_months") < rule.below_months
+    if rule.cutoffs is not None:
+        scope &= pl.col(_name_cutoff(rule.cutoffs)).is_not_null()
     return scope
 
 
@@ -134,21 +164,23 @@ def _hits(rule: Rule, programme: Programme) -> pl.Expr:
     scope = _in_scope(rule, programme) & (pl.col("status_code") != "preliminary")
     if rule.is_transfused:
         return scope & _is_transfused(programme)
-    if rule.operator is None or rule.bound is None:
+    bound = _bound(rule)
+    if rule.operator is None or bound is None:
         answers = pl.col("result_code").is_in(rule.results).fill_null(False)
         return scope & answers & ~pl.col("is_number") & ~_is_transfused(programme)
-    return scope & pl.col("is_number") & _surely(rule.operator, rule.bound)
+    return scope & pl.col("is_number") & _surely(rule.operator, bound)
 
 
 def _is_open(rule: Rule, programme: Programme) -> pl.Expr:
     """True where the number is a bound on the wrong side of the cut-off: it may be met or not."""
-    if rule.operator is None or rule.bound is None:
+    bound = _bound(rule)
+    if rule.operator is None or bound is None:
         return pl.lit(False)
-    met, missed = _surely(rule.operator, rule.bound), _surely(_OPPOSITE[rule.operator], rule.bound)
+    met, missed = _surely(rule.operator, bound), _surely(_OPPOSITE[rule.operator], bound)
     return _in_scope(rule, programme) & pl.col("is_number") & ~met & ~missed
 
 
-def _surely(operator: str, bound: float) -> pl.Expr:
+def _surely(operator: str, bound: float | pl.Expr) -> pl.Expr:
     """True where every number that `comparator` and `value` leave possible meets the condition."""
     meets = _compare(operator, bound)
     upwards = operator in (">", ">=")
@@ -164,7 +196,7 @@ def _surely(operator: str, bound: float) -> pl.Expr:
     )
 
 
-def _compare(operator: str, bound: float) -> pl.Expr:
+def _compare(operator: str, bound: float | pl.Expr) -> pl.Expr:
     compared = {">=": bound <= _VALUE, ">": bound < _VALUE, "<=": bound >= _VALUE, "<": bound > _VALUE}
     return compared[operator]
 
