@@ -79,7 +79,11 @@ def judge_profiles(
         )
         result = batch.validate(
             _load_suite(suite),
-            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [_ID]},
+            result_format={
+                "result_format": "COMPLETE",
+                "unexpected_index_column_names": [_ID],
+                "return_unexpected_index_query": False,
+            },
         )
         found = list(_list_broken(result, suite))
         pages.append(Page(suite.kind, result, len(profiles[suite.kind]), found))

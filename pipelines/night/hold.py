@@ -50,8 +50,8 @@ def list_held(settings: Settings) -> list[dict[str, object]]:
             left join decision d on d.subject = s.submission_id
             where s.status = 'held' or (s.status = 'returned' and list_contains(?, s.submission_id))
             order by held_since, s.submission_id""", [waiting]).to_dicts()  # fmt: skip
-    return [{**row, "state": _name_state(row.pop("status"), row.pop("decision"), row["submission_id"] in waiting)}
-            for row in rows]  # fmt: skip
+    states = [_name_state(row.pop("status"), row.pop("decision"), row["submission_id"] in waiting) for row in rows]
+    return [{**row, "state": state} for row, state in zip(rows, states, strict=True)]
 
 
 def list_questions(settings: Settings) -> list[dict[str, str]]:
@@ -73,8 +73,7 @@ def list_questions(settings: Settings) -> list[dict[str, str]]:
 def decide_held(settings: Settings, submission: str, decision: str, reason: str, by: str) -> dict[str, object]:
     """Release a held submission (it passes in the next run) or return it to its sender; the decision is in the ledger.
 
-    `leave` changes nothing.
-    `submission` is its id or the first 8 digits or more. Raises UserError when it is not held, was decided otherwise, or
+    `leave` changes nothing. `submission` is its id or the first 8 digits or more. Raises UserError when it is not held, was decided otherwise, or
     when the reason is too short, too long, or holds what looks like an IIN, a telephone number or an address of mail.
     """
     if decision not in DECISIONS:
