@@ -5,14 +5,32 @@ child are tried again, and what a killed run left undone is made up for. Nothing
 """
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 LAKE = Asset("erte_lake", uri="erte://lake")
 RUN = "intake-{{ dag_run.run_id | replace(':', '') | replace('+', '-') }}"
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
-BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.OSError"])], default=RetryAction.FAIL)
+BUSY: dict[str, Any] = {
+    "retry_policy": ExceptionRetryPolicy(
+        [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
+    ),
+    "retries": 20,
+    "retry_delay": timedelta(seconds=15),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+}
+"""Another run is writing: tried again after seconds, then every five minutes; anything else fails at once."""
+
+LATE = DeadlineAlert(
+    reference=DeadlineReference.DAGRUN_QUEUED_AT,
+    interval=timedelta(hours=2),
+    callback=SyncCallback("pipelines.late.tell_late", {"due": "two hours after it was queued"}),
+)
 
 
 @dag(
@@ -21,6 +39,7 @@ BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),
+    deadline=LATE,
     doc_md=__doc__,
     tags=["erte"],
 )
@@ -41,7 +60,7 @@ def intake() -> None:
 
         return flow.judge_group(flow.load_settings(), run, group, pendulum.Date.fromisoformat(day))
 
-    @task(trigger_rule="none_failed", outlets=[LAKE], retries=10, retry_delay=timedelta(minutes=3), retry_policy=BUSY)
+    @task(trigger_rule="none_failed", outlets=[LAKE], **BUSY)
     def commit(run: str, day: str) -> dict[str, int]:
         """Link, keep and assess in one transaction; tried again while another run is writing."""
         from pipelines import flow

@@ -4,12 +4,22 @@ An erasure is complete only after this has run: until then the old snapshots of 
 """
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
 
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
-BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.OSError"])], default=RetryAction.FAIL)
+BUSY: dict[str, Any] = {
+    "retry_policy": ExceptionRetryPolicy(
+        [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
+    ),
+    "retries": 20,
+    "retry_delay": timedelta(seconds=15),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+}
+"""Another run is writing: tried again after seconds, then every five minutes; anything else fails at once."""
 
 
 @dag(
@@ -24,7 +34,7 @@ BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.
 def maintenance() -> None:
     """The lake, kept small."""
 
-    @task(retries=10, retry_delay=timedelta(minutes=3), retry_policy=BUSY)
+    @task(**BUSY)
     def maintain(day: str) -> dict[str, int]:
         """Care for the lake and for what killed runs left; tried again while another run is writing."""
         from pipelines import flow

@@ -9,10 +9,27 @@ from typing import Any
 
 import pendulum
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 FEED = Asset("erte_feed", uri="erte://outbox")
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
-BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.OSError"])], default=RetryAction.FAIL)
+BUSY: dict[str, Any] = {
+    "retry_policy": ExceptionRetryPolicy(
+        [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
+    ),
+    "retries": 20,
+    "retry_delay": timedelta(seconds=15),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+}
+"""Another run is writing: tried again after seconds, then every five minutes; anything else fails at once."""
+
+LATE = DeadlineAlert(
+    reference=DeadlineReference.DAGRUN_QUEUED_AT,
+    interval=timedelta(hours=1),
+    callback=SyncCallback("pipelines.late.tell_late", {"due": "sealed one hour after it was queued"}),
+)
 
 
 @dag(
@@ -21,13 +38,14 @@ BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
+    deadline=LATE,
     doc_md=__doc__,
     tags=["erte"],
 )
 def referral_feed() -> None:
     """Lake to outbox."""
 
-    @task(outlets=[FEED], retries=10, retry_delay=timedelta(minutes=3), retry_policy=BUSY)
+    @task(outlets=[FEED], **BUSY)
     def refer(day: str, outlet_events: Any = None) -> dict[str, int]:
         """Seal the night's feeds; tried again while another run is writing. The asset event names the night."""
         from pipelines import flow

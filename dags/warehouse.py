@@ -5,9 +5,12 @@ half a build; built again for the same night, it is the same.
 """
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 FEED = Asset("erte_feed", uri="erte://outbox")
 WAREHOUSE = Asset("erte_warehouse", uri="erte://warehouse")
@@ -15,7 +18,22 @@ DAY = (
     "{{ triggering_asset_events.values() | map('last') | map(attribute='extra.day') | first | default("
     "(dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date()) }}"
 )
-BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.OSError"])], default=RetryAction.FAIL)
+BUSY: dict[str, Any] = {
+    "retry_policy": ExceptionRetryPolicy(
+        [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
+    ),
+    "retries": 20,
+    "retry_delay": timedelta(seconds=15),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+}
+"""Another run is writing: tried again after seconds, then every five minutes; anything else fails at once."""
+
+LATE = DeadlineAlert(
+    reference=DeadlineReference.DAGRUN_QUEUED_AT,
+    interval=timedelta(hours=2),
+    callback=SyncCallback("pipelines.late.tell_late", {"due": "published two hours after the feed"}),
+)
 
 
 @dag(
@@ -24,13 +42,14 @@ BUSY = ExceptionRetryPolicy([RetryRule(["pipelines.errors.UserError", "builtins.
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
+    deadline=LATE,
     doc_md=__doc__,
     tags=["erte"],
 )
 def warehouse() -> None:
     """Lake to the published file."""
 
-    @task(outlets=[WAREHOUSE], retries=10, retry_delay=timedelta(minutes=3), retry_policy=BUSY)
+    @task(outlets=[WAREHOUSE], **BUSY)
     def publish(day: str) -> dict[str, int]:
         """Marts, indicators, disclosure control, swap; tried again while another run is writing."""
         from pipelines import flow

@@ -1,5 +1,6 @@
 """`erte ...`: everything the pipeline does, without Airflow. Exit code 0 only when what was asked is true."""
 
+import getpass
 import json
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON, for machin
 On = Annotated[
     datetime | None, typer.Option("--on", formats=["%Y-%m-%d"], help="The night, YYYY-MM-DD (default: today).")
 ]
+
+Reason = Annotated[
+    str, typer.Option(help="Why, in 5 to 200 characters. It is kept in the ledger for good and a sender whose batch is "
+                      "returned reads it: name no child and no parent.")
+]  # fmt: skip
+By = Annotated[str | None, typer.Option("--by", help="Who decides, as the ledger is to say (default: your user name).")]
 
 
 @app.command()
@@ -216,42 +223,35 @@ def verify(
 
 @hold_app.command("list")
 def hold_list(home: Home = None, as_json: AsJson = False) -> None:
-    """Held submissions with what held them.
+    """Held submissions: which expectations hold each, and since when (UTC).
 
     Example: erte hold list
     """
-    from pipelines.night.hold import list_held
-
     with _telling(as_json):
-        _answer_rows(list_held(_settings(home)), as_json)
+        _answer_rows(flow.list_held(_settings(home)), as_json)
 
 
 @hold_app.command("release")
-def hold_release(
-    submission: str, reason: Annotated[str, typer.Option(help="Why.")], home: Home = None, as_json: AsJson = False
-) -> None:
+def hold_release(submission: str, reason: Reason, by: By = None, home: Home = None, as_json: AsJson = False) -> None:
     """Let a held submission pass in the next run in spite of the check.
 
     Example: erte hold release 3f2a9c1b --reason "census week, volume expected"
     """
-    from pipelines.night.hold import release_held
-
-    with _telling(as_json):
-        _answer(release_held(_settings(home), submission, reason), as_json)
+    _decide_held(submission, "release", reason, by, home, as_json)
 
 
 @hold_app.command("return")
-def hold_return(
-    submission: str, reason: Annotated[str, typer.Option(help="Why.")], home: Home = None, as_json: AsJson = False
-) -> None:
-    """Give a held submission back to its sender; it is kept in the archive.
+def hold_return(submission: str, reason: Reason, by: By = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Give a held submission back to its sender, who reads the reason; it is kept in the archive.
 
     Example: erte hold return 3f2a9c1b --reason "test data"
     """
-    from pipelines.night.hold import return_held
+    _decide_held(submission, "return", reason, by, home, as_json)
 
+
+def _decide_held(submission: str, decision: str, reason: str, by: str | None, home: Path | None, as_json: bool) -> None:
     with _telling(as_json):
-        _answer(return_held(_settings(home), submission, reason), as_json)
+        _answer(flow.decide_held(_settings(home), submission, decision, reason, by or getpass.getuser()), as_json)
 
 
 @app.command(hidden=True)

@@ -168,7 +168,9 @@ class ScreeningRecord(_OfChild):
     examined_on = _clinical("day of examination or sampling", dy.Date, nullable=False)
     examined_at = _clinical("moment of examination or sampling, local time, if known", dy.Datetime)
     reported_on = _clinical("day the result was issued", dy.Date)
-    value = _clinical("numeric result in `unit`; below zero only z-scores (components ending in _z)", dy.Float64, max=1_000_000)
+    value = _clinical(
+        "numeric result in `unit`; below zero only z-scores (components ending in _z)", dy.Float64, max=1_000_000
+    )
     comparator = _code("< or > when the number is a bound", ("<", ">", "<=", ">="))
     unit = _clinical("UCUM unit of `value`, null for counts and means", max_length=40)
     result_code = _code("the sender's coded answer", RESULTS)
@@ -582,6 +584,27 @@ class Finding(dy.Schema):
     severity = _code("error refuses the row; warning and info do not", ("error", "warning", "info"), nullable=False)
 
 
+class Profile(dy.Schema):
+    """ledger.profile: what a later batch of the same sender is compared with, so that no old row is read again."""
+
+    sender_id = _clinical("sender", nullable=False)
+    record_kind = _clinical("kind of its records", nullable=False)
+    received_on = _clinical("day: files are pruned by it", dy.Date, nullable=False)
+    submission_id = _clinical("submission", nullable=False)
+    measure = _clinical("timeliness_days, completeness_<column>, median_<component>, count_<component>", nullable=False)
+    value = _clinical("number of the whole submission", dy.Float64, nullable=False)
+
+
+class SenderCode(dy.Schema):
+    """ledger.sender_code: the first time a sender used a code of a list; grows by vocabulary, not by nights."""
+
+    sender_id = _clinical("sender", nullable=False)
+    record_kind = _clinical("kind of its records", nullable=False)
+    code = _clinical("column=code, for example component=tsh", nullable=False)
+    submission_id = _clinical("submission that used it first", nullable=False)
+    first_on = _clinical("day it was received", dy.Date, nullable=False)
+
+
 class Feed(dy.Schema):
     """ledger.feed: the numbered nightly delivery to one PMPC."""
 
@@ -601,9 +624,9 @@ class Event(dy.Schema):
 
     event_no = _clinical("1, 2, 3 ...", dy.Int64, nullable=False)
     happened_at = _clinical("moment, UTC", dy.Datetime, nullable=False)
-    kind = _clinical("commit, refer, publish, read_identified, maintain", nullable=False)
+    kind = _clinical("commit, hold, release, return, refer, publish, read_identified, maintain", nullable=False)
     subject = _clinical("run, submission or child it is about", nullable=False)
-    detail = _clinical("JSON of counts", nullable=False)
+    detail = _clinical("JSON of counts; of a decision the person and the reason", nullable=False)
     previous_hash = _clinical("hash of the event before", nullable=False)
     event_hash = _clinical("sha256 of this row and the hash before", nullable=False)
 
@@ -625,6 +648,8 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "clinical.referral": Referral,
     "ledger.submission": Submission,
     "ledger.finding": Finding,
+    "ledger.profile": Profile,
+    "ledger.sender_code": SenderCode,
     "ledger.feed": Feed,
     "ledger.event": Event,
 }

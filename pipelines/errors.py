@@ -7,3 +7,7 @@ class UserError(Exception):
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class BusyError(UserError):
+    """Another run is writing: the same thing said again a little later succeeds."""

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import date
 from pathlib import Path
 
-from pipelines.night import front_door, intake
+from pipelines.night import front_door, hold, intake
 from pipelines.night import refer as referring
 from pipelines.settings import Settings
 from pipelines.store import lake
@@ -47,6 +47,21 @@ def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
     return intake.commit_run(settings, run_id, on)
 
 
+def list_held(settings: Settings) -> list[dict[str, object]]:
+    """Batches that wait for a person: what holds each, since when, and its state."""
+    return hold.list_held(settings)
+
+
+def list_questions(settings: Settings) -> list[dict[str, str]]:
+    """A question for each batch that waits for a person: its id and what to know, without a value of a row."""
+    return hold.list_questions(settings)
+
+
+def decide_held(settings: Settings, submission: str, decision: str, reason: str, by: str) -> dict[str, object]:
+    """A person's decision about a held batch (release, return or leave) with the reason; it is kept in the ledger."""
+    return hold.decide_held(settings, submission, decision, reason, by)
+
+
 def refer(settings: Settings, on: date) -> dict[str, int]:
     """Gate, compose, number and seal the night's feeds; counts."""
     return referring.refer(settings, on)
@@ -72,6 +87,7 @@ def maintain(settings: Settings, on: date) -> dict[str, int]:
 def run_night(settings: Settings, on: date, progress: Progress = print) -> dict[str, dict[str, int]]:
     """A whole night without Airflow: every arrival judged, committed, referred, published."""
     run_id = f"night-{on}"
+    intake.prepare_run()
     groups = list_arrivals(settings)
     with ThreadPoolExecutor(_JUDGES) as pool:  # a group reads while another is judged; polars and Arrow do the work
         judged = [pool.submit(judge_group, settings, run_id, group, on) for group in groups]

@@ -1,22 +1,46 @@
 """Batches before the real Great Expectations: what is held, what only warns, and what is our own fault."""
 
 import json
+import re
 from datetime import timedelta
 
 import polars as pl
 import pytest
 
-from pipelines import expect
 from pipelines.contracts import RECORDS
-from pipelines.expect import FOLDER, hold_batches, judge_profiles, profile_batches, read_suite
+from pipelines.expect.docs import DAYS_KEPT
+from pipelines.expect.judge import hold_batches, judge_profiles
+from pipelines.expect.profile import NO_HISTORY, profile_batches
+from pipelines.expect.suite import FOLDER, read_suite
+from pipelines.intake.feedback import LANGUAGES, tell_finding
 from pipelines.night.front_door import stage_file
 from tests.nation import FIRST, bear, consent, examine, settle, write_file
 
-NO_HISTORY = pl.DataFrame(schema={"sender_id": pl.String, "record_kind": pl.String, "received_count": pl.Int64})
+WEEK = timedelta(days=7)
 
 
-def remember(kind="birth", sender="M1", counts=(10, 12, 11, 9, 10)):
-    return pl.DataFrame([{"sender_id": sender, "record_kind": kind, "received_count": n} for n in counts])
+def remember(kind="birth", sender="M1", counts=(10, 12, 11, 9, 10), back=3):
+    """Earlier files of a sender, a week apart from `back` days ago on: the weekday of FIRST when back = 7."""
+    rows = [
+        {
+            "sender_id": sender,
+            "record_kind": kind,
+            "received_on": FIRST - timedelta(days=back) - n * WEEK,
+            "received_count": count,
+        }
+        for n, count in enumerate(counts)
+    ]
+    return NO_HISTORY._replace(submission=pl.DataFrame(rows))
+
+
+def measured(kind, sender, **measures):
+    """A profile kept of each of 8 earlier weeks and of 10 more before them, the same measures in each."""
+    rows = [
+        {"received_on": FIRST - n * WEEK, "submission_id": f"{n:064}", "sender_id": sender, "record_kind": kind,
+         "measure": measure, "value": value}
+        for n in range(1, 19) for measure, value in measures.items()
+    ]  # fmt: skip
+    return remember(kind, sender, (50,) * 8)._replace(profile=pl.DataFrame(rows))
 
 
 @pytest.fixture
@@ -46,7 +70,7 @@ def judge(batch, tmp_path, kind="birth", history=NO_HISTORY, **files):
     """(submission name, code, severity) of what the real suite of a kind says."""
     receipts, folder = batch(**files)
     suite = read_suite(FOLDER / f"{kind}.toml")
-    profile = profile_batches(list(receipts.values()), folder, history, suite)
+    profile = profile_batches(list(receipts.values()), folder, history, suite, FIRST).profile
     broken = judge_profiles([suite], {kind: profile}, tmp_path / "docs", "night", FIRST)
     names = {receipt["submission_id"]: name for name, receipt in receipts.items()}
     return {(names.get(row[0]), *row[1:]) for row in broken.iter_rows()}
@@ -54,14 +78,14 @@ def judge(batch, tmp_path, kind="birth", history=NO_HISTORY, **files):
 
 def test_a_batch_of_which_most_rows_are_refused_is_held_and_its_neighbour_passes(batch, tmp_path):
     receipts, folder = batch(bad=births(30, bad=20), good=births(25))
-    held = hold_batches(list(receipts.values()), folder, tmp_path / "docs", NO_HISTORY, set(), FIRST)
+    held = hold_batches(list(receipts.values()), folder, tmp_path / "docs", NO_HISTORY, set(), FIRST).codes
     assert held == {receipts["bad"]["submission_id"]: "refusal_share_high"}
 
 
 def test_a_held_batch_that_a_person_released_passes(batch, tmp_path):
     receipts, folder = batch(bad=births(30, bad=20))
     released = {receipts["bad"]["submission_id"]}
-    assert hold_batches(list(receipts.values()), folder, tmp_path / "docs", NO_HISTORY, released, FIRST) == {}
+    assert hold_batches(list(receipts.values()), folder, tmp_path / "docs", NO_HISTORY, released, FIRST).codes == {}
 
 
 def test_a_few_rows_are_never_held(batch, tmp_path):
@@ -79,12 +103,13 @@ def test_a_few_rows_are_never_held(batch, tmp_path):
         (50, (300, 300, 300, 300, 300), {("sent", "volume_unusual", "warning")}),
     ],
 )
-def test_volume_is_held_against_the_senders_own_four_weeks(batch, tmp_path, count, counts, expected):
+def test_volume_is_held_against_the_senders_own_eight_weeks(batch, tmp_path, count, counts, expected):
     assert judge(batch, tmp_path, history=remember(counts=counts), sent=births(count)) == expected
 
 
 def test_another_senders_or_another_kinds_volume_says_nothing(batch, tmp_path):
-    history = pl.concat([remember(sender="M2", counts=(1,) * 9), remember(kind="consent", counts=(1,) * 9)])
+    others = [remember(sender="M2", counts=(1,) * 9), remember(kind="consent", counts=(1,) * 9)]
+    history = NO_HISTORY._replace(submission=pl.concat(other.submission for other in others))
     assert not judge(batch, tmp_path, history=history, sent=births(500))
 
 
@@ -98,6 +123,7 @@ def test_a_column_left_empty_or_filled_down_and_late_files_are_told_and_hold_not
     assert found == {
         ("sparse", "mother_iin_sparse", "warning"),
         ("filled", "repeated_value", "warning"),
+        ("filled", "round_value", "warning"),
         ("late", "timeliness_late", "warning"),
     }
 
@@ -118,28 +144,140 @@ def test_a_profile_is_numbers_of_the_submission_and_no_value_of_a_row(batch):
     rows = [examine(n, "tsh", 5.0 if n < 50 else n / 10) for n in range(2, 102)]
     receipts, folder = batch(sent=rows, odd=[examine(n, "motor", 2.0, 14) for n in range(2, 5)])
     suite = read_suite(FOLDER / "screening.toml")
-    profile = profile_batches(list(receipts.values()), folder, remember("screening", "L1", (50, 100, 150)), suite)
+    history = remember("screening", "L1", (50, 100, 150))
+    profile = profile_batches(list(receipts.values()), folder, history, suite, FIRST).profile
     by_name = {n: profile.row(by_predicate=pl.col("submission_id") == r["submission_id"], named=True)
                for n, r in receipts.items()}  # fmt: skip
-    assert {k: v for k, v in by_name["sent"].items() if k != "submission_id"} == {
-        "record_kind": "screening", "sender_id": "L1", "received_count": 100, "history_count": 3, "volume_ratio": 1.0,
-        "timeliness_days": 18.0, "completeness_mother_iin": 1.0, "completeness_birth_on": 1.0,
-        "completeness_facility_id": 1.0, "repeated_share": 0.49, "refusal_share": 0.0,
+    assert {k: v for k, v in by_name["sent"].items() if k != "submission_id" and v is not None} == {
+        "record_kind": "screening", "sender_id": "L1", "received_count": 100, "history_count": 3, "timeliness_days": 18.0,
+        "completeness_mother_iin": 1.0, "completeness_birth_on": 1.0, "completeness_facility_id": 1.0, "repeated_share": 0.49,
+        "round_share": 0.59, "refusal_share": 0.0, "refusal_share_of_many": 0.0,
     }  # fmt: skip
     assert by_name["odd"]["repeated_share"] is None
+
+
+def test_a_weekday_of_its_own_is_the_measure_of_a_weekday(batch, tmp_path):
+    mondays, others = remember(counts=(500,) * 4, back=7), remember(counts=(20,) * 6, back=3)
+    both = NO_HISTORY._replace(submission=pl.concat([mondays.submission, others.submission]))
+    assert not judge(batch, tmp_path, history=both, sent=births(500))
+    assert ("sent", "volume_high", "critical") in judge(batch, tmp_path, history=others, sent=births(500))
+
+
+def test_what_lies_more_than_eight_weeks_back_is_no_habit(batch, tmp_path):
+    assert not judge(batch, tmp_path, history=remember(counts=(20,) * 9, back=57), sent=births(500))
+
+
+def test_a_column_that_falls_below_the_senders_own_usual_is_told_also_where_it_is_not_sparse(batch, tmp_path):
+    rows = [examine(n, "motor", 2.0, 14) | ({} if n % 4 else {"mother_iin": "", "child_iin": bear(n)["mother_iin"]})
+            for n in range(2, 82)]  # fmt: skip
+    usual = measured("screening", "L1", completeness_mother_iin=1.0)
+    told = {("sent", "mother_iin_fell", "warning")}
+    assert judge(batch, tmp_path, "screening", usual, sent=rows) & told == told
+    assert (
+        not judge(batch, tmp_path, "screening", measured("screening", "L1", completeness_mother_iin=0.75), sent=rows)
+        & told
+    )
+    assert not judge(batch, tmp_path, "screening", usual, sent=rows[:49]) & told
+
+
+def test_a_file_a_week_later_than_the_sender_usually_is_slips(batch, tmp_path):
+    rows = births(20, birth_on=str(FIRST - timedelta(days=12)))
+    assert judge(batch, tmp_path, history=measured("birth", "M1", timeliness_days=4.0), sent=rows) == {
+        ("sent", "timeliness_slipped", "warning")
+    }
+    assert not judge(batch, tmp_path, history=measured("birth", "M1", timeliness_days=5.0), sent=rows)
+
+
+def test_full_hundreds_of_grams_in_most_weights_are_told_as_digit_preference(batch, tmp_path):
+    estimated = [row | {"birth_weight_g": str(2500 + n % 13 * 100)} for n, row in enumerate(births(60))]
+    weighed = [row | {"birth_weight_g": str(2500 + n * 10)} for n, row in enumerate(births(60))]
+    found = judge(batch, tmp_path, estimated=estimated, weighed=weighed, few=estimated[:49])
+    assert found == {("estimated", "round_value", "warning")}
+
+
+def test_a_component_the_sender_never_sent_before_is_told_and_remembered(batch, tmp_path):
+    rows = [examine(n, "motor", 2.0, 14) for n in range(2, 32)] + [examine(2, "speech", 2.0, 14)]
+    known = pl.DataFrame(
+        [{"sender_id": "L1", "record_kind": "screening", "code": c} for c in ("component=motor", "unit=1")]
+    )
+    receipts, folder = batch(sent=rows)
+    fresh, suite = list(receipts.values()), read_suite(FOLDER / "screening.toml")
+    history = remember("screening", "L1", (30,) * 6)
+    profiled = profile_batches(fresh, folder, history._replace(code=known), suite, FIRST)
+    assert profiled.profile["new_code_count"].to_list() == [1]
+    assert profiled.code.select("sender_id", "code").rows() == [("L1", "component=speech")]
+    # of a sender of whom nothing is remembered yet all is remembered, and nothing told
+    first = profile_batches(fresh, folder, history, suite, FIRST)
+    assert first.profile["new_code_count"].to_list() == [None]
+    assert sorted(first.code["code"]) == ["component=motor", "component=speech"]
+
+
+def results(median, count=100):
+    """TSH values spread evenly about a median."""
+    return [examine(n, "tsh", round(median * (0.505 + n / 100), 3)) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("median", "usual", "expected"),
+    [
+        (2.0, {"median_tsh": 2.0, "count_tsh": 30.0}, set()),
+        (20.0, {"median_tsh": 2.0, "count_tsh": 30.0}, {("sent", "tsh_off_scale", "critical")}),
+        (0.5, {"median_tsh": 2.0, "count_tsh": 30.0}, {("sent", "tsh_off_scale", "critical")}),
+        (20.0, {"median_tsh": 2.0, "count_tsh": 15.0}, set()),  # fewer than 300 values in the months before
+    ],
+)
+def test_a_file_off_the_scale_of_the_laboratorys_own_months_is_held(batch, tmp_path, median, usual, expected):
+    found = judge(batch, tmp_path, "screening", measured("screening", "L1", **usual), sent=results(median))
+    assert {row for row in found if row[2] == "critical"} == expected
+
+
+def test_small_files_of_four_weeks_together_show_a_calibration_shift(batch, tmp_path):
+    months = measured("screening", "L1", median_tsh=2.0, count_tsh=40.0)
+    weeks = pl.DataFrame(
+        [{"received_on": FIRST - timedelta(days=n), "submission_id": f"{n:064}", "sender_id": "L1", "record_kind": "screening",
+          "measure": measure, "value": value} for n in (1, 2, 3) for measure, value in (("median_tsh", 2.8), ("count_tsh", 60.0))]
+    )  # fmt: skip
+    shifted = months._replace(
+        profile=pl.concat([months.profile.filter(pl.col("received_on") < FIRST - 5 * WEEK), weeks])
+    )
+    told = {("sent", "tsh_shifted", "warning")}
+    assert judge(batch, tmp_path, "screening", shifted, sent=results(2.8, 20)) & told == told
+    assert not judge(batch, tmp_path, "screening", months, sent=results(2.8, 20)) & told  # 20 values are no month
 
 
 def test_the_docs_are_a_page_a_kind_with_an_index_and_old_results_leave_them(batch, tmp_path):
     receipts, folder = batch(one=births(3), two=[consent(2)])
     fresh, docs = list(receipts.values()), tmp_path / "data-docs"
     hold_batches(fresh, folder, docs, NO_HISTORY, set(), FIRST)
-    pages = sorted(p.relative_to(docs).parts[1] for p in docs.glob("validations/**/*.html"))
-    assert pages == ["birth", "consent"]
-    assert f"night-{FIRST}" in (docs / "index.html").read_text()
-    later = FIRST + timedelta(days=expect.DAYS_KEPT + 1)
+    day = docs / str(FIRST) / f"night-{FIRST}"
+    assert sorted(p.name for p in day.iterdir()) == ["birth.html", "consent.html", "run.json"]
+    assert f"{FIRST}/night-{FIRST}/birth.html" in (docs / "index.html").read_text()
+    later = FIRST + timedelta(days=DAYS_KEPT + 1)
     hold_batches(fresh, folder.rename(folder.with_name(f"night-{later}")), docs, NO_HISTORY, set(), later)
-    for tree in ("validations", "results"):
-        assert {p.name for p in docs.glob(f"{tree}/birth/*/")} == {f"night-{later}"}
+    assert sorted(p.name for p in docs.iterdir()) == [str(later), "index.html"]
+    assert str(FIRST) not in (docs / "index.html").read_text()
+
+
+def test_the_docs_say_what_a_batch_breaks_and_load_nothing_from_outside(batch, tmp_path):
+    receipts, folder = batch(bad=births(30, bad=20))
+    hold_batches(list(receipts.values()), folder, tmp_path / "docs", NO_HISTORY, set(), FIRST)
+    pages = {p.name: p.read_text() for p in (tmp_path / "docs").rglob("*.html")}
+    assert receipts["bad"]["submission_id"] in pages["birth.html"]
+    assert "More than half of the rows refused" in pages["birth.html"]
+    assert "<span class=critical>refusal_share_high</span> 1" in pages["index.html"]
+    for name, text in pages.items():
+        assert not re.findall(r"https?:|<script|<link|<img|url\(|@import|onclick", text), name
+
+
+def test_an_earlier_run_is_not_built_again(batch, tmp_path):
+    receipts, folder = batch(one=births(3))
+    fresh, docs = list(receipts.values()), tmp_path / "docs"
+    hold_batches(fresh, folder, docs, NO_HISTORY, set(), FIRST)
+    page = docs / str(FIRST) / folder.name / "birth.html"
+    page.write_text("as it was")
+    hold_batches(fresh, folder.rename(folder.with_name("second")), docs, NO_HISTORY, set(), FIRST)
+    assert page.read_text() == "as it was"
+    assert (docs / "index.html").read_text().count("birth.html") == 2
 
 
 def test_nothing_personal_reaches_the_docs(batch, tmp_path):
@@ -152,8 +290,8 @@ def test_nothing_personal_reaches_the_docs(batch, tmp_path):
 
 def test_refused_files_and_empty_runs_cost_nothing(tmp_path):
     refused = {"submission_id": "0" * 64, "record_kind": None, "refusal_code": "file_empty"}
-    assert hold_batches([], tmp_path, tmp_path / "docs", NO_HISTORY, set(), FIRST) == {}
-    assert hold_batches([refused], tmp_path, tmp_path / "docs", NO_HISTORY, set(), FIRST) == {}
+    assert hold_batches([], tmp_path, tmp_path / "docs", NO_HISTORY, set(), FIRST).codes == {}
+    assert hold_batches([refused], tmp_path, tmp_path / "docs", NO_HISTORY, set(), FIRST).codes == {}
     assert not (tmp_path / "docs").exists()
 
 
@@ -197,9 +335,35 @@ def test_a_broken_suite_is_our_own_fault_and_raises(tmp_path, change, error):
 @pytest.mark.parametrize("kind", RECORDS)
 def test_every_kind_of_record_has_its_suite_and_each_expectation_says_why(kind, batch, tmp_path):
     suite = read_suite(FOLDER / f"{kind}.toml")
-    profile = profile_batches([], tmp_path, NO_HISTORY, suite)
+    profile = profile_batches([], tmp_path, NO_HISTORY, suite, FIRST).profile
     assert not len(profile)
     judge_profiles([suite], {kind: profile}, tmp_path / "docs", "night", FIRST)
     assert all(len(e["notes"]) > 30 for e in suite.expectations)
     columns = set(RECORDS[kind].column_names())
-    assert {suite.event_on, *suite.completeness, *suite.repeated_within, suite.repeated or suite.event_on} <= columns
+    assert {suite.event_on, *suite.completeness, *suite.repeated_within, *suite.codes} <= columns
+    asked = {part.column for part in (suite.round, suite.median) if part} | (
+        {suite.repeated} if suite.repeated else set()
+    )
+    assert asked <= columns
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_sender_can_read_in_three_languages_what_held_the_batch(kind):
+    critical = [
+        e["meta"]["code"] for e in read_suite(FOLDER / f"{kind}.toml").expectations if e["severity"] == "critical"
+    ]
+    for code in critical:
+        texts = tell_finding(code, None, {})
+        assert all(len(texts[language]) > 30 for language in LANGUAGES), code
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_no_suite_holds_a_handful_of_rows_or_a_new_sender_for_its_volume(kind):
+    suite = read_suite(FOLDER / f"{kind}.toml")
+    held = [
+        e["kwargs"]["column"]
+        for e in suite.expectations
+        if e["severity"] == "critical" and "volume" in e["kwargs"]["column"]
+    ]
+    assert held
+    assert all(suite.gate[column].rows >= 200 and suite.gate[column].files >= 5 for column in held)

@@ -30,10 +30,16 @@ def write_feedback(connection: Connection, settings: Settings, since: date) -> i
     refused = read_rows(connection, "from lake.identified.quarantine semi join lacking using (submission_id)")
     findings = {key[0]: part for key, part in finding.partition_by("submission_id", as_dict=True).items()}
     refusals = {key[0]: part for key, part in refused.partition_by("submission_id", as_dict=True).items()}
+    returned = read_rows(connection, """
+        select subject as submission_id, detail ->> '$.reason' as reason from lake.ledger.event
+        semi join lacking on subject = submission_id where kind = 'return'""")  # fmt: skip
+    reasons = dict(returned.iter_rows())
     layouts = {layout.name: layout for layout in list_layouts()}
     for row in lacking.iter_rows(named=True):
         submission_id = row["submission_id"]
         write_acks(folder / f".{submission_id}", settings, row, findings.get(submission_id, finding.clear()))
+        if submission_id in reasons:
+            row["returned_because"] = reasons[submission_id]
         _write_folder(
             folder, row, findings.get(submission_id, finding.clear()), refusals.get(submission_id, refused.clear()),
             layouts.get(row["layout"]),

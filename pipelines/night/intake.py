@@ -9,20 +9,18 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.contracts import RECORDS
-from pipelines.expect import hold_batches
+from pipelines.expect.judge import hold_batches, prepare
 from pipelines.intake.reading import FINDING_SCHEMA
 from pipelines.night.commit import Kept, assess_touched, commit_kind, record_event
+from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import read_staged
-from pipelines.night.hold import list_released
+from pipelines.night.hold import drop_held, list_released, record_holds
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, put_frame, read_rows, transact
 
 _NO_TEXT = pl.lit(None, pl.String)
-_HISTORY = """
-    select submission_id, sender_id, record_kind, received_on, received_count, quarantined_count
-    from lake.ledger.submission where received_on >= ? and received_on < ? and status in ('accepted', 'partly_accepted')"""
 
 
 def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
@@ -33,18 +31,27 @@ def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
     """
     folder = settings.staging / run_id
     receipts = [json.loads(path.read_text()) for path in sorted(folder.glob("*/receipt.json"))]
+    if any(not r["refusal_code"] for r in receipts):
+        prepare()
     with hold_lock(settings), open_lake(settings, is_new=True) as connection:
         day = open_day(connection, on)
         known = _list_known(connection, [r["submission_id"] for r in receipts])
         fresh = [r for r in receipts if r["submission_id"] not in known]
-        history = read_rows(connection, _HISTORY, [day - timedelta(days=28), day])
-        held = hold_batches(fresh, folder, settings.reports / "data-docs", history, list_released(settings), day)
+        history, released = read_history(connection, fresh, day), list_released(connection)
+        judged = hold_batches(fresh, folder, settings.reports / "data-docs", history, released, day)
+        held = judged.codes
         counts = {"files": len(receipts), "repeated": len(receipts) - len(fresh), "held": len(held)}
         with transact(connection):
             counts |= _commit_fresh(connection, settings, run_id, folder, fresh, held, day)
+            keep_history(connection, judged, day)
         _finish(connection, settings, receipts, held, day)
     shutil.rmtree(folder, ignore_errors=True)
     return counts
+
+
+def prepare_run() -> None:
+    """Begin beside other work what a commit will need and what takes seconds: the library that judges batches."""
+    prepare()
 
 
 def open_day(connection: Connection, on: date) -> date:
@@ -77,7 +84,7 @@ def _commit_fresh(
         if files or _is_waiting(connection, kind):
             kept[kind] = commit_kind(connection, kind, files, settings, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
-    _write_ledger(connection, run_id, folder, fresh, held, day)
+    _write_ledger(connection, settings, run_id, folder, fresh, held, day)
     counts = {
         "records": sum(k.arrived for k in kept.values()),
         "new": sum(k.new for k in kept.values()),
@@ -107,14 +114,15 @@ def _list_known(connection: Connection, ids: Iterable[str]) -> set[str]:
 
 
 def _write_ledger(
-    connection: Connection, run_id: str, folder: Path, fresh: list[dict[str, object]], held: dict[str, str], day: date
-) -> None:
+    connection: Connection, settings: Settings, run_id: str, folder: Path, fresh: list[dict[str, object]],
+    held: dict[str, str], day: date,
+) -> None:  # fmt: skip
     ids = [str(r["submission_id"]) for r in fresh]
     put_frame(connection, "fresh_id", pl.DataFrame({"submission_id": ids}, schema={"submission_id": pl.String}))
     waiting = read_rows(connection, """
         select submission_id, row_no, reason from lake.identified.waiting
         semi join fresh_id using (submission_id) where known_to is null""")  # fmt: skip
-    connection.execute("delete from lake.ledger.submission where status = 'held' and submission_id in (from fresh_id)")
+    drop_held(connection, settings)
     waits = dict(waiting.group_by("submission_id").agg(pl.col("row_no").n_unique()).iter_rows())
     rows = [
         {
@@ -139,10 +147,12 @@ def _write_ledger(
         pl.lit("warning").alias("severity"),
     )
     holding = pl.DataFrame(
-        [{"submission_id": s, "row_no": None, "column": None, "code": "batch_held", "severity": "error"} for s in held],
+        [{"submission_id": s, "row_no": None, "column": None, "code": code, "severity": "error"}
+         for s, codes in held.items() for code in ("batch_held", *codes.split())],
         schema={"submission_id": pl.String, **FINDING_SCHEMA},
     )
     append_rows(connection, "ledger.finding", pl.concat([finding, told, holding]))
+    record_holds(connection, held)
     quarantine = {"row_no": pl.Int64(), "source_id": pl.String(), "row_text": pl.String()}
     rows_refused = read_staged(folder, "quarantine-*.parquet", dict(quarantine))
     append_rows(

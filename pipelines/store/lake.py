@@ -17,7 +17,7 @@ import duckdb
 import polars as pl
 
 from pipelines.contracts import LAKE
-from pipelines.errors import UserError
+from pipelines.errors import BusyError, UserError
 from pipelines.settings import Settings
 from pipelines.store.ddl import write_ddl
 
@@ -57,13 +57,13 @@ def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connectio
 
 @contextmanager
 def hold_lock(settings: Settings, name: str = "write") -> Iterator[None]:
-    """The right to write, for one run at a time on this home; UserError run_in_progress when another has it."""
+    """The right to write, for one run at a time on this home; BusyError run_in_progress when another has it."""
     settings.home.mkdir(parents=True, exist_ok=True)
     with (settings.home / f".{name}.lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
+            raise BusyError(
                 "run_in_progress", "another run is writing to this home: wait until it has ended and try again"
             ) from None
         yield

@@ -1,0 +1,197 @@
+"""Held batches: who holds them back, who decides, what the sender is told, and what a kill in between leaves."""
+
+import json
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines import flow
+from pipelines.cli import app
+from pipelines.errors import UserError
+from pipelines.night import hold
+from pipelines.store.lake import transact
+from tests.nation import FIRST, ask, bear, run, settle, write_file
+
+REASON = "census week, the volume is as expected"
+
+
+class Killed(BaseException):
+    """A process that ends here."""
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A home with one held submission (30 births, 20 without a date), and its id."""
+    settings = settle(tmp_path / "home")
+    born = str(FIRST - timedelta(days=3))
+    rows = [bear(n, sender_id="M1", birth_on="" if n < 22 else born) for n in range(2, 32)]
+    (submission,) = flow.receive(settings, [write_file(tmp_path / "sent" / "births.csv", rows)])
+    assert run(settings, FIRST)["held"] == 1
+    return settings, submission
+
+
+def status(settings, submission):
+    return ask(settings, "select status from lake.ledger.submission where submission_id = ?", submission)
+
+
+def events(settings, submission):
+    rows = ask(settings, "select kind, detail from lake.ledger.event where subject = ? order by event_no", submission)
+    return [(kind, json.loads(detail)) for kind, detail in rows]
+
+
+def codes(settings, submission):
+    told = json.loads((settings.reports / "feedback" / submission / "feedback.json").read_text())
+    return told, {row["code"] for row in told["findings"] if row["row_no"] is None}
+
+
+def test_the_list_says_which_expectations_hold_a_batch_and_since_when(held):
+    settings, submission = held
+    (row,) = flow.list_held(settings)
+    assert (row["submission_id"], row["held_by"], row["state"]) == (submission, "refusal_share_high", "held")
+    first = row["held_since"]
+    flow.receive(
+        settings, [next((settings.home / "held").iterdir())]
+    )  # the sender sends it again, and it is held again
+    assert run(settings, FIRST + timedelta(days=1))["held"] == 1
+    (row,) = flow.list_held(settings)
+    assert (row["held_since"], row["state"]) == (first, "held")
+    assert [kind for kind, _ in events(settings, submission)] == ["hold"]
+    assert codes(settings, submission)[1] == {"batch_held", "refusal_share_high"}
+
+
+def test_a_released_batch_passes_in_the_next_run_and_its_feedback_no_longer_says_held(held):
+    settings, submission = held
+    assert flow.decide_held(settings, submission[:8], "release", REASON, "aigerim")["submission_id"] == submission
+    assert flow.list_held(settings)[0]["state"] == "released: it passes in the next run"
+    run(settings, FIRST + timedelta(days=1))
+    assert status(settings, submission) == [("partly_accepted",)]
+    assert events(settings, submission) == [
+        ("hold", {"expectations": "refusal_share_high"}), ("release", {"by": "aigerim", "reason": REASON}),
+    ]  # fmt: skip
+    assert codes(settings, submission)[1] == set()
+    assert [p.name for p in (settings.archive).rglob("*births.csv")] == [f"{submission}-births.csv"]
+    assert flow.list_held(settings) == []
+
+
+def test_a_returned_batch_tells_its_sender_why_and_is_never_taken_again(held):
+    settings, submission = held
+    flow.decide_held(settings, submission, "return", "test data of a new system", "aigerim")
+    assert status(settings, submission) == [("returned",)]
+    told, found = codes(settings, submission)
+    assert found == {"batch_returned", "refusal_share_high"}
+    assert (told["status"], told["returned_because"]) == ("returned", "test data of a new system")
+    flow.receive(settings, [next((settings.archive / "returned").iterdir())])
+    run(settings, FIRST + timedelta(days=1))
+    assert status(settings, submission) == [("returned",)]
+    with pytest.raises(UserError, match="no single held"):
+        flow.decide_held(settings, submission, "release", REASON, "aigerim")
+
+
+STEPS = {
+    "release": ["record_event", "transact", "_move"],
+    "return": ["record_event", "transact", "write_feedback", "_move"],
+}
+
+
+@pytest.mark.parametrize(("decision", "step"), [(d, s) for d, steps in STEPS.items() for s in steps])
+def test_a_decision_killed_at_any_step_is_finished_by_saying_it_again_and_written_once(
+    held, monkeypatch, decision, step
+):
+    settings, submission = held
+    with monkeypatch.context() as patch:
+        die_at(patch, step)
+        with pytest.raises(Killed):
+            flow.decide_held(settings, submission, decision, REASON, "aigerim")
+    assert flow.list_held(settings)[0]["submission_id"] == submission  # still to be seen, whatever was left
+    flow.decide_held(settings, submission, decision, REASON, "aigerim")
+    run(settings, FIRST + timedelta(days=1))
+    assert status(settings, submission) == [("partly_accepted" if decision == "release" else "returned",)]
+    assert [kind for kind, _ in events(settings, submission)] == ["hold", decision]
+    assert codes(settings, submission)[1] == (
+        set() if decision == "release" else {"batch_returned", "refusal_share_high"}
+    )
+    assert flow.list_held(settings) == []
+
+
+def die_at(patch, step):
+    """The process ends when it comes to a step; `transact` = just after the transaction, `_move` = at the file."""
+    if step == "_move":
+        patch.setattr("pathlib.Path.replace", end)
+    elif step == "transact":
+        patch.setattr(hold, "transact", commit_and_end)
+    else:
+        patch.setattr(hold, step, end)
+
+
+def end(*_args, **_options):
+    raise Killed
+
+
+@contextmanager
+def commit_and_end(connection):
+    with transact(connection):
+        yield
+    raise Killed
+
+
+def test_a_batch_that_came_twice_is_one_decision(held):
+    settings, submission = held
+    flow.receive(settings, [next((settings.home / "held").iterdir())])
+    run(settings, FIRST)
+    assert len(list((settings.home / "held").iterdir())) == 2
+    flow.decide_held(settings, submission, "return", REASON, "aigerim")
+    assert list((settings.home / "held").iterdir()) == []
+
+
+def test_a_return_is_not_undone_by_a_release_and_a_batch_left_alone_stays_held(held):
+    settings, submission = held
+    assert flow.decide_held(settings, submission, "leave", "", "nobody")["state"] == "held"
+    assert [kind for kind, _ in events(settings, submission)] == ["hold"]
+    flow.decide_held(settings, submission, "release", REASON, "aigerim")
+    flow.decide_held(settings, submission, "return", "on second thoughts: test data", "aigerim")
+    run(settings, FIRST + timedelta(days=1))
+    assert status(settings, submission) == [("returned",)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("ok", "reason_length"),
+        ("x" * 201, "reason_length"),
+        (f"wrong mother {bear(2)['mother_iin']}", "reason_personal"),
+        ("call +7 (700) 123-45-67", "reason_personal"),
+        ("write to someone@example.kz", "reason_personal"),
+    ],
+)
+def test_a_reason_is_bounded_and_names_nobody(tmp_path, reason, code):
+    with pytest.raises(UserError) as told:
+        flow.decide_held(settle(tmp_path / "home"), "0" * 64, "release", reason, "aigerim")
+    assert told.value.code == code
+    assert reason not in str(told.value)
+
+
+def test_dates_in_a_reason_are_no_personal_numbers():
+    assert (
+        hold._check_reason("late for 2026-02-11 2026-02-12\nand 13.02.2026")
+        == "late for 2026-02-11 2026-02-12 and 13.02.2026"
+    )
+
+
+def test_the_command_line_decides_in_the_name_of_the_person_and_says_that_the_ledger_keeps_it(held):
+    settings, submission = held
+    home = ["--home", str(settings.home)]
+    told = CliRunner().invoke(app, ["hold", "list", "--json", *home])
+    assert json.loads(told.stdout)[0]["held_by"] == "refusal_share_high"
+    helped = CliRunner().invoke(app, ["hold", "release", "--help"], env={"COLUMNS": "300"})
+    assert "ledger" in helped.stdout
+    done = CliRunner().invoke(
+        app,
+        ["hold", "release", submission, "--reason", REASON, "--json", *home],
+        env={"LOGNAME": "steward-of-the-night"},
+    )
+    assert (done.exit_code, json.loads(done.stdout)["by"]) == (0, "steward-of-the-night")
+    other = CliRunner().invoke(app, ["hold", "return", submission, "--reason", REASON, "--by", "Aigerim S.", *home])
+    assert other.exit_code == 0
+    assert [d.get("by") for _, d in events(settings, submission)] == [None, "steward-of-the-night", "Aigerim S."]
