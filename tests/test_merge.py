@@ -17,7 +17,7 @@ from pipelines.errors import UserError
 from pipelines.night.merge import merge_children, unmerge_child
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import append_rows, open_lake, transact
-from tests.nation import BORN, FIRST, ask, bear, confirm, consent, examine, flagged, name_iin, run, send, settle
+from tests.nation import FIRST, ask, bear, confirm, consent, examine, flagged, name_iin, run, send, settle
 
 STATE = {
     "birth": "select source_id, child_key, is_cancelled from lake.identified.birth where known_to is null",
@@ -200,7 +200,7 @@ def test_a_full_recomputation_from_the_files_and_the_decisions_gives_the_same_ch
         decisions = connection.execute("from lake.identified.decision where known_to is null").pl()
     with open_lake(again) as connection, transact(connection):
         append_rows(connection, "identified.decision", decisions.select(LAKE["identified.decision"].column_names()))
-    files = [path for path in home.archive.rglob("*.csv")]
+    files = list(home.archive.rglob("*.csv"))
     for number, path in enumerate(files):
         shutil.copy(path, tmp_path / f"{number}.csv")
     flow.receive(again, [tmp_path / f"{number}.csv" for number in range(len(files))])

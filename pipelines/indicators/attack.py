@@ -43,7 +43,7 @@ def list_recovered(tables: Sequence[Sequence[Told]], limits: Limits, sums: Seque
         for place, shown in enumerate(told.shown):
             if shown is None:
                 bounds = _bound(program, first + place)
-                recovered += bounds is not None and 1 <= bounds[0] and bounds[1] <= limits.small and bounds[1] - bounds[0] + 1 < LEAST_WIDTH
+                recovered += bounds is not None and bounds[0] >= 1 and bounds[1] <= limits.small and bounds[1] - bounds[0] + 1 < LEAST_WIDTH
     return recovered
 
 
