@@ -36,15 +36,19 @@ def list_recovered(tables: Sequence[Sequence[Told]], limits: Limits, sums: Seque
     newest telling each region of the table is the sum of the parts.
     """
     program, cells = _write_program(tables, limits, sums)
-    if _bound(program, None) is None:
+    if not _is_possible(program):
         program.at_most.clear()  # counts went down somewhere: the tellings are not linked
-    recovered = 0
-    for told, first in cells:
-        for place, shown in enumerate(told.shown):
-            if shown is None:
-                bounds = _bound(program, first + place)
-                recovered += bounds is not None and bounds[0] >= 1 and bounds[1] <= limits.small and bounds[1] - bounds[0] + 1 < LEAST_WIDTH
-    return recovered
+    solver = _Solver(program)
+    hidden = [first + i for told, first in cells for i, shown in enumerate(told.shown) if shown is None]
+    return sum(_is_pinned(solver, cell, limits) for cell in hidden)
+
+
+def _is_pinned(solver: "_Solver", cell: int, limits: Limits) -> bool:
+    low = solver.bound(cell, 1.0)
+    if low is None or low < 1:
+        return False
+    high = solver.bound(cell, -1.0)
+    return high is not None and high <= limits.small and high - low + 1 < LEAST_WIDTH
 
 
 def _write_program(
@@ -68,19 +72,26 @@ def _write_program(
     return program, cells
 
 
-def _bound(program: Program, cell: int | None) -> tuple[int, int] | None:
-    """Least and greatest value of a cell; None when nothing fits."""
-    found = []
-    for sign in (1.0, -1.0):
-        cost = np.zeros(len(program.bounds))
-        if cell is not None:
-            cost[cell] = sign
-        equal, at_most = _write_rows(program.equal, len(cost)), _write_rows(program.at_most, len(cost))
-        solved = linprog(cost, A_eq=equal[0], b_eq=equal[1], A_ub=at_most[0], b_ub=at_most[1], bounds=program.bounds, method="highs")
+class _Solver:
+    """The program, written once, asked for the least (sign 1) or greatest (-1) value of its cells."""
+
+    def __init__(self, program: Program) -> None:
+        self.bounds, width = program.bounds, len(program.bounds)
+        self.equal, self.at_most = _write_rows(program.equal, width), _write_rows(program.at_most, width)
+
+    def bound(self, cell: int, sign: float) -> int | None:
+        """A whole number, or None when nothing fits."""
+        cost = np.zeros(len(self.bounds))
+        cost[cell] = sign
+        solved = linprog(cost, A_eq=self.equal[0], b_eq=self.equal[1], A_ub=self.at_most[0], b_ub=self.at_most[1],
+                         bounds=self.bounds, method="highs")  # fmt: skip
         if solved.status != 0:
             return None
-        found.append(sign * solved.fun)
-    return int(np.ceil(found[0] - 1e-6)), int(np.floor(found[1] + 1e-6))
+        return int(np.ceil(solved.fun - 1e-6)) if sign > 0 else int(np.floor(-solved.fun + 1e-6))
+
+
+def _is_possible(program: Program) -> bool:
+    return _Solver(program).bound(0, 1.0) is not None
 
 
 def _write_rows(rows: list[tuple[dict[int, float], float]], width: int) -> tuple[coo_array | None, list[float] | None]:

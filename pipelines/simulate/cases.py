@@ -39,8 +39,8 @@ def write_cases(landing: Path, truth: Path, nights: list[date], seed: int) -> in
         (landing / f"{night}").mkdir(parents=True, exist_ok=True)
         pl.DataFrame(rows, infer_schema_length=None).write_csv(landing / f"{night}" / f"case-{kind}.csv")
     schema = ["case", "programme", "verdict", "place", "reason", "recalls"]
-    rows = pl.DataFrame(CASES, schema=schema, orient="row", infer_schema_length=None)
-    rows.with_columns((pl.lit("CASE-") + pl.col("case")).alias("source_id")).write_parquet(truth / "case.parquet")
+    truths = pl.DataFrame(CASES, schema=schema, orient="row", infer_schema_length=None)
+    truths.with_columns((pl.lit("CASE-") + pl.col("case")).alias("source_id")).write_parquet(truth / "case.parquet")
     return len(told.rows)
 
 
