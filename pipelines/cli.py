@@ -201,6 +201,44 @@ def query(sql: str, home: Home = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def merge(
+    child: Annotated[int, typer.Argument(help="The child key that stays.")],
+    other: Annotated[int, typer.Argument(help="The child key whose records are the same child's.")],
+    reason: Annotated[str, typer.Option(help="Why; goes to the ledger: no name, no number of a person.")],
+    on: On = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Unite two children who are one; twins never. `erte unmerge` undoes it.
+
+    Example: erte merge 4611686018427387904 512409557603043101 --reason "same newborn, registered twice"
+    """
+    from pipelines.night.merge import merge_children
+
+    with _telling(as_json):
+        _answer(merge_children(_settings(home), child, other, reason, _day(on)), as_json)
+
+
+@app.command()
+def unmerge(
+    child: Annotated[int, typer.Argument(help="The child key.")],
+    record: Annotated[list[str], typer.Option(help="A birth record of the other child, SUBMISSION:ROW; may be repeated.")],
+    reason: Annotated[str, typer.Option(help="Why; goes to the ledger: no name, no number of a person.")],
+    on: On = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Part a child who is two: the birth records named, and what belongs to them, are another child's.
+
+    Example: erte unmerge 4611686018427387904 --record 3f2a9c1b:17 --reason "twins, both entered as first"
+    """
+    from pipelines.night.merge import unmerge_child
+
+    with _telling(as_json):
+        _answer(unmerge_child(_settings(home), child, record, reason, _day(on)), as_json)
+
+
+@app.command()
 def verify(
     deep: Annotated[
         bool, typer.Option("--deep", help="Also recompute every verdict and flag from all results.")

@@ -398,6 +398,15 @@ class IdentifiedIin(_Kept):
     child_iin = _identified("IIN", nullable=False)
 
 
+class IdentifiedDecision(_Kept):
+    """identified.decision: which child a birth record is of, where a person decided it (erte merge, erte unmerge)."""
+
+    record_key = _clinical("key of the birth record", dy.Int64, nullable=False)
+    child_key = _clinical("the child it is of, whatever linkage would say", dy.Int64, nullable=False)
+    earlier_key = _clinical("the child it was of before the decision", dy.Int64, nullable=False)
+    decision = _code("merge or unmerge", ("merge", "unmerge"), nullable=False)
+
+
 class IdentifiedConsent(_KeptRecord):
     """identified.consent: who decided, and by what document; the decision itself is in clinical.consent."""
 
@@ -624,7 +633,7 @@ class Event(dy.Schema):
 
     event_no = _clinical("1, 2, 3 ...", dy.Int64, nullable=False)
     happened_at = _clinical("moment, UTC", dy.Datetime, nullable=False)
-    kind = _clinical("commit, hold, release, return, refer, publish, read_identified, maintain", nullable=False)
+    kind = _clinical("commit, hold, release, return, refer, publish, read_identified, maintain, merge, unmerge", nullable=False)
     subject = _clinical("run, submission or child it is about", nullable=False)
     detail = _clinical("JSON of counts; of a decision the person and the reason", nullable=False)
     previous_hash = _clinical("hash of the event before", nullable=False)
@@ -634,6 +643,7 @@ class Event(dy.Schema):
 LAKE: Mapping[str, type[dy.Schema]] = {
     "identified.birth": IdentifiedBirth,
     "identified.iin": IdentifiedIin,
+    "identified.decision": IdentifiedDecision,
     "identified.consent": IdentifiedConsent,
     "identified.waiting": IdentifiedWaiting,
     "identified.quarantine": IdentifiedQuarantine,

@@ -1,12 +1,16 @@
 """Law 9: no small count leaves the ministry, nor one that the other published cells give back."""
 
+from datetime import date, timedelta
 from itertools import product
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.indicators.attack import attack_release, list_recovered
 from pipelines.indicators.disclose import Limits, bound_cell, disclose, hide_cells, round_half_up
+from pipelines.indicators.release import Told, bound_alone, bound_pair, renew_tables
 
 LIMITS = Limits(small=7, rounding=5, least_denominator=30)
 
@@ -71,3 +75,89 @@ def test_no_rate_over_a_small_denominator():
     assert told["75"]["value"] is not None or told["75"]["denominator"] < 31
     assert disclose(indicator([("KZ", "all", 20, 40), ("75", "all", 10, 20), ("61", "all", 10, 20)]), LIMITS).filter(
         pl.col("kato2") == "75")["value"].to_list() == [None]  # fmt: skip
+
+
+KATO = ("10", "11", "15", "19")
+FIRST = date(2026, 3, 1)
+
+
+def count_rows(counts, among=900):
+    """Rows of indicator: one table of four regions, and the nation."""
+    rows = [("KZ", "all", sum(counts), among * len(counts)), *((k, "all", c, among) for k, c in zip(KATO, counts, strict=False))]
+    return indicator(rows)
+
+
+def publish(nights):
+    """Every night's rows of published.indicator, each with the releases before it in sight."""
+    told = []
+    for number, counts in enumerate(nights):
+        earlier = pl.concat(told) if told else pl.DataFrame()
+        told.append(renew_tables(disclose(count_rows(counts), LIMITS), earlier, FIRST + timedelta(days=number), LIMITS))
+    return told
+
+
+def shown(told):
+    return [(r["numerator"], r["told_on"].day) for r in told.sort("kato2").iter_rows(named=True)]
+
+
+def test_a_region_that_crosses_a_step_in_a_night_of_one_child_is_told_as_before_until_enough_children_came():
+    nights = publish([[12, 40, 60], [13, 40, 60], [13, 44, 64]])
+    assert shown(nights[0]) == [(10, 1), (40, 1), (60, 1), (112, 1)]
+    assert shown(nights[1]) == [(10, 1), (40, 1), (60, 1), (113, 2)]  # 13 alone would show 15: it would be known exactly
+    assert shown(nights[2]) == [(15, 3), (45, 3), (65, 3), (121, 3)]
+
+
+def test_a_hidden_seven_that_becomes_eight_is_not_shown_on_the_night_it_does():
+    nights = publish([[7, 40, 60], [8, 40, 60]])
+    assert shown(nights[1])[:3] == [(None, 1), (40, 1), (60, 1)]
+    old, new = bound_pair(Told(107, (None, 40, 60)), Told(108, (10, 40, 60)), LIMITS) or pytest.fail("they fit")
+    assert (old.low[0], new.low[0]) == (7, 8)  # told so, the hidden count would be 7 or no small one
+
+
+def test_two_tellings_that_together_pin_a_small_count_are_seen_by_the_linear_program():
+    alone = Told(103, (None, 40, 60))
+    assert list_recovered([[alone]], LIMITS) == 0
+    assert (bound_alone(alone, LIMITS).low[0], bound_alone(alone, LIMITS).high[0]) == (0, 7)
+    assert list_recovered([[Told(2, (None, 0, 0))]], LIMITS) == 1  # the total gives it back
+    assert list_recovered([[Told(60, (0, 60, 0)), Told(1, (None, None, 0))]], LIMITS) == 0  # went down: a correction
+    assert list_recovered([[Told(2, (None, None, 0)), Told(12, (10, 0, 0))]], LIMITS) == 1  # the first region has both
+
+
+def test_linked_tables_that_add_up_to_a_small_count_are_seen_by_the_linear_program():
+    whole, one, other = Told(100, (50, 50)), Told(97, (50, 45)), Told(3, (None, None))
+    assert list_recovered([[whole], [one], [other]], LIMITS, [(0, (1, 2))]) == 0
+    tight = Limits(small=7, rounding=1, least_denominator=30)
+    assert list_recovered([[whole], [Told(97, (48, 49))], [other]], tight, [(0, (1, 2))]) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 14), min_size=3, max_size=3), st.lists(st.integers(0, 9), min_size=3, max_size=3))
+def test_the_bounds_of_two_tellings_are_those_of_a_reader_who_tries_every_pair_of_tables(counts, grown):
+    later = [c + g for c, g in zip(counts, grown, strict=True)]
+    old, new = (Told(sum(c), tuple(hide_cells(c, LIMITS))) for c in (counts, later))
+    spans = [[range(low, min(high, t.total) + 1) for low, high in (bound_cell(s, t.total, LIMITS) for s in t.shown)] for t in (old, new)]
+    olds, news = ([p for p in product(*span) if sum(p) == t.total] for span, t in zip(spans, (old, new), strict=True))
+    pairs = [(a, b) for a in olds for b in news if all(x <= y for x, y in zip(a, b, strict=True))]
+    bounds = bound_pair(old, new, LIMITS)
+    for which in (0, 1):
+        for place in range(3):
+            seen = {pair[which][place] for pair in pairs}
+            assert (bounds[which].low[place], bounds[which].high[place]) == (min(seen), max(seen))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.one_of(st.just(0), st.integers(0, 9), st.integers(0, 60)), min_size=4, max_size=4),
+    st.lists(st.lists(st.sampled_from([0, 0, 0, 1, 2, 9, 30]), min_size=4, max_size=4), min_size=1, max_size=5),
+)
+def test_no_sequence_of_releases_lets_a_reader_pin_a_small_count(counts, growth):
+    nights = [counts]
+    for grown in growth:
+        nights.append([c + g for c, g in zip(nights[-1], grown, strict=True)])
+    told = publish(nights)
+    assert attack_release(pl.concat(told), LIMITS)[1] == 0
+    for release, before in zip(told[1:], told, strict=False):
+        changed = shown(release)[:4] != shown(before)[:4]
+        moved = abs(shown(release)[4][0] - shown(before)[4][0])
+        same = [n for n, _ in shown(release)[:4]] == [n for n, _ in shown(before)[:4]]
+        assert not changed or same or moved > 7 or shown(before)[0][1] < shown(before)[4][1]

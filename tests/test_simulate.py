@@ -1,18 +1,21 @@
 """The synthetic nation: as senders write it, the same from the same seed, and dirty exactly where the truth says."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from pipelines import flow
 from pipelines.intake.reading import FileRefusedError
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.simulate.answer import answer_feeds
+from pipelines.simulate.cases import write_cases
 from pipelines.simulate.nation import simulate_nation
+from pipelines.simulate.people import read_rates, write_registers
 from pipelines.simulate.year import write_national_year
 from pipelines.store.registers import install_registers
-from tests.nation import settle
+from tests.nation import ask, run, settle
 
 END = date(2026, 3, 1)
 
@@ -37,7 +40,7 @@ def read_all(folder: Path):
                     errors = judged.finding.filter(pl.col("severity") == "error")
                     refused += [(f"{night.name}/{path.name}", no, code) for no, code in errors.select("row_no", "code").iter_rows()]
             except FileRefusedError as error:
-                files[path.name] = error.code
+                files[f"{night.name}/{path.name}"] = error.code
     return refused, rows, files
 
 
@@ -50,16 +53,57 @@ def test_the_same_seed_writes_the_same_bytes(nation, tmp_path):
     assert [f for f in files if (out / f).read_bytes() != (tmp_path / f).read_bytes()] == []
 
 
-def test_every_file_is_read_by_its_layout_and_only_the_rows_that_were_made_dirty_are_refused(nation):
-    out, _ = nation
-    refused, rows, files = read_all(out / "landing")
+def test_every_file_is_read_by_its_layout_and_only_the_rows_that_were_made_dirty_are_refused_each_for_its_own_reason(nation):
+    out, done = nation
+    refused, rows, _ = read_all(out / "landing")
     dirty = pl.read_parquet(out / "truth" / "dirty.parquet")
-    told = {(name.split("/")[1], no, code) for name, no, code in refused if "trouble" not in name and "again" not in name}
-    assert told == set(dirty.select("file", "row_no", "code").iter_rows())
-    assert files["trouble-empty.csv"] == "file_empty"
-    assert files["trouble-binary.csv"] == "file_binary"
-    assert files["trouble-header.csv"] in ("layout_header_changed", "layout_unknown")
+    troubles = pl.read_parquet(out / "truth" / "file.parquet").filter(pl.col("kind") != "late")["file"].to_list()
+    told = {(name, no, code) for name, no, code in refused if name not in troubles}
+    must = dirty.filter(pl.col("code").is_not_null())
+    assert told == set(must.select("file", "row_no", "code").iter_rows())
+    assert len(must) == done.dirty_rows
     assert rows > 9_000
+
+
+def test_every_kind_of_dirt_is_written_somewhere_at_the_rate_of_the_nation(tmp_path):
+    simulate_nation(20_000, 6, 7, tmp_path, END, 3, lambda _: None)
+    dirty = pl.read_parquet(tmp_path / "truth" / "dirty.parquet")
+    assert set(dirty["kind"]) == set(read_rates()["dirt"]["rows"])
+    births = dirty.filter(pl.col("file").str.contains("birth"), pl.col("kind") == "check_digit")
+    assert 8 <= len(births) <= 36  # 25,000 births at 0.0008
+
+
+def test_whole_files_that_go_wrong_are_refused_for_their_own_reason_and_harmless_ones_are_read(nation):
+    out, _ = nation
+    refused, _, files = read_all(out / "landing")
+    troubles = pl.read_parquet(out / "truth" / "file.parquet")
+    assert set(troubles["kind"]) == {"empty", "binary", "encoding", "header", "again", "overlap", "cut-off", "late"}
+    assert files == dict(troubles.filter(pl.col("code").is_not_null()).select("file", "code").iter_rows())
+    by_kind = dict(troubles.select("kind", "file").iter_rows())
+    assert [code for name, _, code in refused if name == by_kind["overlap"]] == []
+    assert [code for name, _, code in refused if name == by_kind["cut-off"]] == ["message_header_malformed"]
+
+
+def test_the_cases_of_a_demonstration_end_as_their_truth_says(tmp_path):
+    nights = [END - timedelta(days=n) for n in (2, 1, 0)]
+    (tmp_path / "truth").mkdir()
+    home = settle(tmp_path / "home")
+    write_cases(tmp_path / "landing", tmp_path / "truth", nights, 7)
+    write_registers(tmp_path / "reference", END.year)
+    install_registers(home, tmp_path / "reference")
+    for night in nights:
+        flow.receive(home, [tmp_path / "landing" / f"{night}"])
+        run(home, night)
+    truth = pl.read_parquet(tmp_path / "truth" / "case.parquet")
+    told = ask(home, """
+        select b.source_id, (select any_value(verdict) from lake.clinical.verdict v where v.child_key = b.child_key and v.known_to is null),
+            (select any_value(place) from lake.clinical.placement p where p.child_key = b.child_key and p.known_to is null),
+            (select any_value(reason) from lake.clinical.placement p where p.child_key = b.child_key and p.known_to is null),
+            (select count(*) from lake.clinical.referral r where r.child_key = b.child_key and item_kind = 'recall')
+        from lake.identified.birth b where b.known_to is null""")  # fmt: skip
+    assert sorted(told) == sorted(truth.select("source_id", "verdict", "place", "reason", "recalls").rows())
+    assert ask(home, "select count(*) from lake.identified.waiting where known_to is null") == [(0,)]
+    assert ask(home, "select count(*) from lake.identified.iin where known_to is null") == [(1,)]
 
 
 def test_births_follow_the_statistics(nation):

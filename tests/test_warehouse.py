@@ -89,6 +89,23 @@ def test_regions_sum_to_the_nation(published):
             from indicator group by all) where nation <> regions""") == [(0,)]  # fmt: skip
 
 
+def test_children_are_counted_by_maternity_organisation_and_by_primary_care_organisation(published):
+    told = ask_published(published, """
+        select role, facility_id, facility_kind, birth_count, flagged_count, screened_count from facility_month order by all""")  # fmt: skip
+    assert told == [("maternity", "M1", "maternity", 5, 2, 3), ("maternity", "M2", "maternity", 4, 2, 3),
+                    ("phc", "P1", "phc", 5, 2, 3), ("phc", "P2", "phc", 4, 2, 3)]  # fmt: skip
+    assert ask_published(published, "select sum(birth_count) from facility_month where role = 'maternity'") == ask_published(
+        published, "select count(*) from pathway"
+    )
+
+
+def test_regions_are_told_as_before_when_a_night_brings_too_few_children(published):
+    told = ask_published(published, """
+        select kato2, numerator, told_on::varchar, national_numerator from published.indicator
+        where indicator_id = 'impairment' and stratum = 'complex' and sex_code = 'all' order by kato2""")  # fmt: skip
+    assert told == [("61", 0, str(FIRST), 0), ("75", 0, str(FIRST), 0), ("KZ", 1, str(FIRST + timedelta(days=1)), 1)]
+
+
 @pytest.mark.parametrize("query", WORKED)
 def test_the_worked_queries_of_the_readme_answer(published, query):
     assert ask_published(published, query)

@@ -60,15 +60,17 @@ comment on column pathway.impairment is 'none, physical, mental or complex (both
 comment on column pathway.is_severe is 'severe as concluded (LAW343 Art. 1(7))';
 
 create table facility_month (
-    facility_id varchar not null, month date not null check (day(month) = 1), facility_kind varchar, kato4 varchar,
+    facility_id varchar not null, role varchar not null check (role in ('maternity', 'phc')),
+    month date not null check (day(month) = 1), facility_kind varchar, kato4 varchar,
     birth_count bigint not null check (birth_count >= 0), flagged_count bigint not null check (flagged_count between 0 and birth_count),
-    screened_count bigint not null check (screened_count between 0 and birth_count), primary key (facility_id, month));
-comment on table facility_month is 'One row a maternity organisation and month of birth: children born, screened, flagged';
-comment on column facility_month.facility_id is 'register id of the maternity organisation';
+    screened_count bigint not null check (screened_count between 0 and birth_count), primary key (facility_id, role, month));
+comment on table facility_month is 'One row an organisation, its role and month of birth: children born or attached there, screened, flagged; sum within one role';
+comment on column facility_month.facility_id is 'register id of the organisation';
+comment on column facility_month.role is 'maternity: the children were born there; phc: it is their primary care organisation';
 comment on column facility_month.month is 'month of birth';
 comment on column facility_month.facility_kind is 'kind by the register; null = not in the register';
 comment on column facility_month.kato4 is 'district of the facility';
-comment on column facility_month.birth_count is 'children of the spine born there';
+comment on column facility_month.birth_count is 'children of the spine born there, or attached to it';
 comment on column facility_month.flagged_count is 'of them flagged';
 comment on column facility_month.screened_count is 'of them with a result in any programme';
 
@@ -141,6 +143,7 @@ create schema published;
 create table published.indicator (
     indicator_id varchar not null, kato2 varchar not null, birth_year integer not null, sex_code varchar not null, stratum varchar not null,
     numerator bigint, denominator bigint, value double, is_hidden boolean not null,
+    told_on date not null, national_numerator bigint not null, national_denominator bigint not null,
     primary key (indicator_id, kato2, birth_year, sex_code, stratum));
 comment on table published.indicator is 'What may leave the ministry: the nation as it is; regions with small counts hidden and the others rounded to 5';
 comment on column published.indicator.indicator_id is 'indicator_definition';
@@ -151,6 +154,9 @@ comment on column published.indicator.stratum is 'programme, category or age ban
 comment on column published.indicator.numerator is 'null = hidden; regions rounded to 5, 0 stays 0';
 comment on column published.indicator.denominator is 'null = hidden; regions rounded to 5';
 comment on column published.indicator.value is 'from the rounded counts; null = hidden or too few';
+comment on column published.indicator.told_on is 'day as known on which this row is told; regions are told anew only when a change concerns enough children';
+comment on column published.indicator.national_numerator is 'numerator of the nation, both sexes, on that day';
+comment on column published.indicator.national_denominator is 'denominator of the nation, both sexes, on that day';
 comment on column published.indicator.is_hidden is 'a small count, or one that would give a small count back';
 
 create table release (

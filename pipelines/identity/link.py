@@ -32,6 +32,7 @@ def link_children(who: pl.DataFrame, spine: pl.DataFrame) -> Linked:
     known = spine.with_columns(pl.col("sex_code").replace("unknown", None))
     candidates = pl.concat([_match_iin(asked, known), _match_mother(asked, known), _match_history(asked, known)])
     candidates = _drop_contradictions(candidates, asked, known).unique(["ref", "child_key", "rule"])
+    candidates = _drop_weaker(candidates)
     choice = candidates.group_by("ref").agg(
         pl.col("child_key").filter(pl.col("rule") == 0).unique().alias("by_iin"),
         pl.col("child_key").filter(pl.col("rule") > 0).unique().alias("by_birth"),
@@ -73,19 +74,23 @@ def mint_children(birth: pl.DataFrame, spine: pl.DataFrame, key: bytes) -> pl.Da
 
     `birth`: ref, record_key, known_key (child of an earlier version of the same record, or null), plurality + WHO.
     A new key is 63 bits of HMAC-SHA256(secret, maternity | history number | birth order | birth year), so that the
-    same birth mints the same child in any order of files, and an IIN that comes later changes nothing.
+    same birth mints the same child in any order of files, and an IIN that comes later changes nothing. A history number,
+    or a mother, day, order and sex, that two children have by a person's decision proves nothing of a third record.
     """
-    born = birth.with_columns(_natural(birth))
-    known = _match_spine(born, spine)
+    settled = birth.filter(pl.col("known_key").is_not_null()).with_columns(pl.col("known_key").alias("child_key"))
+    held = pl.concat([spine, settled.select(list(SPINE))])
+    held = held.with_columns(_natural(held))
+    born = _drop_doubted(birth.with_columns(_natural(birth)), held)
+    known = _match_spine(born, held)
     born = born.join(known, on="ref", how="left").with_columns(pl.coalesce("known_key", "child_key").alias("child_key"))
     assert len(born) == len(birth)  # noqa: S101
     new = _unite(born.filter(pl.col("child_key").is_null()))
-    keys = new.select(pl.col("label").unique()).with_columns(_mint(pl.col("label"), key).alias("minted"))
+    keys = new.select(pl.col("label").unique()).with_columns(mint_key(pl.col("label"), key).alias("minted"))
     minted = new.join(keys, on="label").select("ref", "minted")
     return born.join(minted, on="ref", how="left").select("ref", pl.coalesce("child_key", "minted").alias("child_key"))
 
 
-def _mint(name: pl.Expr, key: bytes) -> pl.Expr:
+def mint_key(name: pl.Expr, key: bytes) -> pl.Expr:
     """63 bits of the keyed hash of a name."""
     digest = name.chash.hmac_sha256(key=key.decode("latin-1"))  # type: ignore[attr-defined]  # the plugin adds `chash`
     return digest.str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64).floordiv(2).cast(pl.Int64)
@@ -142,6 +147,13 @@ def _drop_contradictions(candidates: pl.DataFrame, asked: pl.DataFrame, known: p
     return candidates.join(wrong, on=["ref", "child_key"], how="anti")
 
 
+def _drop_weaker(candidates: pl.DataFrame) -> pl.DataFrame:
+    """A child of that mother and day alone is not meant where another child also has the history number asked for."""
+    ways = pl.col("rule").filter(pl.col("rule") > 0).n_unique().over("ref", "child_key")
+    seen = candidates.with_columns((ways == 2).alias("is_both"))
+    return seen.filter((pl.col("rule") != 1) | pl.col("is_both") | ~pl.col("is_both").any().over("ref")).drop("is_both")
+
+
 def _natural(birth: pl.DataFrame) -> list[pl.Expr]:
     year = pl.col("birth_on").dt.year().cast(pl.String)
     day, order = pl.col("birth_on").cast(pl.String), pl.col("birth_order").cast(pl.String)
@@ -152,9 +164,22 @@ def _natural(birth: pl.DataFrame) -> list[pl.Expr]:
     return [natural.alias("natural"), pl.when(~doubted).then(quad).alias("quad")]
 
 
-def _match_spine(born: pl.DataFrame, spine: pl.DataFrame) -> pl.DataFrame:
+def _drop_doubted(born: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """Births without the names that several children of the spine answer to: such a birth is a child of its own."""
+    shared = {
+        name: held.drop_nulls(name).group_by(name).agg(pl.col("child_key").n_unique()).filter(pl.col("child_key") > 1)[name].implode()
+        for name in ("natural", "quad")
+    }
+    own = pl.concat_str("natural", pl.col("record_key").cast(pl.String), separator="|")
+    return born.with_columns(
+        pl.when(pl.col("natural").is_in(shared["natural"])).then(own).otherwise("natural").alias("natural"),
+        pl.when(~pl.col("quad").is_in(shared["quad"])).then("quad").alias("quad"),
+    )
+
+
+def _match_spine(born: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     """(ref, child_key) of births the spine already holds: by history number, then IIN, then mother and birth."""
-    kept = spine.with_columns(_natural(spine)).with_columns(pl.col("child_iin").alias("borne"))
+    kept = held.with_columns(pl.col("child_iin").alias("borne"))
     same_iin = (pl.col("child_iin") == pl.col("borne")).fill_null(value=True)
     pairs = [
         born.join(kept.select("natural", "child_key"), on="natural"),

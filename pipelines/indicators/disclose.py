@@ -1,7 +1,7 @@
 """Disclosure control of what leaves the ministry: no small count, nor one that the other published cells give back (law 9).
 
 Rule (STANDARDS): the nation as it is; below it 0 stays 0, 1..small is hidden, others are rounded half up to `rounding`. A hidden
-count is safe when what else is published leaves at least `_LEAST_WIDTH` values open for it; else more of its table is hidden:
+count is safe when what else is published leaves at least `LEAST_WIDTH` values open for it; else more of its table is hidden:
 first the least of the counts still shown, in the end every region.
 """
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-_LEAST_WIDTH = 3
+LEAST_WIDTH = 3
 NATION = "KZ"
 
 
@@ -24,7 +24,7 @@ class Limits(NamedTuple):
 def disclose(indicator: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     """Rows of published.indicator from rows of indicator (numerator, denominator, per); by sex for the nation only."""
     table = ["indicator_id", "birth_year", "stratum"]
-    kept = indicator.filter((pl.col("kato2") == NATION) | (pl.col("sex_code") == "all"))
+    kept = _add_absent(indicator.filter((pl.col("kato2") == NATION) | (pl.col("sex_code") == "all")))
     parts = [kept.filter(pl.col("kato2") == NATION).with_columns(shown_x="numerator", shown_n="denominator", is_hidden=pl.lit(value=False))]
     for _, regions in kept.filter(pl.col("kato2") != NATION).sort("kato2").partition_by(table, as_dict=True).items():
         x, n = ([hide_cells(regions[c].to_list(), limits)] for c in ("numerator", "denominator"))
@@ -43,6 +43,15 @@ def disclose(indicator: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def _add_absent(kept: pl.DataFrame) -> pl.DataFrame:
+    """Every table with every region: one that has no child in it must not be told apart from one that is hidden."""
+    regions = kept.filter(pl.col("kato2") != NATION).select("kato2").unique()
+    nation = kept.filter(pl.col("kato2") == NATION, pl.col("sex_code") == "all")
+    absent = nation.drop("kato2").join(regions, how="cross").join(kept, on=["indicator_id", "birth_year", "stratum", "kato2"], how="anti")
+    none = absent.with_columns(pl.lit(0, pl.Int64).alias("numerator"), pl.lit(0, pl.Int64).alias("denominator"))
+    return pl.concat([kept, none.select(kept.columns)])
+
+
 def hide_cells(counts: list[int], limits: Limits) -> list[int | None]:
     """What is shown of the cells of one table whose exact total is published: rounded counts, None = hidden."""
     hidden = {i for i, count in enumerate(counts) if 0 < count <= limits.small}
@@ -58,7 +67,7 @@ def hide_cells(counts: list[int], limits: Limits) -> list[int | None]:
 
 
 def is_safe(counts: list[int], hidden: set[int], limits: Limits) -> bool:
-    """True when total and shown cells leave every small hidden count at least `_LEAST_WIDTH` values, the true one inside."""
+    """True when total and shown cells leave every small hidden count at least `LEAST_WIDTH` values, the true one inside."""
     total = sum(counts)
     bounds = [bound_cell(None if i in hidden else round_half_up(c, limits.rounding), total, limits) for i, c in enumerate(counts)]
     low, high = sum(b[0] for b in bounds), sum(b[1] for b in bounds)
@@ -66,7 +75,7 @@ def is_safe(counts: list[int], hidden: set[int], limits: Limits) -> bool:
         if 0 < counts[i] <= limits.small:
             least = max(bounds[i][0], total - (high - bounds[i][1]))
             most = min(bounds[i][1], total - (low - bounds[i][0]))
-            if most - least + 1 < _LEAST_WIDTH:
+            if most - least + 1 < LEAST_WIDTH:
                 return False
     return True
 

@@ -190,9 +190,11 @@ def _load_waited(connection: Connection, kind: str) -> int:
 def _link_births(connection: Connection, key: bytes) -> None:
     spine = _read_spine(connection)
     birth = read_rows(connection, f"""
-        select row_number() over () as ref, a.record_key, k.child_key as known_key, a.plurality, {", ".join("a." + c for c in WHO)}
-        from arrived a left join (
-            select record_key, child_key from lake.identified.birth where known_to is null) k using (record_key)""")  # fmt: skip
+        select row_number() over () as ref, a.record_key, coalesce(d.child_key, k.child_key) as known_key, a.plurality,
+            {", ".join("a." + c for c in WHO)}
+        from arrived a
+        left join (select record_key, child_key from lake.identified.birth where known_to is null) k using (record_key)
+        left join (select record_key, child_key from lake.identified.decision where known_to is null) d using (record_key)""")  # fmt: skip
     minted = mint_children(birth, spine, key).join(birth.select("ref", "record_key"), on="ref")
     assert len(minted) == len(birth)  # noqa: S101
     _keep_answer(
@@ -228,10 +230,13 @@ def _link_records(connection: Connection, on: date) -> None:
 def _link_reports(connection: Connection) -> None:
     """A report is of the child of its referral; one for a referral never sent waits, and its sender is told."""
     answer = read_rows(connection, """
-        select a.record_key as asked_no, r.child_key, case when r.child_key is null then 'referral_unknown' end as reason
-        from arrived a left join (
-            select distinct referral_id, child_key from lake.clinical.referral where item_kind = 'referral') r
-        using (referral_id)""")  # fmt: skip
+        select a.record_key as asked_no, coalesce(d.child_key, r.child_key) as child_key,
+            case when r.child_key is null then 'referral_unknown' end as reason
+        from arrived a
+        left join (select distinct referral_id, child_key from lake.clinical.referral where item_kind = 'referral') r
+        using (referral_id)
+        left join (select distinct earlier_key, child_key from lake.identified.decision
+                   where known_to is null and decision = 'merge') d on d.earlier_key = r.child_key""")  # fmt: skip
     _keep_answer(connection, answer)
     connection.execute("create or replace temp macro asked_no(record_key, who_no) as record_key")
 

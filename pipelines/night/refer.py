@@ -111,6 +111,7 @@ def write_worklists(connection: Connection, settings: Settings) -> int:
 def _seal_feeds(connection: Connection, settings: Settings, registers: Registers, on: date) -> dict[str, int]:
     known = read_known(connection)
     gated = gate_consent(known.flag, known.consent, known.confirmation, on)
+    gated = gated._replace(revoked=_add_merged(connection, gated.revoked))
     placed = place_flags(
         known.flag, gated, known.birth, known.referral, known.report, registers["catchment"], on, settings.key
     )
@@ -149,6 +150,14 @@ def read_known(connection: Connection) -> Known:
         report=read_current(connection, "clinical.pmpc_report", _FLAGGED),
         referral=read_rows(connection, "from lake.clinical.referral"),
     )
+
+
+def _add_merged(connection: Connection, revoked: pl.DataFrame) -> pl.DataFrame:
+    """A revoked consent also takes back what was sent of a child who was merged into this one."""
+    merged = read_rows(connection, """
+        select distinct earlier_key, child_key from lake.identified.decision where known_to is null and decision = 'merge'""")  # fmt: skip
+    earlier = merged.join(revoked, on="child_key", how="semi").select(pl.col("earlier_key").alias("child_key"))
+    return pl.concat([revoked, earlier]).unique()
 
 
 def _assert_gate_still_open(connection: Connection, placed: Placed, on: date) -> None:

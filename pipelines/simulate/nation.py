@@ -13,8 +13,11 @@ import polars as pl
 
 from pipelines.intake.layout import Layout, list_layouts
 from pipelines.simulate import results
+from pipelines.simulate.cases import write_cases
+from pipelines.simulate.dirt import TRUTH
 from pipelines.simulate.people import Generator, bear_children, draw_districts, read_rates, write_registers
 from pipelines.simulate.senders import Written, write_messages, write_submission
+from pipelines.simulate.troubles import rename_late, write_troubles
 
 _WHO = ("mother_iin", "birth_on", "birth_order", "sex_code", "maternity_id", "history_no")
 _WIDE = {"hearing": "maternity-hearing", "development": "room-development", "autism": "room-autism", "eyes": "eyes-rop"}
@@ -50,15 +53,20 @@ def simulate_nation(
     writer.write_results(result, child)
     progress("writing decisions")
     writer.write_decisions(expected.filter(pl.col("known_on") <= end_on), child)
-    writer.write_troubles()
-    write_registers(out / "reference", end_on.year)
     truth = out / "truth"
     truth.mkdir(parents=True, exist_ok=True)
-    dirty = pl.concat([w.dirty for w in writer.written]).sort("file", "row_no")
+    writer.files += write_cases(writer.landing, truth, writer.nights, seed)
+    dirty_rows = pl.concat([w.dirty for w in writer.written])
+    troubles = write_troubles(writer.landing, writer.nights, dirty_rows)
+    writer.files += len(troubles.filter(pl.col("is_new")))
+    troubles.drop("is_new").write_parquet(truth / "file.parquet")
+    write_registers(out / "reference", end_on.year)
+    dirty = rename_late(dirty_rows, troubles).sort("file", "row_no")
     child.sort("child_no").write_parquet(truth / "child.parquet")
     expected.write_parquet(truth / "flag_expected.parquet")
     dirty.write_parquet(truth / "dirty.parquet")
-    return Simulated(len(child), writer.files, sum(w.rows for w in writer.written), len(dirty), len(expected))
+    return Simulated(len(child), writer.files, sum(w.rows for w in writer.written),
+                     len(dirty.filter(pl.col("code").is_not_null())), len(expected))  # fmt: skip
 
 
 def _examine(newborn: pl.DataFrame, older: pl.DataFrame, end_on: date, rng: Generator) -> pl.DataFrame:
@@ -148,20 +156,6 @@ class _Writer:
             for region, part in sorted(frame.partition_by("kato2", as_dict=True).items()):
                 self._write_nights(part, name, f"{name.split('-')[0 if 'register' in name else 1]}-{region[0]}", encoding)
 
-    def write_troubles(self) -> None:
-        """Files that go wrong: empty, binary, cut off, with a changed header, and one sent twice."""
-        first, last = (self.landing / f"{night}" for night in (self.nights[0], self.nights[-1]))
-        last.mkdir(parents=True, exist_ok=True)
-        (last / "trouble-empty.csv").write_bytes(b"")
-        (last / "trouble-binary.csv").write_bytes(b"\x7fELF\x00\x01" * 40)
-        files = sorted(first.glob("birth-*.csv"))
-        if files:
-            lines = files[0].read_bytes().split(b"\n")
-            (last / "trouble-header.csv").write_bytes(b"\n".join([lines[0][:60], *lines[1:4]]))
-            (last / f"again-{files[-1].name}").write_bytes(files[-1].read_bytes())
-            (last / "trouble-cut.csv").write_bytes(b"\n".join(lines[:3])[:-25])
-        self.files += len(list(last.glob("trouble-*"))) + len(list(last.glob("again-*")))
-
     def _widen(self, rows: pl.DataFrame) -> pl.DataFrame:
         """One row an examination, one column a component; its own source id."""
         if rows.is_empty():
@@ -179,7 +173,10 @@ class _Writer:
         rows = sample.with_columns(pl.col("kato2").replace_strict(regions, return_dtype=pl.Int64).alias("laboratory"))
         rows = rows.with_columns((pl.lit("LAB") + pl.col("laboratory").cast(pl.String)).alias("sender_id"))
         for laboratory, part in sorted(rows.partition_by("laboratory", as_dict=True).items()):
-            if laboratory[0] >= _HL7_LABORATORIES:
+            if laboratory[0] == _HL7_LABORATORIES:  # one writes our own layout, a line a result, the unit beside it
+                self._write_nights(self._lengthen(part), "canonical-screening", f"laboratory-{laboratory[0]}")
+                continue
+            if laboratory[0] > _HL7_LABORATORIES:
                 usable = part.filter(pl.col("result_code").is_null()).with_columns(
                     pl.col("phe") * 60.54, pl.col("sent_on").alias("reported_on"), pl.lit(None, pl.String).alias("facility_id")
                 )
@@ -188,8 +185,16 @@ class _Writer:
             for night, nightly in self._split_nights(part):
                 self.files += 1
                 path = self.landing / f"{night}" / f"laboratory-{laboratory[0]}.hl7"
-                empty = pl.DataFrame(schema={"file": pl.String, "row_no": pl.Int64, "code": pl.String})
-                self.written.append(Written(write_messages(nightly, path), empty))
+                self.written.append(Written(write_messages(nightly, path), pl.DataFrame(schema=TRUTH)))
+
+    def _lengthen(self, sample: pl.DataFrame) -> pl.DataFrame:
+        units = {"tsh": "m[IU]/L", "phe": "mg/dL"}
+        return pl.concat(
+            sample.filter(pl.col(name).is_not_null()).with_columns(
+                pl.lit("blood_spot").alias("programme"), pl.lit(name).alias("component"), pl.col(name).alias("value"),
+                pl.lit(unit).alias("unit"), pl.lit("final").alias("status_code"), pl.lit(None, pl.String).alias("result_code"))
+            for name, unit in units.items()
+        )  # fmt: skip
 
     def _split_nights(self, rows: pl.DataFrame) -> list[tuple[date, pl.DataFrame]]:
         sent = rows.filter(pl.col("sent_on") <= self.nights[-1]).with_columns(

@@ -1,26 +1,25 @@
 """Files as senders write them: driven by the same layouts that read them, and dirty in named ways at known rates."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from pipelines.intake.layout import Layout
+from pipelines.simulate.dirt import spoil_rows, widen_lines
 from pipelines.simulate.people import Generator
-
-DIRT = {"mother_iin": "mother_iin_checksum", "birth_on": "birth_on_unreadable", "sex_code": "sex_code_unknown"}
-"""Our column that is spoiled -> the finding it must lead to."""
 
 
 class Written(NamedTuple):
-    """A file: rows written, and `dirty`: file, row_no, code of the rows that must be refused."""
+    """A file: rows written, and `dirty`: the rows that were spoiled (dirt.TRUTH)."""
 
     rows: int
     dirty: pl.DataFrame
 
 
 def write_submission(
-    rows: pl.DataFrame, layout: Layout, path: Path, rng: Generator, dirt: float, encoding: str = "utf-8"
+    rows: pl.DataFrame, layout: Layout, path: Path, rng: Generator, rates: Mapping[str, float], encoding: str = "utf-8"
 ) -> Written:
     """Write rows (our columns; a wide layout's by component) in a layout's headers, values, dates and encoding."""
     wide = [(c.header, c.constants["component"], c.into) for c in layout.components if c.constants["component"] in rows.columns]
@@ -28,11 +27,12 @@ def write_submission(
         *(_write_column(rows, ours, layout).alias(header) for header, ours in layout.columns.items()),
         *(_write_column(rows, name, layout, into).alias(header) for header, name, into in wide),
     )
-    text, dirty = _spoil(text, layout, rng, dirt)
+    spoiled = spoil_rows(text, layout, rng, rates)
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = text.write_csv(separator=layout.separator, line_terminator="\r\n" if layout.separator == ";" else "\n")
-    path.write_bytes(written.encode(encoding))
-    return Written(len(rows), dirty.select(pl.lit(path.name).alias("file"), "row_no", "code"))
+    written = spoiled.text.write_csv(separator=layout.separator, line_terminator="\r\n" if layout.separator == ";" else "\n")
+    path.write_bytes(widen_lines(written.encode(encoding), spoiled.wide, layout.separator))
+    file = pl.lit(f"{path.parent.name}/{path.name}").alias("file")
+    return Written(len(spoiled.text), spoiled.dirty.select(file, "row_no", "kind", "code"))
 
 
 def write_messages(rows: pl.DataFrame, path: Path) -> int:
@@ -84,26 +84,3 @@ def _write_column(rows: pl.DataFrame, name: str, layout: Layout, ours: str | Non
         return text.str.replace(".", layout.decimal, literal=True)
     sent = {known: said for said, known in reversed(list(layout.values.get(ours or name, {}).items()))}
     return text.replace(sent) if sent else text
-
-
-def _spoil(text: pl.DataFrame, layout: Layout, rng: Generator, share: float) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Spoil a share of the rows, each in one way; the rows (row_no) and the codes they must be refused with."""
-    headers = {ours: header for header, ours in layout.columns.items() if ours in DIRT}
-    kinds = list(headers)
-    chosen = rng.random(len(text)) < share
-    which = pl.Series("which", rng.integers(0, max(len(kinds), 1), len(text)))
-    marked = text.with_columns(pl.Series("chosen", chosen) if kinds else pl.lit(value=False).alias("chosen"), which)
-    for place, ours in enumerate(kinds):
-        header = headers[ours]
-        filled = pl.col(header).is_not_null() & pl.col("chosen") & (pl.col("which") == place)
-        last = pl.col(header).str.slice(-1).cast(pl.Int64, strict=False)
-        wrong = {
-            "mother_iin": pl.col(header).str.head(11) + ((last + 1) % 10).cast(pl.String),
-            "birth_on": pl.lit("31.02.2026"),
-            "sex_code": pl.lit("Х"),
-        }[ours]
-        marked = marked.with_columns(pl.when(filled).then(wrong).otherwise(pl.col(header)).alias(header))
-        marked = marked.with_columns(pl.when(pl.col("which") == place).then(filled).otherwise("chosen").alias("chosen"))
-    codes = pl.DataFrame({"which": range(len(kinds)), "code": [DIRT[k] for k in kinds]}, schema={"which": pl.Int64, "code": pl.String})
-    dirty = marked.with_row_index("row_no", 2).filter("chosen").join(codes, on="which", how="left")
-    return marked.select(text.columns), dirty.select(pl.col("row_no").cast(pl.Int64), "code")

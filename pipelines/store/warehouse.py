@@ -17,6 +17,7 @@ import polars as pl
 from pipelines.errors import UserError
 from pipelines.indicators.disclose import NATION, Limits, disclose
 from pipelines.indicators.interval import add_intervals
+from pipelines.indicators.release import renew_tables
 from pipelines.settings import PROJECT, Settings
 from pipelines.store.lake import Connection, put_frame
 
@@ -45,7 +46,7 @@ def build_warehouse(connection: Connection, settings: Settings, on: date, regist
         connection.execute((_PROMISED / "tables.sql").read_text("utf-8"))
         _view_known(connection, settings, on, registers)
         _fill_marts(connection)
-        _fill_indicators(connection, settings)
+        _fill_indicators(connection, settings, on)
         counts = _fill_release(connection, settings, on)
         _reconcile(connection)
         parquet = _write_parquet(connection, settings, on, counts)
@@ -104,7 +105,7 @@ def _fill_marts(connection: Connection) -> None:
     connection.execute(f"create or replace temp view pathway_programme as {programmes}")
 
 
-def _fill_indicators(connection: Connection, settings: Settings) -> None:
+def _fill_indicators(connection: Connection, settings: Settings, on: date) -> None:
     definitions = _read_definitions()
     put_frame(connection, "definition_row", definitions)
     connection.execute("insert into indicator_definition by name from definition_row")
@@ -134,7 +135,19 @@ def _fill_indicators(connection: Connection, settings: Settings) -> None:
     )  # fmt: skip
     _insert(connection, "indicator", valued.with_columns(met.alias("threshold_met")))
     limits = Limits(settings.small_count, settings.rounding, settings.least_denominator)
-    _insert(connection, "published.indicator", disclose(valued, limits))
+    told = renew_tables(disclose(valued, limits), read_told(settings, on), on, limits)
+    _insert(connection, "published.indicator", told)
+
+
+def read_told(settings: Settings, before: date | None = None) -> pl.DataFrame:
+    """published.indicator of every release kept, of those before a day, one below the other; empty when there are none."""
+    days = sorted(path.stem.removeprefix("erte-") for path in settings.published.glob("erte-*.duckdb"))
+    parts = []
+    for day in days:
+        if before is None or day < before.isoformat():
+            with duckdb.connect(str(settings.published / f"erte-{day}.duckdb"), read_only=True) as release:
+                parts.append(release.execute("from published.indicator").pl())
+    return pl.concat(parts) if parts else pl.DataFrame()
 
 
 def _insert(connection: Connection, table: str, rows: pl.DataFrame) -> None:
@@ -167,7 +180,7 @@ def _reconcile(connection: Connection) -> None:
     """Totals that must agree before anything is published; a difference is our broken promise."""
     spine = _count(connection, "select count(*) from known_birth where not is_cancelled")
     pathway = _count(connection, "select count(*) from pathway")
-    months = _count(connection, "select coalesce(sum(birth_count), 0)::bigint from facility_month")
+    months = _count(connection, "select coalesce(sum(birth_count), 0)::bigint from facility_month where role = 'maternity'")
     flagged = _count(connection, "select count(distinct child_key) from known_flag semi join known_birth using (child_key)")
     told = _count(connection, "select count(*) from pathway where is_flagged")
     if not (spine == pathway == months) or flagged != told:

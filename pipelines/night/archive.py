@@ -1,0 +1,49 @@
+"""Records read once more from the archived files they came in: how they named their child is kept nowhere else."""
+
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.contracts import RECORDS
+from pipelines.errors import UserError
+from pipelines.intake.keys import add_keys
+from pipelines.intake.reading import FileRefusedError
+from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.settings import Settings
+from pipelines.store.lake import Connection
+
+
+def read_again(connection: Connection, settings: Settings, kind: str, held: pl.DataFrame) -> pl.DataFrame:
+    """The records of `held` (record_key, submission_id, row_no, version_at) in all columns of their contract, with keys.
+
+    One row for each of `held`, or UserError archive_unreadable: a file is gone, or its layout no longer reads it.
+    """
+    received = dict(connection.execute("select submission_id, received_on from lake.ledger.submission").fetchall())
+    parts = [add_keys(RECORDS[kind].create_empty(), kind)]
+    for (submission_id,), wanted in held.partition_by("submission_id", as_dict=True, maintain_order=True).items():
+        parts += _read_rows(_find_file(settings, submission_id), kind, wanted, received[submission_id])
+    found = pl.concat(parts).unique(["record_key", "submission_id", "row_no"], maintain_order=True)
+    versions = held.select("record_key", "submission_id", "row_no", pl.col("version_at").alias("held_at"))
+    again = found.join(versions, on=["record_key", "submission_id", "row_no"])
+    if len(again) != len(held):
+        raise UserError("archive_unreadable", f"{len(held) - len(again)} records could not be read again from their archived files")
+    return again.with_columns(pl.col("held_at").alias("version_at")).drop("held_at")
+
+
+def _read_rows(path: Path, kind: str, wanted: pl.DataFrame, received_on: date) -> list[pl.DataFrame]:
+    try:
+        opened = open_submission(path)
+        judged = [judge_chunk(chunk, opened.layout, wanted["submission_id"][0], received_on) for chunk in opened.chunks]
+    except FileRefusedError as refused:
+        raise UserError("archive_unreadable", f"an archived file is refused now: {refused.code}") from None
+    rows = wanted["row_no"].unique().implode()
+    accepted = [j.accepted.filter(pl.col("row_no").is_in(rows)) for j in judged if j.kind == kind]
+    return [add_keys(part, kind) for part in accepted if len(part)]
+
+
+def _find_file(settings: Settings, submission_id: str) -> Path:
+    kept = sorted(settings.archive.rglob(f"{submission_id}-*")) or sorted(settings.landing.glob(f"{submission_id[:12]}-*"))
+    if not kept:
+        raise UserError("archive_unreadable", f"the file of submission {submission_id[:12]} is not in the archive")
+    return kept[0]

@@ -1,0 +1,272 @@
+"""A person unites two children, or parts them again: `erte merge` and `erte unmerge` (law 6).
+
+Nothing is overwritten: versions are closed and opened, the decision is kept and outlives later files, the ledger tells it.
+How a record named its child is not in the lake (it identifies); it is read again from the archived file the record came in,
+and all is refused when one of them cannot be. Verdicts and flags are assessed anew; what was sent of a flag that is gone, or
+of a consent that is another child's, is recalled with the next feed (referral/recall.py). A referral stays of the child that
+it was sent of, and so does the PMPC's conclusion.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.contracts import LAKE, WHO
+from pipelines.errors import UserError
+from pipelines.identity.decide import contradict, link_and_learn, name_split
+from pipelines.identity.link import SPINE
+from pipelines.night.archive import read_again
+from pipelines.night.commit import assess_touched, commit_kind, record_event
+from pipelines.night.intake import open_day
+from pipelines.risk.protocol import load_protocols
+from pipelines.settings import PACKAGE, Settings
+from pipelines.store.lake import Connection, hold_lock, open_lake, put_frame, read_rows, replace_state, transact
+
+_KEPT = {
+    "screening": ("clinical.screening",),
+    "consent": ("identified.consent", "clinical.consent"),
+    "confirmation": ("clinical.confirmation",),
+}
+"""Kinds that are linked by what their records say of the child -> the tables they are kept in."""
+
+
+def merge_children(settings: Settings, child: int, other: int, reason: str, on: date) -> dict[str, object]:
+    """Give everything of `other` to `child`; counts. UserError child_unknown, children_twins, iins_differ, other_referred."""
+    with hold_lock(settings), open_lake(settings) as connection:
+        one, two = _read_births(connection, child), _read_births(connection, other)
+        if child == other or one.is_empty() or two.is_empty():
+            raise UserError("child_unknown", "give the keys of two children that have a birth record (`erte explain`)")
+        if code := contradict(_add_learned(connection, one, child), _add_learned(connection, two, other)):
+            raise UserError(code, "these are certainly two children: another birth order of one pregnancy, or another IIN")
+        if _is_referred(connection, other) and not _is_referred(connection, child):
+            raise UserError("other_referred", "only the second child was referred: give them in the other order")
+        day, both = _find_day(connection, on), (child, other)
+        with transact(connection):
+            counts = {"birth": _decide(connection, two["record_key"], child, "merge", day)}
+            _settle_births(connection, settings, both, day)
+            for kind, tables in {**_KEPT, "pmpc_report": ("clinical.pmpc_report",)}.items():
+                counts[kind] = _move(connection, tables, _list_held(connection, tables[-1], other), child, day)
+            _keep_iins(connection, _read_iins(connection, both).with_columns(pl.lit(child).alias("child_key")), both, day)
+            counts |= _follow(connection, settings, both, day)
+            record_event(connection, "merge", str(child), {"other": str(other), "reason": reason, **counts})
+    return {"child_key": child, "merged": other, **counts}
+
+
+def unmerge_child(settings: Settings, child: int, records: Sequence[str], reason: str, on: date) -> dict[str, object]:
+    """Part the birth records `records` ("SUBMISSION:ROW") from a child: they are another's; its key and counts.
+
+    The other child gets back the key these records had before, else a new one. UserError child_unknown, record_unknown,
+    nothing_left, archive_unreadable; then nothing has changed.
+    """
+    with hold_lock(settings), open_lake(settings) as connection:
+        births = _read_births(connection, child)
+        if births.is_empty():
+            raise UserError("child_unknown", "no child with a birth record has this key (`erte explain`)")
+        parted = births.filter(pl.col("record_key").is_in(_find_records(connection, child, records)))
+        if len(parted) == len(births):
+            raise UserError("nothing_left", "one birth record at least must stay with the child")
+        day = _find_day(connection, on)
+        with transact(connection):
+            other = _name_other(connection, settings, child, parted)
+            rest = births.join(parted, on="record_key", how="anti")["record_key"]
+            _decide(connection, rest, child, "unmerge", day)
+            counts = {"birth": _decide(connection, parted["record_key"], other, "unmerge", day)}
+            _settle_births(connection, settings, (child, other), day)
+            waiting = _link_again(connection, settings, child, other, counts, day)
+            counts["pmpc_report"] = _move(connection, ("clinical.pmpc_report",), _list_reports(connection, child, other), other, day)
+            counts |= _follow(connection, settings, (child, other), day, waiting)
+            record_event(connection, "unmerge", str(child), {"other": str(other), "reason": reason, **counts})
+    return {"child_key": child, "parted": other, **counts}
+
+
+def _find_day(connection: Connection, on: date) -> date:
+    """The day from which the decision counts: not published yet, and after the last feed, so that the next one follows it."""
+    row = connection.execute("select max(composed_on) from lake.ledger.feed").fetchone()
+    day = open_day(connection, on)
+    return max(day, row[0] + timedelta(days=1)) if row and row[0] else day
+
+
+def _read_births(connection: Connection, child: int) -> pl.DataFrame:
+    """Current birth records of a child, the withdrawn ones too: record_key, is_cancelled and all of SPINE."""
+    frame = read_rows(connection, f"""
+        select record_key, is_cancelled, {", ".join(SPINE)} from lake.identified.birth
+        where known_to is null and child_key = ?""", [child])  # fmt: skip
+    return frame.cast({name: kind for name, kind in SPINE.items()})  # noqa: C416
+
+
+def _add_learned(connection: Connection, births: pl.DataFrame, child: int) -> pl.DataFrame:
+    return pl.concat([births, _read_iins(connection, (child,))], how="diagonal")
+
+
+def _read_iins(connection: Connection, children: Sequence[int]) -> pl.DataFrame:
+    """(child_key, child_iin) learned beside the births."""
+    listed = ", ".join(str(int(c)) for c in children)
+    return read_rows(connection, f"select child_key, child_iin from lake.identified.iin where known_to is null and child_key in ({listed})")
+
+
+def _keep_iins(connection: Connection, iin: pl.DataFrame, children: Sequence[int], day: date) -> None:
+    scope = f"child_key in ({', '.join(str(int(c)) for c in children)})"
+    replace_state(connection, "identified.iin", iin.unique(), ["child_key", "child_iin"], scope, day)
+
+
+def _is_referred(connection: Connection, child: int) -> bool:
+    return connection.execute("select 1 from lake.clinical.referral where child_key = ? limit 1", [child]).fetchone() is not None
+
+
+def _find_records(connection: Connection, child: int, records: Sequence[str]) -> list[int]:
+    """Record keys of a child's birth records named by submission (8 digits or more) and row, in any version."""
+    keys = []
+    for name in records:
+        submission, _, row_no = name.partition(":")
+        found = connection.execute("""
+            select distinct record_key from lake.identified.birth
+            where starts_with(submission_id, ?) and row_no = try_cast(? as bigint) and record_key in (
+                select record_key from lake.identified.birth where known_to is null and child_key = ?)""",
+            [submission.lower(), row_no, child]).fetchall()  # fmt: skip
+        if len(submission) < 8 or len(found) != 1:
+            raise UserError("record_unknown", "name birth records of this child as SUBMISSION:ROW (`erte explain` lists them)")
+        keys.append(int(found[0][0]))
+    return keys
+
+
+def _name_other(connection: Connection, settings: Settings, child: int, parted: pl.DataFrame) -> int:
+    """The key that just these records had before they were this child's, if nobody has it now; else a new one."""
+    put_frame(connection, "parted", parted.select("record_key"))
+    earlier = connection.execute("""
+        select child_key from lake.identified.birth
+        where child_key in (select child_key from lake.identified.birth semi join parted using (record_key))
+          and child_key <> ? and child_key not in (select child_key from lake.identified.birth where known_to is null)
+        group by child_key
+        having count(distinct record_key) filter (record_key in (from parted)) = (select count(*) from parted)
+        order by count(distinct record_key), child_key limit 1""", [child]).fetchone()  # fmt: skip
+    if earlier:
+        return int(earlier[0])
+    taken = connection.execute("""
+        select distinct child_key from lake.identified.birth where maternity_id in (
+            select maternity_id from lake.identified.birth semi join parted using (record_key))""").fetchall()  # fmt: skip
+    return name_split(parted, {row[0] for row in taken}, settings.key)
+
+
+def _decide(connection: Connection, records: pl.Series, child: int, decision: str, day: date) -> int:
+    """Keep the decision that these birth records are of a child, and move those that were another's; how many moved.
+
+    Of a child merged twice the first key is kept as its earlier one: what was sent under it is still this child's.
+    """
+    put_frame(connection, "decided", records.to_frame())
+    held = read_rows(connection, """
+        select b.record_key, b.child_key as held_key, d.earlier_key as first_key
+        from lake.identified.birth b semi join decided using (record_key)
+        left join (select record_key, earlier_key from lake.identified.decision where known_to is null and decision = 'merge') d
+        using (record_key) where b.known_to is null""")  # fmt: skip
+    first = pl.coalesce("first_key", "held_key") if decision == "merge" else pl.col("held_key")
+    state = held.with_columns(pl.lit(child).alias("child_key"), first.alias("earlier_key"), pl.lit(decision).alias("decision"))
+    replace_state(connection, "identified.decision", state, ["record_key"], "record_key in (select record_key from decided)", day)
+    return _move(connection, ("identified.birth",), held.filter(pl.col("held_key") != child)["record_key"], child, day)
+
+
+def _move(connection: Connection, tables: Sequence[str], records: pl.Series, child: int, day: date) -> int:
+    """Close the current versions of records and open the same under another child; how many."""
+    if records.is_empty():
+        return 0
+    put_frame(connection, "moving", records.to_frame("record_key"))
+    for table in tables:
+        columns = [c for c in LAKE[table].column_names() if c not in {"known_from", "known_to"}]
+        listed = ", ".join(f'"{c}"' for c in columns)
+        connection.execute(f"""
+            create or replace temp table moved as select * replace ({int(child)} as child_key) from (
+                select {listed} from lake.{table} semi join moving using (record_key) where known_to is null)""")  # fmt: skip
+        _close(connection, table, day)
+        connection.execute(f"insert into lake.{table} (known_from, {listed}) select ?, {listed} from moved", [day])
+    return len(records)
+
+
+def _close(connection: Connection, table: str, day: date) -> None:
+    """Close the current versions of the records in temp table `moving`."""
+    connection.execute(
+        f"update lake.{table} set known_to = ? where known_to is null and record_key in (select record_key from moving)", [day]
+    )
+
+
+def _list_held(connection: Connection, table: str, child: int) -> pl.Series:
+    return read_rows(connection, f"select record_key from lake.{table} where known_to is null and child_key = ?", [child])["record_key"]
+
+
+def _list_reports(connection: Connection, child: int, other: int) -> pl.Series:
+    """Reports about referrals that were sent of the other child."""
+    return read_rows(connection, """
+        select record_key from lake.clinical.pmpc_report where known_to is null and child_key = ? and referral_id in (
+            select referral_id from lake.clinical.referral where child_key = ?)""", [child, other])["record_key"]  # fmt: skip
+
+
+def _settle_births(connection: Connection, settings: Settings, children: Sequence[int], day: date) -> None:
+    """clinical.birth of the children: the newest birth record of each, one that was not withdrawn if there is any."""
+    held = read_rows(connection, f"""
+        select record_key, child_key, submission_id, row_no, version_at from lake.identified.birth
+        where known_to is null and child_key in ({", ".join(str(int(c)) for c in children)})""")  # fmt: skip
+    again = read_again(connection, settings, "birth", held.drop("child_key")).join(held.select("record_key", "child_key"), on="record_key")
+    newest = (
+        again.with_columns(pl.col("residence_kato").str.head(4).alias("kato4"))
+        .sort("is_cancelled", "version_at", "version_rank", "content_hash", descending=[False, True, True, True])
+        .unique("child_key", keep="first", maintain_order=True)
+    )
+    scope = f"child_key in ({', '.join(str(int(c)) for c in children)})"
+    replace_state(connection, "clinical.birth", newest, ["child_key"], scope, day)
+
+
+def _link_again(
+    connection: Connection, settings: Settings, child: int, other: int, counts: dict[str, int], day: date
+) -> dict[str, pl.DataFrame]:
+    """Ask linkage again for every record of the child, now that it is two; what can no longer be told apart, by kind."""
+    spine = pl.concat([_read_births(connection, c) for c in (child, other)]).filter(~pl.col("is_cancelled")).select(list(SPINE))
+    records = {}
+    for kind, tables in _KEPT.items():
+        held = read_rows(connection, f"""
+            select record_key, submission_id, row_no, version_at from lake.{tables[-1]}
+            where known_to is null and child_key = ?""", [child])  # fmt: skip
+        records[kind] = read_again(connection, settings, kind, held)
+    who = pl.concat([frame.select("who_no", *WHO) for frame in records.values()]).unique("who_no").rename({"who_no": "ref"})
+    learned = link_and_learn(who, spine, _read_iins(connection, (child,)))
+    _keep_iins(connection, learned.iin, (child, other), day)
+    waiting = {}
+    for kind, tables in _KEPT.items():
+        found = records[kind].join(learned.linked.linked, left_on="who_no", right_on="ref", how="left")
+        counts[kind] = _move(connection, tables, found.filter(pl.col("child_key") == other)["record_key"], other, day)
+        waiting[kind] = found.filter(pl.col("child_key").is_null()).drop("child_key", "rule")
+        put_frame(connection, "moving", waiting[kind].select("record_key"))
+        for table in tables:
+            _close(connection, table, day)
+    return waiting
+
+
+def _follow(
+    connection: Connection, settings: Settings, children: Sequence[int], day: date, loose: dict[str, pl.DataFrame] | None = None
+) -> dict[str, int]:
+    """What follows: records that wait are asked again, with the `loose` ones; verdicts and flags are assessed anew; counts."""
+    put_frame(connection, "touched", pl.DataFrame({"child_key": list(children)}, schema={"child_key": pl.Int64}))
+    counts = {"waiting": sum(len(part) for part in (loose or {}).values())}
+    with tempfile.TemporaryDirectory(dir=settings.lake) as folder:  # the records identify: they stay where the lake is
+        for kind in _KEPT:
+            part = (loose or {}).get(kind, pl.DataFrame())
+            files = [Path(folder) / f"{kind}.parquet"] if len(part) else []
+            for file in files:
+                part.write_parquet(file)
+            commit_kind(connection, kind, files, settings, day)
+    _carry_birth_day(connection, children, day)
+    return counts | assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
+
+
+def _carry_birth_day(connection: Connection, children: Sequence[int], day: date) -> None:
+    """Results bear the date of birth of their child, by which they are found."""
+    wrong = read_rows(connection, f"""
+        select s.record_key, s.child_key, b.birth_on from lake.clinical.screening s
+        join lake.clinical.birth b on b.child_key = s.child_key and b.known_to is null
+        where s.known_to is null and s.birth_on <> b.birth_on and s.child_key in ({", ".join(str(int(c)) for c in children)})""")  # fmt: skip
+    for (child,), part in wrong.partition_by("child_key", as_dict=True).items():
+        _move(connection, ("clinical.screening",), part["record_key"], child, day)
+        connection.execute(
+            "update lake.clinical.screening set birth_on = ? where known_to is null and child_key = ? and birth_on <> ?",
+            [part["birth_on"][0], child, part["birth_on"][0]],
+        )
