@@ -1,0 +1,182 @@
+"""Screenings out of Observations: one of the value, one of each component; a panel is no result, its members are."""
+
+from pipelines.intake.fhir.index import Report
+from pipelines.intake.fhir.people import list_codes
+from pipelines.intake.fhir.rows import Rows
+from pipelines.intake.fhir.shape import Concept, Measured, Observation
+from pipelines.intake.fhir.values import (
+    Meaning,
+    Value,
+    has_other_value,
+    is_valued,
+    name_meaning,
+    read_context,
+    read_day,
+    read_measure,
+)
+from pipelines.intake.hl7_fields import clean_number
+
+_NO_RESULT = ("skip", "context")
+
+
+class Results(Rows):
+    """Rows of Observations, and all that Rows gathers."""
+
+    def take_observation(self, number: int, sent: str, seen: Observation, url: str | None) -> None:
+        """A screening of an Observation and of each of its components; or a count of what it is instead."""
+        report = self._find_report(seen, url)
+        is_newborn = report is not None and report.is_newborn
+        meaning = name_meaning(seen.code, seen.category, is_newborn)
+        if meaning.kind in _NO_RESULT:
+            self._take_context(number, sent, seen, meaning, report)
+            return
+        parts: list[tuple[Meaning, Measured]] = []
+        if is_valued(seen) or not (seen.component or seen.has_member):
+            parts.append((meaning, seen))
+        for part in seen.component:
+            said = name_meaning(part.code, seen.category, is_newborn)
+            if said.kind not in _NO_RESULT:
+                parts.append((said, part))
+        if not parts:
+            self._take_panel(number, seen)
+        elif len(parts) == 1 and self._is_comment(*parts[0]):
+            self.counted["Observation (comment)"] += 1
+        else:
+            self._add_results(number, sent, seen, parts, report)
+
+    def _add_results(
+        self, number: int, sent: str, seen: Observation, parts: list[tuple[Meaning, Measured]], report: Report | None
+    ) -> None:
+        person, refused = self.find_person(seen.subject, seen.contained)
+        if refused:
+            self.refuse(number, sent, refused)
+            return
+        status, action = self.tables["observation_status"].get(seen.status or "", (seen.status, "report"))
+        day, moment = read_day(seen)
+        issued = seen.issued or (report.issued if report else None)
+        reported_on, issued_at = self.read_issued(number, issued or (seen.meta and seen.meta.last_updated) or self.issued)
+        told = self.list_told(seen.subject, person, day)
+        facility = next((f for p in seen.performer if (f := self.index.find_organization(p))), None)
+        source = self.name_source(seen.identifier, seen.id, report.source_id if report else None)
+        first = len(self.screening)
+        for meaning, part in parts:
+            value = self._read_value(number, part, meaning, status)
+            for component, result in self._name_results(meaning, part, value):
+                spoiled = told.get("quality") if value.value is not None and meaning.programme == "blood_spot" else None
+                self.screening.append((
+                    number, sent, person, self.sender or facility, self._repeat(source, component), action, issued_at, facility,
+                    meaning.programme, component, told.get("stage_code"), day, moment, reported_on if issued else None,
+                    value.value, value.comparator, value.unit, spoiled or result, status, told.get("gestation_wk"),
+                    told.get("is_transfused"), told.get("card_no"),
+                ))  # fmt: skip
+            if value.problem:
+                column = "component" if value.problem == "component_unknown" else "value"
+                self.findings.append((number, column, value.problem, "info" if value.problem == "value_cleaned" else "error"))
+        if len(self.screening) == first:
+            self.counted["Observation (nothing listed)"] += 1
+
+    def _name_results(self, meaning: Meaning, part: Measured, value: Value) -> list[tuple[str, str | None]]:
+        """(component, result): one, or of a list of positive conditions the one it names."""
+        if meaning.kind != "positive":
+            return [(meaning.component, value.result_code)]
+        condition = next(iter(list_codes(part.value_codeable_concept)), None)
+        if not condition or condition in self.tables["nothing"]["codes"]:
+            return []
+        component = self.tables["conditions"].get(condition, f"{meaning.component}:{condition}"[:80])
+        return [(component, self.tables["positive"][meaning.component])]
+
+    def _read_value(self, number: int, part: Measured, meaning: Meaning, status: str | None) -> Value:
+        """A number is judged by the protocol, an answer decides; the sender's interpretation of a number is kept beside it."""
+        if meaning.kind == "unknown":
+            return read_measure(part)._replace(problem="component_unknown")
+        if meaning.kind != "result":
+            return Value(result_code="unsatisfactory" if meaning.kind == "spoiled" else None)
+        opinion = next((r for said in part.interpretation if (r := self._find_answer(said))), None)
+        if part.value_quantity is not None or bytes(part.value_integer):
+            return read_measure(part)._replace(result_code=opinion)
+        answer = self._read_answer(part)
+        if answer == "?" and part.value_string is not None:
+            comparator, text, is_cleaned = clean_number(part.value_string, "^")
+            if text is not None:
+                return Value(text, comparator, None, opinion, "value_cleaned" if is_cleaned else None)
+            answer = None if meaning.is_number else answer
+        if answer:
+            self._check_flag(number, answer, part.interpretation)
+            return Value(result_code=answer)
+        return self._read_absence(part, opinion, status)
+
+    def _read_absence(self, part: Measured, opinion: str | None, status: str | None) -> Value:
+        """Why there is no value that can be read."""
+        if part.value_string:
+            return Value(problem="value_not_numeric")
+        if has_other_value(part):
+            return Value(problem="value_kind_unsupported")
+        reason = next(iter(list_codes(part.data_absent_reason)), None)
+        awaited = "pending" if reason is None and status == "preliminary" else self.tables["absent"].get(reason)
+        return Value(result_code=opinion or (awaited if status != "cancelled" else None))
+
+    def _read_answer(self, part: Measured) -> str | None:
+        """The answer of a concept, a text or a boolean; one we do not know as it is written, so that the contract refuses it."""
+        if part.value_codeable_concept is not None:
+            concept = part.value_codeable_concept
+            return self._find_answer(concept) or next(iter(list_codes(concept)), None) or concept.text or "?"
+        if part.value_string is not None and part.value_string.strip():
+            return str(self.tables["answers"].get(part.value_string.strip().casefold(), "?"))
+        return None if part.value_boolean is None else str(part.value_boolean).lower()
+
+    def _find_answer(self, concept: Concept) -> str | None:
+        answers, own = self.tables["answers"], self.tables["systems"]["result"]
+        for coding in concept.coding:
+            code = (coding.code or "").strip()
+            if coding.system == own:
+                return code or None
+            found = answers.get(code.casefold()) or answers.get((coding.display or "").strip().casefold())
+            if found:
+                return str(found)
+        return answers.get((concept.text or "").strip().casefold())
+
+    def _check_flag(self, number: int, answer: str, interpretation: list[Concept]) -> None:
+        if interpretation and answer in ("in_range", "pass", "out_of_range", "refer"):
+            flags = self.tables["normal"]
+            against = flags["abnormal"] if answer in ("in_range", "pass") else flags["codes"]
+            if any(code in against for said in interpretation for code in list_codes(said)):
+                self.findings.append((number, "result_code", "flag_disagrees", "warning"))
+
+    def _is_comment(self, meaning: Meaning, part: Measured) -> bool:
+        """A text beside the results of a report that is neither a number nor an answer."""
+        text = part.value_string
+        if text is None or meaning.kind != "result" or meaning.is_known:
+            return False
+        return text.strip().casefold() not in self.tables["answers"] and clean_number(text, "^")[1] is None
+
+    def _take_context(self, number: int, sent: str, seen: Observation, meaning: Meaning, report: Report | None) -> None:
+        """An unusable specimen is a result of both mandatory analytes; all else was told in the first pass."""
+        told = read_context(seen)
+        if told is not None and told[0] == "quality":
+            spoiled = [(Meaning("spoiled", "blood_spot", analyte), Measured()) for analyte in ("tsh", "phe")]
+            self._add_results(number, sent, seen, spoiled, report)
+        else:
+            self.counted[f"Observation ({'context' if meaning.kind == 'context' else 'other'})"] += 1
+
+    def _take_panel(self, number: int, seen: Observation) -> None:
+        """A panel is no result: its members are, each for itself."""
+        self.counted["Observation (panel)"] += 1
+        if self.index.is_bundle:
+            members = [m.reference for m in seen.has_member if m.reference]
+            if any(not self.index.find(self.index.observations, member) for member in members):
+                self.findings.append((number, None, "member_absent", "warning"))
+
+    def _find_report(self, seen: Observation, url: str | None) -> Report | None:
+        reports = self.index.reports
+        if not reports:
+            return None
+        found = (reports.get(key) for key in self.index.name_keys(url, "Observation", seen.id))
+        return next((report for report in found if report), None)
+
+    def _repeat(self, source: str | None, component: str) -> str | None:
+        """In one message a second result of a kind is a record of its own; in an export an id is an id."""
+        if not self.index.is_bundle or source is None:
+            return source
+        self.seen[source, component] += 1
+        again = self.seen[source, component]
+        return source if again == 1 else f"{source}#{again}"
