@@ -5,8 +5,10 @@ the second reads the records, a bounded part at a time. `row_no` is the line of 
 that is a record is accepted or refused by itself, whatever the others are; one that is none is counted by its type.
 """
 
+import gc
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -31,20 +33,13 @@ from pipelines.intake.fhir.shape import (
     ServiceRequest,
     Task,
 )
-from pipelines.intake.fhir.source import Item, read_document, read_lines, read_marked
+from pipelines.intake.fhir.source import Item, read_batches, read_context_lines, read_document
 from pipelines.intake.fhir.values import read_context
 from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
 
-_LINES, _BYTES = 20_000, 64 << 20
-_MARKS = (b'"Patient"', b'"RelatedPerson"', b'"Organization"', b'"PractitionerRole"', b"urn:erte:referral", b"577", b'"8339-4"')
-_ONCE = (
-    "subject", "status", "effectiveDateTime", "issued", "valueQuantity", "valueCodeableConcept", "valueString", "identifier",
-    "patient", "dateTime", "businessStatus", "birthDate", "dataAbsentReason",
-)  # fmt: skip
-_FLAT = r'(?:[^{}\[\]"]|"(?:[^"\\]|\\.)*")*'
-_TWICE = "|".join(rf'"{key}"\s*:{_FLAT}"{key}"\s*:' for key in ("value", "code", "system", "unit", "comparator", "reference"))
-_CODE_TWICE = r'"code"\s*:\s*\{'
+_VALUE = r':\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.eE0-9]*)'
+"""A text or a number that is the value of a key."""
 
 
 def open_file(path: Path, limits: Limits) -> Opened:
@@ -56,15 +51,15 @@ def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
     """Records of a file, each chunk of one kind. Raises FileRefusedError."""
     document = read_document(path, limits)
     index = Index(limits.people, is_bundle=document is not None)
-    for item in read_marked(path, limits, _MARKS) if document is None else document.items:
+    for item in read_context_lines(path, limits) if document is None else document.items:
         _index_item(index, item, limits)
     index.freeze()
     counted: Counter[str] = Counter()
     is_any = False
-    for batch in [document.items] if document else _batch_lines(read_lines(path, limits)):
+    for batch in [document.items] if document else read_batches(path, limits):
         rows = Results(index, document.timestamp if document else None, counted)
-        _read_batch(rows, batch, limits)
-        for chunk in build_chunks(rows):
+        texts = _read_batch(rows, batch, limits)
+        for chunk in build_chunks(rows, texts):
             is_any = True
             yield chunk
     if not is_any:
@@ -99,75 +94,75 @@ def _index_item(index: Index, item: Item, limits: Limits) -> None:
             index.sender = index.sender or (resource.sender if isinstance(resource, MessageHeader) else resource.custodian)
 
 
-def _batch_lines(items: Iterable[Item]) -> Iterator[list[Item]]:
-    batch: list[Item] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += len(item.raw)
-        if len(batch) == _LINES or size > _BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def _read_batch(rows: Results, batch: list[Item], limits: Limits) -> pl.Series:
+    """Gather the rows of a batch; the texts of its lines (null where they are not UTF-8)."""
+    texts = pl.Series("sent", [item.raw for item in batch], pl.Binary).cast(pl.String, strict=False)
+    repeated = find_repeated(texts)
+    was_on = gc.isenabled()
+    gc.disable()  # what is gathered here lives until the end of the batch and has no cycles: looking for them costs a half
+    try:
+        for place, (item, is_broken) in enumerate(zip(batch, texts.is_null(), strict=True)):
+            if is_broken or (place in repeated and has_repeated_key(item.raw)):
+                rows.refuse(item.number, place, "message_not_json" if is_broken else "message_keys_repeated")
+            else:
+                _read_item(rows, place, item, limits.depth)
+    finally:
+        if was_on:
+            gc.enable()
+    lossy = [item.raw.decode("utf-8", "replace") if is_broken else None for item, is_broken in zip(batch, texts.is_null(), strict=True)]
+    return texts.to_frame().select(pl.coalesce("sent", pl.Series("lossy", lossy, pl.String)))["sent"]
 
 
-def _read_batch(rows: Results, batch: list[Item], limits: Limits) -> None:
-    texts = [item.raw.decode("utf-8", "replace") for item in batch]
-    suspect = find_suspects(texts)
-    depth = limits.depth
-    for place, (item, sent) in enumerate(zip(batch, texts, strict=True)):
-        if not item.raw:
-            rows.counted["entry without resource"] += 1
-            continue
-        if "\ufffd" in sent and not _is_utf8(item.raw):
-            rows.refuse(item.number, sent, "message_not_json")
-            continue
-        if place in suspect and has_repeated_key(item.raw):
-            rows.refuse(item.number, sent, "message_keys_repeated")
-            continue
-        try:
-            resource, name, dropped = decode_line(item.raw, depth)
-        except UnreadableError as error:
-            rows.refuse(item.number, sent, error.code)
-            continue
-        if dropped:
-            rows.findings += [(item.number, part, "part_malformed", "warning") for part in dropped]
-        take_resource(rows, item, sent, resource, name)
+def _read_item(rows: Results, place: int, item: Item, depth: int) -> None:
+    if not item.raw:
+        rows.counted["entry without resource"] += 1
+        return
+    try:
+        resource, name, dropped = decode_line(item.raw, depth)
+    except UnreadableError as error:
+        rows.refuse(item.number, place, error.code)
+        return
+    if dropped:
+        rows.findings += [(item.number, part, "part_malformed", "warning") for part in dropped]
+    if type(resource) is Observation:  # nearly always
+        rows.take_observation(item.number, place, resource, item.url)
+    else:
+        take_resource(rows, place, item, resource, name)
 
 
-def take_resource(rows: Results, item: Item, sent: str, resource: Resource | None, name: str | None) -> None:
+def take_resource(rows: Results, place: int, item: Item, resource: Resource | None, name: str | None) -> None:
     """The rows of a resource, or a count of it by its type; a Bundle within is refused, as its records would be lost."""
+    number = item.number
     match resource:
-        case Observation():
-            rows.take_observation(item.number, sent, resource, item.url)
         case Patient():
-            take_patient(rows, item.number, sent, resource, item.url)
+            take_patient(rows, number, place, resource, item.url)
         case Consent():
-            take_consent(rows, item.number, sent, resource)
+            take_consent(rows, number, place, resource)
         case Task():
-            take_task(rows, item.number, sent, resource)
+            take_task(rows, number, place, resource)
         case None if name == "Bundle" or name not in _list_types():
-            rows.refuse(item.number, sent, "message_not_resource")
+            rows.refuse(number, place, "message_not_resource")
         case _:
             rows.counted[name or type(resource).__name__] += 1
 
 
-def find_suspects(texts: list[str]) -> set[int]:
-    """Places of lines where a key may stand twice in an object: to be looked at closely."""
-    said = pl.Series("sent", texts, pl.String)
-    many = said.str.contains(_TWICE) | (said.str.count_matches(_CODE_TWICE) > 1)
-    for key in _ONCE:
-        many |= said.str.count_matches(f'"{key}":', literal=True) > 1
-    return set(many.arg_true().to_list())
+def find_repeated(texts: pl.Series) -> set[int]:
+    """Places of lines whose keys, values left out, may stand twice in an object: to be looked at closely.
+
+    Lines of a shape are looked at once: an export has millions of lines and a few dozen shapes.
+    """
+    shape = texts.str.replace_all(_VALUE, ":0")
+    twice = [said for said in shape.unique() if said and _is_twice(said)]
+    return set(shape.is_in(twice).fill_null(False).arg_true().to_list()) if twice else set()
 
 
-def _is_utf8(raw: bytes) -> bool:
+def _is_twice(shape: str) -> bool:
+    """True where a key stands twice, or where that cannot be told from the shape."""
     try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+        json.loads(shape)
+    except (ValueError, RecursionError):
+        return True
+    return has_repeated_key(shape.encode())
 
 
 def _list_types() -> frozenset[str]:

@@ -68,7 +68,7 @@ def decode_loosely(raw: bytes) -> Decoded:
 def fit(plain: dict[str, Any], kind: type[Any], dropped: list[str]) -> Any:
     """An element of a kind from plain JSON; the names of parts that do not fit are added to `dropped`."""
     given: dict[str, Any] = {}
-    for attribute, name, form in _plan(kind):
+    for attribute, name, form in _plan(typing.cast("Any", kind)):
         value = plain.get(name)
         if value is None:
             if name in plain:

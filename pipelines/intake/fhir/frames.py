@@ -11,12 +11,12 @@ from pipelines.intake.fhir.rows import SCREENING, Rows
 from pipelines.intake.fhir.values import is_loinc_broken
 from pipelines.intake.reading import Chunk, list_findings
 
-_TYPES: dict[str, Any] = {"row_no": pl.Int64, "person": pl.Int64}
+_TYPES: dict[str, Any] = {"row_no": pl.Int64, "person": pl.Int64, "place": pl.Int64}
 _ENVELOPE = {"submission_id", "received_on"}
 
 
-def build_chunks(rows: Rows) -> Iterator[Chunk]:
-    """A chunk of each kind there is; findings of lines that gave no row go with the first."""
+def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
+    """A chunk of each kind there is, `sent` out of `texts` by place; findings of lines that gave no row go with the first."""
     people = rows.index.frame
     if rows.local:
         people = pl.concat([people, frame_local(rows.local)])
@@ -31,13 +31,13 @@ def build_chunks(rows: Rows) -> Iterator[Chunk]:
             frames[kind] = _join_person(_frame_records(kind, records), people)
     finding = pl.concat(told)
     if len(frames) < 2:
-        yield from (Chunk(_keep_columns(kind, frame), finding, kind) for kind, frame in frames.items())
+        yield from (Chunk(_keep_columns(kind, frame, texts), finding, kind) for kind, frame in frames.items())
         return
     placed = pl.concat([frame["row_no"] for frame in frames.values()])
     spare = finding.filter(pl.col("row_no").is_null() | ~pl.col("row_no").is_in(placed.implode()))
     for number, (kind, frame) in enumerate(frames.items()):
         own = finding.join(frame.select("row_no").unique(), on="row_no", how="semi")
-        yield Chunk(_keep_columns(kind, frame), pl.concat([own, spare]) if number == 0 else own, kind)
+        yield Chunk(_keep_columns(kind, frame, texts), pl.concat([own, spare]) if number == 0 else own, kind)
 
 
 def _frame_screening(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
@@ -69,9 +69,9 @@ def _join_person(frame: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
     return joined
 
 
-def _keep_columns(kind: str, frame: pl.DataFrame) -> pl.DataFrame:
+def _keep_columns(kind: str, frame: pl.DataFrame, texts: pl.Series) -> pl.DataFrame:
     known = [name for name in RECORDS[kind].column_names() if name in frame.columns and name not in _ENVELOPE]
-    return frame.select("sent", *known)
+    return frame.select(*known, texts.gather(frame["place"]).alias("sent"))
 
 
 def _note_contradictions(screening: pl.DataFrame) -> pl.DataFrame:

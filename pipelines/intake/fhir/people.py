@@ -85,12 +85,9 @@ def _kind_of(identifier: Identifier) -> str | None:
     tables = read_tables()
     if identifier.system == tables["systems"]["iin"]:
         return "iin"
-    code = _code_of(identifier.type)
-    return tables["identifiers"].get(code) if code else "history"
-
-
-def _code_of(concept: Concept | None) -> str | None:
-    return next(iter(list_codes(concept)), None)
+    if identifier.type is None:
+        return "history"
+    return next((tables["identifiers"][code] for code in list_codes(identifier.type) if code in tables["identifiers"]), None)
 
 
 def list_codes(concept: Concept | None) -> list[str]:

@@ -11,7 +11,7 @@ from pipelines.intake.fhir.values import read_moment
 _REFERRAL = re.compile(r"R[0-9a-f]{24}$")
 
 
-def take_consent(rows: Rows, number: int, sent: str, consent: Consent) -> None:
+def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
     """A decision of a representative; a draft is none."""
     tables = rows.tables["consent"]
     if consent.status in tables["undecided"]:
@@ -19,7 +19,7 @@ def take_consent(rows: Rows, number: int, sent: str, consent: Consent) -> None:
         return
     person, refused = rows.find_person(consent.patient, consent.contained)
     if refused:
-        rows.refuse(number, sent, refused)
+        rows.refuse(number, place, refused)
         return
     decision, action = rows.tables["consent_status"].get(consent.status or "", (consent.status, "report"))
     denies = consent.provision is not None and consent.provision.type == "deny"
@@ -37,7 +37,7 @@ def take_consent(rows: Rows, number: int, sent: str, consent: Consent) -> None:
     _, issued_at = rows.read_issued(number, (consent.meta and consent.meta.last_updated) or consent.date_time or rows.issued)
     facility = next((f for o in consent.organization if (f := rows.index.find_organization(o))), None)
     rows.other["consent"].append({
-        "row_no": number, "sent": sent, "person": person, "sender_id": rows.sender or facility,
+        "row_no": number, "place": place, "person": person, "sender_id": rows.sender or facility,
         "source_id": rows.name_source(consent.identifier, consent.id, None), "action_code": action, "issued_at": issued_at,
         "purpose": purpose, "decision": decision, "decided_on": day,
         "valid_until": read_moment(period.end)[0] if period and period.end else None, "authority_code": kin.authority,
@@ -45,7 +45,7 @@ def take_consent(rows: Rows, number: int, sent: str, consent: Consent) -> None:
         "representative_name": kin.name, "form_version": next((p.uri for p in consent.policy if p.uri), None),
     })  # fmt: skip
 
-def take_task(rows: Rows, number: int, sent: str, task: Task) -> None:
+def take_task(rows: Rows, number: int, place: int, task: Task) -> None:
     """What a PMPC reports of a referral of ours; any other task is none of our business."""
     systems = rows.tables["systems"]
     places = [r for r in (task.focus, *task.based_on) if r]
@@ -65,7 +65,7 @@ def take_task(rows: Rows, number: int, sent: str, task: Task) -> None:
     given = [c for o in task.output if o.value_codeable_concept for c in o.value_codeable_concept.coding if c.code]
     severe = [o.value_boolean for o in task.output if o.value_boolean is not None and "is_severe" in list_codes(o.type)]
     rows.other["pmpc_report"].append({
-        "row_no": number, "sent": sent, "sender_id": rows.index.find_organization(task.owner) or rows.sender,
+        "row_no": number, "place": place, "sender_id": rows.index.find_organization(task.owner) or rows.sender,
         "source_id": rows.name_source(task.identifier, task.id, None),
         "action_code": "cancel" if task.status == "entered-in-error" else "report", "issued_at": issued_at,
         "referral_id": referral, "report_status": (status or "").strip() or None, "reported_on": day or None,
@@ -74,7 +74,7 @@ def take_task(rows: Rows, number: int, sent: str, task: Task) -> None:
         "is_severe": str(severe[0]).lower() if severe else None,
     })  # fmt: skip
 
-def take_patient(rows: Rows, number: int, sent: str, patient: Patient, url: str | None) -> None:
+def take_patient(rows: Rows, number: int, place: int, patient: Patient, url: str | None) -> None:
     """A birth where the maternity organisation that keeps the patient declares one: day, number of the history, order."""
     is_ordered = patient.multiple_birth_integer is not None or patient.multiple_birth_boolean is not None
     person = read_person(patient)
@@ -82,12 +82,12 @@ def take_patient(rows: Rows, number: int, sent: str, patient: Patient, url: str 
     if not (maternity and patient.birth_date and is_ordered and person[7]):
         rows.counted["Patient"] += 1
         return
-    place = next((p for key in rows.index.name_keys(url, "Patient", patient.id)
+    known = next((p for key in rows.index.name_keys(url, "Patient", patient.id)
                   if (p := rows.index.place.get(key)) is not None), None)  # fmt: skip
-    if place == -1 or place is None:
-        rows.refuse(number, sent, "message_patient_repeated" if place == -1 else "message_not_resource")
+    if known == -1 or known is None:
+        rows.refuse(number, place, "message_patient_repeated" if known == -1 else "message_not_resource")
         return
-    told = rows.list_told(None, place, None)
+    told = rows.list_told(None, known, None)
     systems = rows.tables["systems"]
     born = patient.birth_date_more.extension if patient.birth_date_more else []
     _, birth_at = read_moment(next((e.value_date_time for e in born if e.url == systems["birth_time"] and e.value_date_time), ""))
@@ -96,7 +96,7 @@ def take_patient(rows: Rows, number: int, sent: str, patient: Patient, url: str 
     lines = [*address.line, address.city, address.district, address.state] if address else []
     _, issued_at = rows.read_issued(number, (patient.meta and patient.meta.last_updated) or rows.issued)
     rows.other["birth"].append({
-        "row_no": number, "sent": sent, "person": place, "sender_id": rows.sender or maternity,
+        "row_no": number, "place": place, "person": known, "sender_id": rows.sender or maternity,
         "source_id": rows.name_source([], patient.id, person[7]), "action_code": "report", "issued_at": issued_at,
         "birth_at": birth_at, "plurality": "1" if patient.multiple_birth_boolean is False else told.get("plurality"),
         "birth_weight_g": told.get("birth_weight_g"), "gestation_wk": told.get("gestation_wk"),

@@ -3,7 +3,7 @@
 from pipelines.intake.fhir.index import Report
 from pipelines.intake.fhir.people import list_codes
 from pipelines.intake.fhir.rows import Rows
-from pipelines.intake.fhir.shape import Concept, Measured, Observation
+from pipelines.intake.fhir.shape import NONE, Concept, Measured, Observation
 from pipelines.intake.fhir.values import (
     Meaning,
     Value,
@@ -17,21 +17,22 @@ from pipelines.intake.fhir.values import (
 from pipelines.intake.hl7_fields import clean_number
 
 _NO_RESULT = ("skip", "context")
+_NOTHING: dict[str, str] = {}
 
 
 class Results(Rows):
     """Rows of Observations, and all that Rows gathers."""
 
-    def take_observation(self, number: int, sent: str, seen: Observation, url: str | None) -> None:
+    def take_observation(self, number: int, place: int, seen: Observation, url: str | None) -> None:
         """A screening of an Observation and of each of its components; or a count of what it is instead."""
-        report = self._find_report(seen, url)
+        report = self._find_report(seen, url) if self.index.reports else None
         is_newborn = report is not None and report.is_newborn
         meaning = name_meaning(seen.code, seen.category, is_newborn)
         if meaning.kind in _NO_RESULT:
-            self._take_context(number, sent, seen, meaning, report)
+            self._take_context(number, place, seen, meaning, report)
             return
         parts: list[tuple[Meaning, Measured]] = []
-        if is_valued(seen) or not (seen.component or seen.has_member):
+        if not (seen.component or seen.has_member) or is_valued(seen):
             parts.append((meaning, seen))
         for part in seen.component:
             said = name_meaning(part.code, seen.category, is_newborn)
@@ -39,35 +40,40 @@ class Results(Rows):
                 parts.append((said, part))
         if not parts:
             self._take_panel(number, seen)
-        elif len(parts) == 1 and self._is_comment(*parts[0]):
+        elif len(parts) == 1 and seen.value_string is not None and self._is_comment(*parts[0]):
             self.counted["Observation (comment)"] += 1
         else:
-            self._add_results(number, sent, seen, parts, report)
+            self._add_results(number, place, seen, parts, report)
 
     def _add_results(
-        self, number: int, sent: str, seen: Observation, parts: list[tuple[Meaning, Measured]], report: Report | None
+        self, number: int, place: int, seen: Observation, parts: list[tuple[Meaning, Measured]], report: Report | None
     ) -> None:
         person, refused = self.find_person(seen.subject, seen.contained)
         if refused:
-            self.refuse(number, sent, refused)
+            self.refuse(number, place, refused)
             return
-        status, action = self.tables["observation_status"].get(seen.status or "", (seen.status, "report"))
+        status, action = self.statuses.get(seen.status or "", (seen.status, "report"))
         day, moment = read_day(seen)
         issued = seen.issued or (report.issued if report else None)
         reported_on, issued_at = self.read_issued(number, issued or (seen.meta and seen.meta.last_updated) or self.issued)
-        told = self.list_told(seen.subject, person, day)
-        facility = next((f for p in seen.performer if (f := self.index.find_organization(p))), None)
+        reported_on = reported_on if issued else None
+        told = self.list_told(seen.subject, person, day) if self.index.told else _NOTHING
+        facility = self.find_facility(seen.performer) if seen.performer else None
         source = self.name_source(seen.identifier, seen.id, report.source_id if report else None)
+        common = (place, person, self.sender or facility, action, issued_at, facility, told.get("stage_code"), day, moment,
+                  reported_on, status, told.get("gestation_wk"), told.get("is_transfused"), told.get("card_no"))  # fmt: skip
         first = len(self.screening)
         for meaning, part in parts:
             value = self._read_value(number, part, meaning, status)
-            for component, result in self._name_results(meaning, part, value):
-                spoiled = told.get("quality") if value.value is not None and meaning.programme == "blood_spot" else None
+            results = (
+                ((meaning.component, value.result_code),) if meaning.kind != "positive" else self._list_positive(meaning, part)
+            )
+            is_spoiled = bool(told) and "quality" in told and value.value is not None and meaning.programme == "blood_spot"
+            for component, result in results:
+                own = self._repeat(source, component) if self.index.is_bundle else source
                 self.screening.append((
-                    number, sent, person, self.sender or facility, self._repeat(source, component), action, issued_at, facility,
-                    meaning.programme, component, told.get("stage_code"), day, moment, reported_on if issued else None,
-                    value.value, value.comparator, value.unit, spoiled or result, status, told.get("gestation_wk"),
-                    told.get("is_transfused"), told.get("card_no"),
+                    number, own, meaning.programme, component, value.value, value.comparator, value.unit,
+                    "unsatisfactory" if is_spoiled else result, *common,
                 ))  # fmt: skip
             if value.problem:
                 column = "component" if value.problem == "component_unknown" else "value"
@@ -75,10 +81,8 @@ class Results(Rows):
         if len(self.screening) == first:
             self.counted["Observation (nothing listed)"] += 1
 
-    def _name_results(self, meaning: Meaning, part: Measured, value: Value) -> list[tuple[str, str | None]]:
-        """(component, result): one, or of a list of positive conditions the one it names."""
-        if meaning.kind != "positive":
-            return [(meaning.component, value.result_code)]
+    def _list_positive(self, meaning: Meaning, part: Measured) -> list[tuple[str, str | None]]:
+        """(component, result) of the condition that a list of positive conditions names."""
         condition = next(iter(list_codes(part.value_codeable_concept)), None)
         if not condition or condition in self.tables["nothing"]["codes"]:
             return []
@@ -91,9 +95,12 @@ class Results(Rows):
             return read_measure(part)._replace(problem="component_unknown")
         if meaning.kind != "result":
             return Value(result_code="unsatisfactory" if meaning.kind == "spoiled" else None)
-        opinion = next((r for said in part.interpretation if (r := self._find_answer(said))), None)
-        if part.value_quantity is not None or bytes(part.value_integer):
-            return read_measure(part)._replace(result_code=opinion)
+        opinion = None
+        if part.interpretation:
+            opinion = next((r for said in part.interpretation if (r := self._find_answer(said))), None)
+        if part.value_quantity is not None or part.value_integer is not NONE:
+            value = read_measure(part)
+            return value._replace(result_code=opinion) if opinion else value
         answer = self._read_answer(part)
         if answer == "?" and part.value_string is not None:
             comparator, text, is_cleaned = clean_number(part.value_string, "^")
@@ -149,12 +156,12 @@ class Results(Rows):
             return False
         return text.strip().casefold() not in self.tables["answers"] and clean_number(text, "^")[1] is None
 
-    def _take_context(self, number: int, sent: str, seen: Observation, meaning: Meaning, report: Report | None) -> None:
+    def _take_context(self, number: int, place: int, seen: Observation, meaning: Meaning, report: Report | None) -> None:
         """An unusable specimen is a result of both mandatory analytes; all else was told in the first pass."""
         told = read_context(seen)
         if told is not None and told[0] == "quality":
             spoiled = [(Meaning("spoiled", "blood_spot", analyte), Measured()) for analyte in ("tsh", "phe")]
-            self._add_results(number, sent, seen, spoiled, report)
+            self._add_results(number, place, seen, spoiled, report)
         else:
             self.counted[f"Observation ({'context' if meaning.kind == 'context' else 'other'})"] += 1
 
@@ -167,10 +174,7 @@ class Results(Rows):
                 self.findings.append((number, None, "member_absent", "warning"))
 
     def _find_report(self, seen: Observation, url: str | None) -> Report | None:
-        reports = self.index.reports
-        if not reports:
-            return None
-        found = (reports.get(key) for key in self.index.name_keys(url, "Observation", seen.id))
+        found = (self.index.reports.get(key) for key in self.index.name_keys(url, "Observation", seen.id))
         return next((report for report in found if report), None)
 
     def _repeat(self, source: str | None, component: str) -> str | None:

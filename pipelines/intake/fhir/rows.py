@@ -1,7 +1,7 @@
 """Rows and findings gathered from a part of a file, and who each of them is about."""
 
 from collections import Counter
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -12,8 +12,8 @@ from pipelines.intake.fhir.shape import Identifier, Patient, Raw, Reference
 from pipelines.intake.fhir.values import read_moment
 
 SCREENING = (
-    "row_no", "sent", "person", "sender_id", "source_id", "action_code", "issued_at", "facility_id", "programme", "component",
-    "stage_code", "examined_on", "examined_at", "reported_on", "value", "comparator", "unit", "result_code", "status_code",
+    "row_no", "source_id", "programme", "component", "value", "comparator", "unit", "result_code", "place", "person", "sender_id",
+    "action_code", "issued_at", "facility_id", "stage_code", "examined_on", "examined_at", "reported_on", "status_code",
     "gestation_wk", "is_transfused", "card_of_sample",
 )  # fmt: skip
 """What stands at each place of a row of a screening."""
@@ -28,6 +28,8 @@ class Rows:
     def __init__(self, index: Index, issued: str | None, counted: Counter[str]) -> None:
         self.index, self.issued, self.counted = index, issued, counted
         self.tables = read_tables()
+        self.statuses: dict[str, tuple[str, str]] = {said: (code, act) for said, (code, act) in self.tables["observation_status"].items()}
+        self._facilities: dict[str, str | None] = {}
         self.sender = index.find_organization(index.sender)
         self.screening: list[tuple[Any, ...]] = []
         self.other: dict[str, list[dict[str, Any]]] = {"consent": [], "pmpc_report": [], "birth": []}
@@ -36,9 +38,9 @@ class Rows:
         self.seen: Counter[tuple[str | None, str]] = Counter()
         self._known: dict[str, int] = {}
 
-    def refuse(self, number: int, sent: str, code: str) -> None:
+    def refuse(self, number: int, place: int, code: str) -> None:
         """A line that gives no record though it should: one refused row that says why."""
-        self.screening.append((number, sent, *[None] * (len(SCREENING) - 2)))
+        self.screening.append((number, *[None] * 7, place, *[None] * (len(SCREENING) - 9)))
         self.findings.append((number, None, code, "error"))
 
     def find_person(self, subject: Reference | None, contained: list[Raw]) -> tuple[int | None, str | None]:
@@ -71,8 +73,6 @@ class Rows:
 
     def list_told(self, subject: Reference | None, person: int | None, day: str | None) -> dict[str, str]:
         """What is told of all results of a child: of that day, or of every day."""
-        if not self.index.told:
-            return _NOTHING
         names = [f"@{person}"]
         if subject and subject.identifier:
             names.append(name_identifier(subject.identifier))
@@ -84,17 +84,29 @@ class Rows:
         if not text:
             return None, None
         day, moment = read_moment(text)
-        try:
-            datetime.fromisoformat(moment or day or "")
-        except ValueError:
+        if moment is None and not _is_day(day):
             self.findings.append((number, "issued_at", "issued_at_unreadable", "warning"))
             return None, None
         return day, moment or f"{day}T00:00:00"
 
     def name_source(self, identifiers: list[Identifier], number: str | None, other: str | None) -> str | None:
         """The sender's id of a record: its own identifier, else that of its order, else the id of the resource."""
-        own = next((i.value.strip() for i in identifiers if i.value and i.value.strip()), None)
+        own = next((i.value.strip() for i in identifiers if i.value and i.value.strip()), None) if identifiers else None
         return own or other or number
+
+    def find_facility(self, performers: list[Reference]) -> str | None:
+        """The id of the first performer that is a facility, or acts for one."""
+        for performer in performers:
+            if performer.identifier:
+                found = self.index.find_organization(performer)
+            else:
+                key = performer.reference or ""
+                if key not in self._facilities:
+                    self._facilities[key] = self.index.find_organization(performer)
+                found = self._facilities[key]
+            if found:
+                return found
+        return None
 
 
 
@@ -105,3 +117,11 @@ def _read_contained(raw: Raw) -> Patient | None:
         return None
 
 
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) == 10

@@ -13,6 +13,10 @@ from pipelines.intake.reading import FileRefusedError, Limits
 _BOM = b"\xef\xbb\xbf"
 _BLOCK = 4 << 20
 _LOOKED_AT = 100
+_TYPE, _OBSERVATION = b'"resourceType"', b'"resourceType":"Observation"'
+_TOLD = (b"577", b"8339-4")
+_WHO = (b'"Patient"', b'"RelatedPerson"', b'"Organization"', b'"PractitionerRole"', b"urn:erte:referral")
+"""What stands in a line that others may refer to: its type, or the LOINC code of something told of all results of a child."""
 
 
 class Item(NamedTuple):
@@ -59,32 +63,47 @@ def read_document(path: Path, limits: Limits) -> Document | None:
     return _open_bundle(data) if kind == "Bundle" else Document([Item(1, None, data)], None)
 
 
-def read_lines(path: Path, limits: Limits) -> Iterator[Item]:
-    """Lines of NDJSON that are not blank. Raises FileRefusedError("line_too_long")."""
-    longest = limits.line_mb << 20
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(longest + 1):
-            number += 1
-            if len(line) > longest:
+def read_batches(path: Path, limits: Limits, lines: int = 20_000) -> Iterator[list[Item]]:
+    """Lines of NDJSON that are not blank, in bounded parts. Raises FileRefusedError("line_too_long")."""
+    batch: list[Item] = []
+    number = 0
+    for block in _read_blocks(path, limits):
+        for number, raw in enumerate(block.split(b"\n"), number + 1):  # noqa: B020  # goes on counting
+            if len(raw) > limits.line_mb << 20:
                 raise FileRefusedError("line_too_long")
-            raw = line.strip()
-            if number == 1:
-                raw = raw.removeprefix(_BOM).strip()
-            if raw:
-                yield Item(number, None, raw)
+            if raw and not raw.isspace():
+                batch.append(Item(number, None, raw))
+        if len(batch) >= lines or len(block) > _BLOCK:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def read_marked(path: Path, limits: Limits, marks: tuple[bytes, ...]) -> Iterator[Item]:
-    """Lines that hold one of the marks, found a block at a time: most blocks hold none. Line numbers are not told."""
+def read_context_lines(path: Path, limits: Limits) -> Iterator[Item]:
+    """Lines that other lines may refer to, found a block at a time: most blocks hold none. Line numbers are not told."""
+    for block in _read_blocks(path, limits):
+        is_plain = block.count(_TYPE) == block.count(_OBSERVATION)
+        marks = [mark for mark in (_TOLD if is_plain else (*_TOLD, *_WHO)) if mark in block]
+        if marks:
+            for line in block.split(b"\n"):
+                if any(mark in line for mark in marks):
+                    yield Item(0, None, line)
+
+
+def _read_blocks(path: Path, limits: Limits) -> Iterator[bytes]:
+    """Whole lines, about 4 MB of them, without the last line end. Raises FileRefusedError("line_too_long")."""
+    longest = limits.line_mb << 20
+    is_first = True
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            block += file.readline(limits.line_mb << 20)
-            here = [mark for mark in marks if mark in block]
-            if here:
-                for line in block.split(b"\n"):
-                    if any(mark in line for mark in here):
-                        yield Item(0, None, line.strip().removeprefix(_BOM))
+        while block := file.read(min(_BLOCK, longest)):
+            if not block.endswith(b"\n"):
+                rest = file.readline(longest + 1)
+                if len(rest) > longest:
+                    raise FileRefusedError("line_too_long")
+                block += rest
+            yield (block.removeprefix(_BOM) if is_first else block).removesuffix(b"\n")
+            is_first = False
 
 
 def _open_bundle(data: bytes) -> Document:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipelines.intake.fhir.people import list_codes, read_tables
-from pipelines.intake.fhir.shape import Concept, Measured, Observation, Quantity
+from pipelines.intake.fhir.shape import Concept, Measured, Observation
 from pipelines.intake.hl7_fields import clean_number, is_loinc_whole
 
 _LOINC = re.compile(r"\d{1,7}-\d$")
@@ -39,8 +39,8 @@ class Value(NamedTuple):
 
 def name_meaning(code: Concept | None, categories: list[Concept], is_newborn: bool) -> Meaning:
     """What a code means; `is_newborn`: a report of newborn blood-spot screening lists the result."""
-    said = tuple((c.system, c.code.strip(), c.display) for c in code.coding if c.code and c.code.strip()) if code else ()
-    kinds = tuple(c.code for concept in categories for c in concept.coding if c.code)
+    said = tuple([(c.system, c.code, c.display) for c in code.coding if c.code]) if code else ()
+    kinds = tuple([c.code for concept in categories for c in concept.coding if c.code])
     return _look_up(said, code.text if code else None, kinds, is_newborn)
 
 
@@ -49,6 +49,7 @@ def _look_up(
     said: tuple[tuple[str | None, str, str | None], ...], text: str | None, categories: tuple[str, ...], is_newborn: bool
 ) -> Meaning:
     tables = read_tables()
+    said = tuple((system, code.strip(), display) for system, code, display in said if code.strip())
     codes = [code for _, code, _ in said]
     listed = next((found for coded in said if (found := _look_up_code(*coded[:2]))), None)
     if listed:
@@ -121,18 +122,23 @@ def read_day(seen: Observation) -> tuple[str | None, str | None]:
 
 def read_measure(part: Measured) -> Value:
     """The number of a Quantity, an integer or a text, with its sign and unit; `problem` where it was cleaned or is none."""
-    quantity = part.value_quantity or Quantity()
-    raw = bytes(quantity.value) or bytes(part.value_integer)
-    if not raw or raw == b"null":
-        comparator, value, _ = clean_number(part.value_string, "^") if part.value_string else (None, None, False)
-        return Value(value, comparator)
-    value, is_cleaned = _read_number(raw)
-    unit = next((u.strip() for u in (quantity.code, quantity.unit) if u and u.strip() not in ("", "1")), None)
-    problem = "value_unreadable" if value is None else "value_cleaned" if is_cleaned else None
-    return Value(value, quantity.comparator, unit, None, problem)
+    quantity = part.value_quantity
+    if quantity is not None:
+        return _read_quantity(bytes(quantity.value), quantity.comparator, quantity.code, quantity.unit)
+    return _read_quantity(bytes(part.value_integer), None, None, None, part.value_string)
 
 
 @lru_cache(maxsize=65_536)
+def _read_quantity(raw: bytes, comparator: str | None, code: str | None, unit: str | None, text: str | None = None) -> Value:
+    if not raw or raw == b"null":
+        sign, value, _ = clean_number(text, "^") if text else (comparator, None, False)
+        return Value(value, sign)
+    value, is_cleaned = _read_number(raw)
+    said = next((u.strip() for u in (code, unit) if u and u.strip() not in ("", "1")), None)
+    problem = "value_unreadable" if value is None else "value_cleaned" if is_cleaned else None
+    return Value(value, comparator, said, None, problem)
+
+
 def _read_number(raw: bytes) -> tuple[str | None, bool]:
     """(plain decimal, was it cleaned) of a JSON number, or of a text where a number belongs."""
     text = raw.decode("utf-8", "replace")
