@@ -52,10 +52,14 @@ def open_submission(path: Path, limits: Limits = Limits()) -> Opened:  # noqa: B
 def _open_packed(path: Path, limits: Limits) -> Opened:
     """What is inside gzip, of any format but another gzip."""
     unpacked = unpack.unpack_file(path, limits)
-    with Path(unpacked.name).open("rb") as file:
-        if file.read(2) == unpack.MAGIC:
-            raise FileRefusedError("format_not_supported")
-    opened = open_submission(Path(unpacked.name), limits)
+    try:
+        with Path(unpacked.name).open("rb") as file:
+            if file.read(2) == unpack.MAGIC:
+                raise FileRefusedError("format_not_supported")
+        opened = open_submission(Path(unpacked.name), limits)
+    except FileRefusedError:
+        unpacked.close()
+        raise
     return opened._replace(chunks=unpack.read_held(opened.chunks, unpacked))
 
 

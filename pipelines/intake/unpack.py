@@ -27,6 +27,9 @@ def unpack_file(path: Path, limits: Limits) -> IO[bytes]:
                 if left < 0:
                     raise FileRefusedError("packed_file_too_large")
                 unpacked.write(block)
+    except FileRefusedError:
+        unpacked.close()
+        raise
     except (OSError, EOFError, zlib.error):
         unpacked.close()
         raise FileRefusedError("file_unreadable") from None

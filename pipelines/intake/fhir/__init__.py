@@ -95,22 +95,30 @@ def _index_item(index: Index, item: Item, limits: Limits) -> None:
 
 
 def _read_batch(rows: Results, batch: list[Item], limits: Limits) -> pl.Series:
-    """Gather the rows of a batch; the texts of its lines (null where they are not UTF-8)."""
-    texts = pl.Series("sent", [item.raw for item in batch], pl.Binary).cast(pl.String, strict=False)
+    """Gather the rows of a batch; the texts of its lines."""
+    texts, broken = _read_texts([item.raw for item in batch])
     repeated = find_repeated(texts)
     was_on = gc.isenabled()
     gc.disable()  # what is gathered here lives until the end of the batch and has no cycles: looking for them costs a half
     try:
-        for place, (item, is_broken) in enumerate(zip(batch, texts.is_null(), strict=True)):
-            if is_broken or (place in repeated and has_repeated_key(item.raw)):
-                rows.refuse(item.number, place, "message_not_json" if is_broken else "message_keys_repeated")
+        for place, item in enumerate(batch):
+            if place in broken or (place in repeated and has_repeated_key(item.raw)):
+                rows.refuse(item.number, place, "message_not_json" if place in broken else "message_keys_repeated")
             else:
                 _read_item(rows, place, item, limits.depth)
     finally:
         if was_on:
             gc.enable()
-    lossy = [item.raw.decode("utf-8", "replace") if is_broken else None for item, is_broken in zip(batch, texts.is_null(), strict=True)]
-    return texts.to_frame().select(pl.coalesce("sent", pl.Series("lossy", lossy, pl.String)))["sent"]
+    return texts
+
+
+def _read_texts(raws: list[bytes]) -> tuple[pl.Series, set[int]]:
+    """Lines as text, and the places of those that are not UTF-8 and were read with losses."""
+    try:
+        return pl.Series("sent", raws, pl.Binary).cast(pl.String), set()
+    except pl.exceptions.ComputeError:
+        texts = [raw.decode("utf-8", "replace") for raw in raws]
+        return pl.Series("sent", texts, pl.String), {n for n, raw in enumerate(raws) if texts[n].encode() != raw}
 
 
 def _read_item(rows: Results, place: int, item: Item, depth: int) -> None:

@@ -17,6 +17,7 @@ from pipelines.intake.fhir.people import (
     first_of,
     frame_people,
     list_codes,
+    name_identifier,
     name_subject,
     read_authority,
     read_person,
@@ -89,7 +90,7 @@ class Index:
         row = read_person(patient)
         number = len(self._parts) * _PART + len(self._rows)
         keys = self.name_keys(url, "Patient", patient.id)
-        keys += [f"{i.system}|{i.value.strip()}" for i in patient.identifier if i.system and i.value]
+        keys += {name_identifier(i): True for i in patient.identifier if i.system and i.value}
         for key in keys:
             other = self.place.get(key)
             if other is not None and other >= 0 and self._row(other) != row:
@@ -144,7 +145,7 @@ class Index:
     def add_observation(self, seen: Observation, url: str | None, told: tuple[str, str] | None) -> None:
         """`told`: a column and a text true of all results of a child on that day, or of all where no day is given."""
         if told and seen.subject:
-            day = read_day(seen)[0] or ""
+            day = "" if told[0] in read_tables()["birth"].values() else read_day(seen)[0] or ""
             self.told.setdefault((name_subject(seen.subject), day), {})[told[0]] = told[1]
             self.grow()
         if self.is_bundle:
@@ -186,8 +187,8 @@ class Index:
             tail = "/".join(url.rsplit("/", 2)[-2:])
             if url.startswith("http"):
                 self._based |= {*keys, tail}
-            keys += [key for key in (url, tail) if key not in keys]
-        return keys
+            keys += [url, tail]
+        return list(dict.fromkeys(keys))
 
     def find(self, held: Mapping[str, Found], reference: str | None) -> Found | None:
         """What a literal reference points at: as written, else by `Type/id`; never at another server's resource."""
