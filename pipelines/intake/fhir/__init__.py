@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repeated_key
+from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repeated_key, is_too_deep, measure_depth
 from pipelines.intake.fhir.frames import build_chunks
 from pipelines.intake.fhir.index import Index
 from pipelines.intake.fhir.people import read_tables
@@ -51,8 +51,8 @@ def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
     """Records of a file, each chunk of one kind. Raises FileRefusedError."""
     document = read_document(path, limits)
     index = Index(limits.people, is_bundle=document is not None)
-    for item in read_context_lines(path, limits) if document is None else document.items:
-        _index_item(index, item, limits)
+    for _, url, raw in read_context_lines(path, limits) if document is None else document.items:
+        _index_item(index, url, raw, limits.depth)
     index.freeze()
     counted: Counter[str] = Counter()
     is_any = False
@@ -68,44 +68,50 @@ def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
     yield Chunk(pl.DataFrame(schema={"sent": pl.String, "row_no": pl.Int64}), list_findings(list(told)))
 
 
-def _index_item(index: Index, item: Item, limits: Limits) -> None:
+def _index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
     """Keep what records may refer to; a line that cannot be read is told in the second pass."""
+    if not raw or is_too_deep(raw, depth):
+        return
     try:
-        resource = decode_line(item.raw, limits.depth).resource if item.raw else None
+        resource = decode_line(raw).resource
     except UnreadableError:
         return
     match resource:
         case Patient():
-            index.add_patient(resource, item.url)
+            index.add_patient(resource, url)
         case RelatedPerson():
-            index.add_related(resource, item.url)
+            index.add_related(resource, url)
         case Organization():
-            index.add_organization(resource, item.url)
+            index.add_organization(resource, url)
         case PractitionerRole() if resource.organization:
-            index.roles |= dict.fromkeys(index.name_keys(item.url, "PractitionerRole", resource.id), resource.organization)
+            index.roles |= dict.fromkeys(index.name_keys(url, "PractitionerRole", resource.id), resource.organization)
             index.grow()
         case Observation():
-            index.add_observation(resource, item.url, read_context(resource))
+            index.add_observation(resource, url, read_context(resource))
         case DiagnosticReport() if index.is_bundle:
             index.add_report(resource)
         case ServiceRequest():
-            index.add_request(resource, item.url)
+            index.add_request(resource, url)
         case MessageHeader() | Composition() if index.is_bundle:
             index.sender = index.sender or (resource.sender if isinstance(resource, MessageHeader) else resource.custodian)
 
 
 def _read_batch(rows: Results, batch: list[Item], limits: Limits) -> pl.Series:
     """Gather the rows of a batch; the texts of its lines."""
-    texts, broken = _read_texts([item.raw for item in batch])
-    repeated = find_repeated(texts)
+    texts, broken = _read_texts([raw for _, _, raw in batch])
+    repeated, deep = find_odd_shapes(texts, limits.depth)
     was_on = gc.isenabled()
     gc.disable()  # what is gathered here lives until the end of the batch and has no cycles: looking for them costs a half
     try:
-        for place, item in enumerate(batch):
-            if place in broken or (place in repeated and has_repeated_key(item.raw)):
-                rows.refuse(item.number, place, "message_not_json" if place in broken else "message_keys_repeated")
+        for place, (number, url, raw) in enumerate(batch):
+            if place in broken:
+                rows.refuse(number, place, "message_not_json")
+            elif place in deep and is_too_deep(raw, limits.depth):
+                rows.refuse(number, place, "message_too_deep")
+            elif place in repeated and has_repeated_key(raw):
+                rows.refuse(number, place, "message_keys_repeated")
             else:
-                _read_item(rows, place, item, limits.depth)
+                _read_item(rows, place, number, url, raw)
     finally:
         if was_on:
             gc.enable()
@@ -121,29 +127,28 @@ def _read_texts(raws: list[bytes]) -> tuple[pl.Series, set[int]]:
         return pl.Series("sent", texts, pl.String), {n for n, raw in enumerate(raws) if texts[n].encode() != raw}
 
 
-def _read_item(rows: Results, place: int, item: Item, depth: int) -> None:
-    if not item.raw:
+def _read_item(rows: Results, place: int, number: int, url: str | None, raw: bytes) -> None:
+    if not raw:
         rows.counted["entry without resource"] += 1
         return
     try:
-        resource, name, dropped = decode_line(item.raw, depth)
+        resource, name, dropped = decode_line(raw)
     except UnreadableError as error:
-        rows.refuse(item.number, place, error.code)
+        rows.refuse(number, place, error.code)
         return
     if dropped:
-        rows.findings += [(item.number, part, "part_malformed", "warning") for part in dropped]
+        rows.findings += [(number, part, "part_malformed", "warning") for part in dropped]
     if type(resource) is Observation:  # nearly always
-        rows.take_observation(item.number, place, resource, item.url)
+        rows.take_observation(number, place, resource, url)
     else:
-        take_resource(rows, place, item, resource, name)
+        take_resource(rows, place, number, url, resource, name)
 
 
-def take_resource(rows: Results, place: int, item: Item, resource: Resource | None, name: str | None) -> None:
+def take_resource(rows: Results, place: int, number: int, url: str | None, resource: Resource | None, name: str | None) -> None:
     """The rows of a resource, or a count of it by its type; a Bundle within is refused, as its records would be lost."""
-    number = item.number
     match resource:
         case Patient():
-            take_patient(rows, number, place, resource, item.url)
+            take_patient(rows, number, place, resource, url)
         case Consent():
             take_consent(rows, number, place, resource)
         case Task():
@@ -154,14 +159,16 @@ def take_resource(rows: Results, place: int, item: Item, resource: Resource | No
             rows.counted[name or type(resource).__name__] += 1
 
 
-def find_repeated(texts: pl.Series) -> set[int]:
-    """Places of lines whose keys, values left out, may stand twice in an object: to be looked at closely.
+def find_odd_shapes(texts: pl.Series, depth: int) -> tuple[set[int], set[int]]:
+    """Places of lines, values left out, where a key may stand twice, and where objects may lie too deep: to be looked at closely.
 
     Lines of a shape are looked at once: an export has millions of lines and a few dozen shapes.
     """
     shape = texts.str.replace_all(_VALUE, ":0")
-    twice = [said for said in shape.unique() if said and _is_twice(said)]
-    return set(shape.is_in(twice).fill_null(False).arg_true().to_list()) if twice else set()
+    unlike = [said for said in shape.unique() if said]
+    odd = ([said for said in unlike if _is_twice(said)], [said for said in unlike if measure_depth(said.encode()) > depth])
+    repeated, deep = (set(shape.is_in(some).arg_true().to_list()) if some else set[int]() for some in odd)
+    return repeated, deep
 
 
 def _is_twice(shape: str) -> bool:

@@ -36,10 +36,8 @@ class UnreadableError(Exception):
         self.code = code
 
 
-def decode_line(raw: bytes, depth: int) -> Decoded:
-    """A resource; raises UnreadableError (message_not_json, message_not_resource, message_too_deep)."""
-    if raw.count(b"{") + raw.count(b"[") > depth and measure_depth(raw) > depth:
-        raise UnreadableError("message_too_deep")
+def decode_line(raw: bytes) -> Decoded:
+    """A resource; raises UnreadableError (message_not_json, message_not_resource)."""
     try:
         resource = _DECODER.decode(raw)
     except msgspec.ValidationError:
@@ -86,6 +84,11 @@ def fit(plain: dict[str, Any], kind: type[Any], dropped: list[str]) -> Any:
             else:
                 given[attribute] = found
     return kind(**given)
+
+
+def is_too_deep(raw: bytes, depth: int) -> bool:
+    """True where objects and arrays lie deeper in each other than is read."""
+    return raw.count(b"{") + raw.count(b"[") > depth and measure_depth(raw) > depth
 
 
 def measure_depth(raw: bytes) -> int:

@@ -9,7 +9,7 @@ import msgspec
 from pipelines.intake.fhir.index import Index
 from pipelines.intake.fhir.people import Person, name_identifier, read_person, read_tables
 from pipelines.intake.fhir.shape import Identifier, Patient, Raw, Reference
-from pipelines.intake.fhir.values import read_moment
+from pipelines.intake.fhir.values import Meaning, read_moment
 
 SCREENING = (
     "row_no", "source_id", "programme", "component", "value", "comparator", "unit", "result_code", "place", "person", "sender_id",
@@ -36,7 +36,9 @@ class Rows:
         self.local: list[Person] = []
         self.findings: list[Finding] = []
         self.seen: Counter[tuple[str | None, str]] = Counter()
+        self.is_told = bool(index.is_bundle or index.told or index.reports)  # something is told of results elsewhere
         self._known: dict[str, int] = {}
+        self._meanings: dict[tuple[str | int | None, ...], Meaning] = {}
 
     def refuse(self, number: int, place: int, code: str) -> None:
         """A line that gives no record though it should: one refused row that says why."""

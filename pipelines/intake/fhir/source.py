@@ -19,12 +19,8 @@ _WHO = (b'"Patient"', b'"RelatedPerson"', b'"Organization"', b'"PractitionerRole
 """What stands in a line that others may refer to: its type, or the LOINC code of something told of all results of a child."""
 
 
-class Item(NamedTuple):
-    """A resource as written: its line or the ordinal of its entry, its fullUrl, its bytes (empty where there are none)."""
-
-    number: int
-    url: str | None
-    raw: bytes
+Item = tuple[int, str | None, bytes]
+"""A resource as written: its line or the ordinal of its entry, its fullUrl, its bytes (empty where there are none)."""
 
 
 class Document(NamedTuple):
@@ -51,7 +47,7 @@ def read_document(path: Path, limits: Limits) -> Document | None:
     try:
         if data.startswith(b"["):
             raws = msgspec.json.decode(data, type=list[Raw])
-            return Document([Item(n, None, bytes(raw)) for n, raw in enumerate(raws, 1)], None)
+            return Document([(n, None, bytes(raw)) for n, raw in enumerate(raws, 1)], None)
         plain = msgspec.json.decode(data, type=dict[str, Raw])
         kind = msgspec.json.decode(bytes(plain.get("resourceType", Raw(b"null"))))
     except (ValueError, RecursionError):
@@ -60,7 +56,7 @@ def read_document(path: Path, limits: Limits) -> Document | None:
         raise FileRefusedError("file_unreadable") from None
     if not isinstance(kind, str):
         raise FileRefusedError("file_not_fhir")
-    return _open_bundle(data) if kind == "Bundle" else Document([Item(1, None, data)], None)
+    return _open_bundle(data) if kind == "Bundle" else Document([(1, None, data)], None)
 
 
 def read_batches(path: Path, limits: Limits, lines: int = 20_000) -> Iterator[list[Item]]:
@@ -68,11 +64,11 @@ def read_batches(path: Path, limits: Limits, lines: int = 20_000) -> Iterator[li
     batch: list[Item] = []
     number = 0
     for block in _read_blocks(path, limits):
-        for number, raw in enumerate(block.split(b"\n"), number + 1):  # noqa: B020  # goes on counting
-            if len(raw) > limits.line_mb << 20:
-                raise FileRefusedError("line_too_long")
-            if raw and not raw.isspace():
-                batch.append(Item(number, None, raw))
+        raws = block.split(b"\n")
+        if max(map(len, raws)) > limits.line_mb << 20:
+            raise FileRefusedError("line_too_long")
+        batch += [(n, None, raw) for n, raw in enumerate(raws, number + 1) if raw and not raw.isspace()]
+        number += len(raws)
         if len(batch) >= lines or len(block) > _BLOCK:
             yield batch
             batch = []
@@ -88,7 +84,7 @@ def read_context_lines(path: Path, limits: Limits) -> Iterator[Item]:
         if marks:
             for line in block.split(b"\n"):
                 if any(mark in line for mark in marks):
-                    yield Item(0, None, line)
+                    yield (0, None, line)
 
 
 def _read_blocks(path: Path, limits: Limits) -> Iterator[bytes]:
@@ -111,7 +107,7 @@ def _open_bundle(data: bytes) -> Document:
         bundle = msgspec.json.decode(data, type=Bundle)
     except msgspec.ValidationError:
         bundle = fit(msgspec.json.decode(data), Bundle, [])
-    items = [Item(n, entry.full_url, bytes(entry.resource)) for n, entry in enumerate(bundle.entry, 1)]
+    items: list[Item] = [(n, entry.full_url, bytes(entry.resource)) for n, entry in enumerate(bundle.entry, 1)]
     return Document(items, bundle.timestamp)
 
 
