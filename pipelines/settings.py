@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     most_columns: int = Field(1_000, description="A table of more columns is refused (file_too_wide).")
     most_sheet_rows: int = Field(2_000_000, description="A sheet of more rows is refused.")
     deepest_json: int = Field(64, description="A resource nested deeper is refused.")
+    most_people: int = Field(3_000_000, description="A FHIR file that refers to more persons and places is refused.")
 
     @property
     def landing(self) -> Path:

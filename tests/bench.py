@@ -39,6 +39,7 @@ def main(
     print("\n| what | floor | Erte | ratio | peak memory |\n|---|---|---|---|---|")
     measure_year(folder / "year", births, "national year")
     measure_hl7(folder / "hl7")
+    measure_fhir(folder / "fhir")
     if not skip_history:
         measure_year(folder / "four", births * 4, "four times the rows")
         measure_nights(folder / "history", births, years, night_rows)
@@ -67,6 +68,20 @@ def measure_hl7(folder: Path) -> None:
             f"print(f'| HL7, {{n:,}} messages of {results} results | {{n / f:,.0f}}/s | {{n / e:,.0f}}/s | {{e / f:.1f}} | |', flush=True)",
         ])  # fmt: skip
         subprocess.run([sys.executable, "-c", script], check=True)
+    shutil.rmtree(folder)
+
+
+def measure_fhir(folder: Path) -> None:
+    """NDJSON lines read and judged in one process, against the plainest parse of the same lines (msgspec, no types)."""
+    script = "; ".join([
+        "import sys, time", "from pathlib import Path", "from tests.bench import write_observations, read_all, parse_lines",
+        f"p = Path({str(folder)!r}); n = write_observations(p)",
+        "t = time.perf_counter(); parse_lines(p / 'a.ndjson'); f = time.perf_counter() - t",
+        "t = time.perf_counter(); read_all(p / 'a.ndjson'); e = time.perf_counter() - t",
+        "import resource; m = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024",
+        "print(f'| FHIR NDJSON, {n:,} Observations | {n / f:,.0f}/s | {n / e:,.0f}/s | {e / f:.1f} | {m:,.0f} MiB |')",
+    ])  # fmt: skip
+    subprocess.run([sys.executable, "-c", script], check=True)
     shutil.rmtree(folder)
 
 
@@ -106,6 +121,38 @@ def write_messages(folder: Path, count: int = 20_000, results: int = 2) -> int:
             file.write(head.format(i % 20, 100_000 + i, i % 10))
             file.writelines(other.format(n, (7 * i + n) % 100) for n in range(3, results + 1))
     return count
+
+
+def write_observations(folder: Path, count: int = 200_000) -> int:
+    """An export of Patients and their Observations (ten each, 600 bytes a line); how many Observations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    patient = (
+        '{{"resourceType":"Patient","id":"p{0}","identifier":[{{"type":{{"coding":[{{"code":"MR"}}]}},"value":"H{0}","assigner":'
+        '{{"identifier":{{"value":"M01"}}}}}}],"gender":"male","birthDate":"2026-01-03"}}\n'
+    )
+    seen = (
+        '{{"resourceType":"Observation","id":"o{0}","meta":{{"lastUpdated":"2026-01-07T09:00:00+05:00"}},"status":"final",'
+        '"category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}}]}}],'
+        '"code":{{"coding":[{{"system":"http://loinc.org","code":"{1}","display":"{2} in Dried blood spot"}}]}},'
+        '"subject":{{"reference":"Patient/p{3}"}},"effectiveDateTime":"2026-01-05T09:{4:02}:00+05:00",'
+        '"issued":"2026-01-07T09:00:00+05:00","performer":[{{"reference":"Organization/L1"}}],'
+        '"valueQuantity":{{"value":3.{5},"unit":"{6}","system":"http://unitsofmeasure.org","code":"{6}"}}}}\n'
+    )
+    kinds = (("29575-8", "Thyrotropin [Units/volume]", "m[IU]/L"), ("29573-3", "Phenylalanine [Moles/volume]", "umol/L"))
+    with (folder / "a.ndjson").open("w") as file:
+        file.writelines(patient.format(n) for n in range(count // 10))
+        for n in range(count):
+            code, name, unit = kinds[n % 2]
+            file.write(seen.format(n, code, name, n // 10, n % 60, n % 90, unit))
+    return count
+
+
+def parse_lines(path: Path) -> int:
+    """The floor: every line parsed, and let go."""
+    import msgspec
+
+    with path.open("rb") as file:
+        return sum(len(msgspec.json.decode(line)) for line in file)
 
 
 def split_all(path: Path) -> int:

@@ -123,8 +123,9 @@ def read_layout(path: Path) -> Layout:
 
 @cache
 def list_layouts(folder: Path = FOLDER) -> tuple[Layout, ...]:
-    """All CSV layouts of a folder by name; `hl7-*.toml` are code tables of another reader."""
-    return tuple(read_layout(path) for path in sorted(folder.glob("*.toml")) if not path.name.startswith("hl7-"))
+    """All CSV layouts of a folder by name; `hl7-*.toml` and `fhir-*.toml` are code tables of other readers."""
+    others = ("hl7-", "fhir-")
+    return tuple(read_layout(path) for path in sorted(folder.glob("*.toml")) if not path.name.startswith(others))
 
 
 @cache

@@ -31,6 +31,7 @@ class Limits(NamedTuple):
     columns: int = 1_000
     sheet_rows: int = 2_000_000
     depth: int = 64
+    people: int = 3_000_000
 
 
 class Chunk(NamedTuple):

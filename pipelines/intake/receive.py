@@ -8,7 +8,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.contracts import RECORDS
-from pipelines.intake import csv, hl7
+from pipelines.intake import csv, fhir, hl7, unpack
 from pipelines.intake.conform import conform_rows
 from pipelines.intake.judge import judge_records
 from pipelines.intake.layout import Layout, speak_ours
@@ -16,9 +16,10 @@ from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, Re
 
 _READERS: tuple[tuple[tuple[bytes, ...], Reader], ...] = (
     ((b"MSH", b"FHS", b"BHS"), hl7),
+    ((b"{", b"["), fhir),
 )  # fmt: skip
 """First bytes (after a byte order mark, framing bytes and blanks) -> the reader of that format; anything else is delimited text."""
-_UNSUPPORTED = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"%PDF", b"{", b"[", b"<")
+_UNSUPPORTED = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF", b"<")
 
 
 class JudgedChunk(NamedTuple):
@@ -36,13 +37,30 @@ def open_submission(path: Path, limits: Limits = Limits()) -> Opened:  # noqa: B
     if path.stat().st_size > limits.file_mb << 20:
         raise FileRefusedError("file_too_large")
     with path.open("rb") as file:
-        head = file.read(64).lstrip(b"\xef\xbb\xbf\x0b\r\n ")
+        head = file.read(64)
+    if head.startswith(unpack.MAGIC):
+        return _open_packed(path, limits)
+    head = head.lstrip(b"\xef\xbb\xbf\x0b\r\n\t ")
     for starts, reader in _READERS:
         if head.startswith(starts):
             return reader.open_file(path, limits)
     if head.startswith(_UNSUPPORTED):
         raise FileRefusedError("format_not_supported")
     return csv.open_file(path, limits)
+
+
+def _open_packed(path: Path, limits: Limits) -> Opened:
+    """What is inside gzip, of any format but another gzip."""
+    unpacked = unpack.unpack_file(path, limits)
+    try:
+        with Path(unpacked.name).open("rb") as file:
+            if file.read(2) == unpack.MAGIC:
+                raise FileRefusedError("format_not_supported")
+        opened = open_submission(Path(unpacked.name), limits)
+    except FileRefusedError:
+        unpacked.close()
+        raise
+    return opened._replace(chunks=unpack.read_held(opened.chunks, unpacked))
 
 
 def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: date) -> JudgedChunk:

@@ -15,6 +15,7 @@ from pipelines.night.commit import record_event
 from pipelines.night.intake import open_day
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, place_flags
 from pipelines.referral.render import FeedHeader, render_feed
+from pipelines.referral.verify import verify_feed
 from pipelines.settings import Settings
 from pipelines.store.lake import (
     Connection,
@@ -189,6 +190,9 @@ def _write_drafts(
         )
         part = items.get(feed["pmpc_id"], item.clear())
         files = render_feed(header, part, person.join(part, on="child_key", how="semi"), flag, placed.recall)
+        wrong = verify_feed(files, feed["previous_hash"])
+        if wrong:
+            raise AssertionError(f"a feed that breaks its own promises is not sealed: {', '.join(wrong)}")
         folder = settings.outbox / ".draft" / feed["pmpc_id"] / f"{feed['feed_no']:06}"
         _write_durably(folder, files)
         rows.append({**feed, "content_hash": json.loads(files["manifest.json"])["content_hash"]})

@@ -9,6 +9,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
+from pipelines.referral.conformance import is_loinc
 from pipelines.referral.words import (
     Resource,
     code_of,
@@ -21,7 +22,7 @@ from pipelines.referral.words import (
 )
 
 _TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
-_LOINC = re.compile(r"^[0-9]{1,7}-[0-9]$")
+_UCUM = re.compile(r"[!-~]+")
 _UNITY = "1"
 
 
@@ -198,9 +199,9 @@ def _collect_results(ref: str, flags: list[Resource], patient: Resource) -> list
 def _write_observation(url: str, programme: str, result: Resource, patient: Resource) -> Resource:
     words = read_words()
     component, unit, answer = result["component"], result["unit"], result["result_code"]
-    coding = [{"system": name_system("component"), "code": component}]
+    coding = [{"system": name_system("component"), "code": " ".join(component.split())}]
     loinc = words["loinc"].get(component)
-    if _LOINC.match(component):
+    if is_loinc(component):
         coding = [{"system": "http://loinc.org", "code": component}]
     elif loinc and loinc.get("unit") in (None, unit):
         coding.insert(0, {"system": "http://loinc.org", "code": loinc["code"], "display": loinc["display"]})
@@ -215,13 +216,11 @@ def _write_observation(url: str, programme: str, result: Resource, patient: Reso
     }
     coded = _code_answer(answer) if answer is not None else None
     if result["value"] is not None:
-        quantity = {"value": result["value"], "unit": unit or _UNITY, "code": unit or _UNITY}
         comparator = result.get("comparator")
-        observation["valueQuantity"] = {
-            **({"comparator": comparator} if comparator else {}),
-            **quantity,
-            "system": "http://unitsofmeasure.org",
-        }
+        quantity: Resource = {**({"comparator": comparator} if comparator else {}), "value": result["value"], "unit": unit or _UNITY}
+        if _UCUM.fullmatch(quantity["unit"]):  # a unit that is kept as it was sent may be none
+            quantity |= {"code": quantity["unit"], "system": "http://unitsofmeasure.org"}
+        observation["valueQuantity"] = quantity
         if coded is not None:
             observation["interpretation"] = [coded]
     elif coded is not None:

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.referral.compose import FIRST_HASH
+from pipelines.referral.conformance import check_bundle
 from pipelines.referral.render import BUNDLE, CONTENT, MANIFEST, TABLE, hash_content
 from pipelines.referral.words import read_words
 
@@ -26,7 +27,8 @@ def verify_feed(files: Mapping[str, bytes], previous_hash: str) -> list[str]:
     `previous_hash` is the content hash of the feed before, as the ledger holds it. Codes: file_missing,
     file_unexpected, manifest_malformed, bundle_malformed, csv_malformed, file_hash_mismatch, content_hash_mismatch,
     previous_hash_mismatch, feed_no_mismatch, zero_reason_mismatch, item_count_mismatch, referral_count_mismatch,
-    recall_count_mismatch, age_total_mismatch, item_repeated, csv_bundle_mismatch, reference_unresolved, pmpc_mismatch.
+    recall_count_mismatch, age_total_mismatch, item_repeated, csv_bundle_mismatch, reference_unresolved, pmpc_mismatch; and
+    those of conformance.check_bundle (r4_...).
     """
     expected = {*CONTENT, MANIFEST}
     wrong = {"file_unexpected"} if files.keys() - expected else set()
@@ -48,6 +50,8 @@ def verify_feed(files: Mapping[str, bytes], previous_hash: str) -> list[str]:
         wrong |= _check_totals(rows, manifest)
     if manifest is not None and bundle is not None:
         wrong |= _check_bundle(bundle, manifest)
+    if bundle is not None:
+        wrong |= check_bundle(bundle)
     if rows is not None and bundle is not None:
         wrong |= _check_pairs(rows, bundle)
     return sorted(wrong)

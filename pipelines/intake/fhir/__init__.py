@@ -1,0 +1,184 @@
+"""FHIR R4: Bundles, single resources and Bulk-Data NDJSON; several kinds of record come out of one file.
+
+Two passes: the first keeps what records refer to (patients, mothers, organisations, what is told of all results of a child),
+the second reads the records, a bounded part at a time. `row_no` is the line of NDJSON or the ordinal of an entry. An entry
+that is a record is accepted or refused by itself, whatever the others are; one that is none is counted by its type.
+"""
+
+import gc
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repeated_key, is_too_deep, measure_depth
+from pipelines.intake.fhir.frames import build_chunks
+from pipelines.intake.fhir.index import Index
+from pipelines.intake.fhir.people import read_tables
+from pipelines.intake.fhir.records import take_consent, take_patient, take_task
+from pipelines.intake.fhir.results import Results
+from pipelines.intake.fhir.shape import (
+    Composition,
+    Consent,
+    DiagnosticReport,
+    MessageHeader,
+    Observation,
+    Organization,
+    Patient,
+    PractitionerRole,
+    RelatedPerson,
+    Resource,
+    ServiceRequest,
+    Task,
+)
+from pipelines.intake.fhir.source import Item, read_batches, read_context_lines, read_document
+from pipelines.intake.fhir.values import read_context
+from pipelines.intake.layout import speak_ours
+from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
+
+_VALUE = r':\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.eE0-9]*)'
+"""A text or a number that is the value of a key."""
+
+
+def open_file(path: Path, limits: Limits) -> Opened:
+    """A file of FHIR resources. Raises FileRefusedError."""
+    return Opened(speak_ours("fhir-r4", "screening"), list_findings([]), read_chunks(path, limits))
+
+
+def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
+    """Records of a file, each chunk of one kind. Raises FileRefusedError."""
+    document = read_document(path, limits)
+    index = Index(limits.people, is_bundle=document is not None)
+    for _, url, raw in read_context_lines(path, limits) if document is None else document.items:
+        _index_item(index, url, raw, limits.depth)
+    index.freeze()
+    counted: Counter[str] = Counter()
+    is_any = False
+    for batch in [document.items] if document else read_batches(path, limits):
+        rows = Results(index, document.timestamp if document else None, counted)
+        texts = _read_batch(rows, batch, limits)
+        for chunk in build_chunks(rows, texts):
+            is_any = True
+            yield chunk
+    if not is_any:
+        raise FileRefusedError("file_without_records", tuple(sorted(counted)))
+    told = [(None, f"{name}: {count}", "resource_context", "info") for name, count in sorted(counted.items())]
+    yield Chunk(pl.DataFrame(schema={"sent": pl.String, "row_no": pl.Int64}), list_findings(list(told)))
+
+
+def _index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
+    """Keep what records may refer to; a line that cannot be read is told in the second pass."""
+    if not raw or is_too_deep(raw, depth):
+        return
+    try:
+        resource = decode_line(raw).resource
+    except UnreadableError:
+        return
+    match resource:
+        case Patient():
+            index.add_patient(resource, url)
+        case RelatedPerson():
+            index.add_related(resource, url)
+        case Organization():
+            index.add_organization(resource, url)
+        case PractitionerRole() if resource.organization:
+            index.roles |= dict.fromkeys(index.name_keys(url, "PractitionerRole", resource.id), resource.organization)
+            index.grow()
+        case Observation():
+            index.add_observation(resource, url, read_context(resource))
+        case DiagnosticReport() if index.is_bundle:
+            index.add_report(resource)
+        case ServiceRequest():
+            index.add_request(resource, url)
+        case MessageHeader() | Composition() if index.is_bundle:
+            index.sender = index.sender or (resource.sender if isinstance(resource, MessageHeader) else resource.custodian)
+
+
+def _read_batch(rows: Results, batch: list[Item], limits: Limits) -> pl.Series:
+    """Gather the rows of a batch; the texts of its lines."""
+    texts, broken = _read_texts([raw for _, _, raw in batch])
+    repeated, deep = find_odd_shapes(texts, limits.depth)
+    was_on = gc.isenabled()
+    gc.disable()  # what is gathered here lives until the end of the batch and has no cycles: looking for them costs a half
+    try:
+        for place, (number, url, raw) in enumerate(batch):
+            if place in broken:
+                rows.refuse(number, place, "message_not_json")
+            elif place in deep and is_too_deep(raw, limits.depth):
+                rows.refuse(number, place, "message_too_deep")
+            elif place in repeated and has_repeated_key(raw):
+                rows.refuse(number, place, "message_keys_repeated")
+            else:
+                _read_item(rows, place, number, url, raw)
+    finally:
+        if was_on:
+            gc.enable()
+    return texts
+
+
+def _read_texts(raws: list[bytes]) -> tuple[pl.Series, set[int]]:
+    """Lines as text, and the places of those that are not UTF-8 and were read with losses."""
+    try:
+        return pl.Series("sent", raws, pl.Binary).cast(pl.String), set()
+    except pl.exceptions.ComputeError:
+        texts = [raw.decode("utf-8", "replace") for raw in raws]
+        return pl.Series("sent", texts, pl.String), {n for n, raw in enumerate(raws) if texts[n].encode() != raw}
+
+
+def _read_item(rows: Results, place: int, number: int, url: str | None, raw: bytes) -> None:
+    if not raw:
+        rows.counted["entry without resource"] += 1
+        return
+    try:
+        resource, name, dropped = decode_line(raw)
+    except UnreadableError as error:
+        rows.refuse(number, place, error.code)
+        return
+    if dropped:
+        rows.findings += [(number, part, "part_malformed", "warning") for part in dropped]
+    if type(resource) is Observation:  # nearly always
+        rows.take_observation(number, place, resource, url)
+    else:
+        take_resource(rows, place, number, url, resource, name)
+
+
+def take_resource(rows: Results, place: int, number: int, url: str | None, resource: Resource | None, name: str | None) -> None:
+    """The rows of a resource, or a count of it by its type; a Bundle within is refused, as its records would be lost."""
+    match resource:
+        case Patient():
+            take_patient(rows, number, place, resource, url)
+        case Consent():
+            take_consent(rows, number, place, resource)
+        case Task():
+            take_task(rows, number, place, resource)
+        case None if name == "Bundle" or name not in _list_types():
+            rows.refuse(number, place, "message_not_resource")
+        case _:
+            rows.counted[name or type(resource).__name__] += 1
+
+
+def find_odd_shapes(texts: pl.Series, depth: int) -> tuple[set[int], set[int]]:
+    """Places of lines, values left out, where a key may stand twice, and where objects may lie too deep: to be looked at closely.
+
+    Lines of a shape are looked at once: an export has millions of lines and a few dozen shapes.
+    """
+    shape = texts.str.replace_all(_VALUE, ":0")
+    unlike = [said for said in shape.unique() if said]
+    odd = ([said for said in unlike if _is_twice(said)], [said for said in unlike if measure_depth(said.encode()) > depth])
+    repeated, deep = (set(shape.is_in(some).arg_true().to_list()) if some else set[int]() for some in odd)
+    return repeated, deep
+
+
+def _is_twice(shape: str) -> bool:
+    """True where a key stands twice, or where that cannot be told from the shape."""
+    try:
+        json.loads(shape)
+    except (ValueError, RecursionError):
+        return True
+    return has_repeated_key(shape.encode())
+
+
+def _list_types() -> frozenset[str]:
+    return frozenset(read_tables()["types"]["names"].split())

@@ -1,0 +1,99 @@
+"""Gathered rows become chunks of one kind each: the person joined by number, findings with the rows they are about."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from pipelines.contracts import RECORDS
+from pipelines.intake.fhir.people import WHO, frame_local
+from pipelines.intake.fhir.rows import SCREENING, Rows
+from pipelines.intake.fhir.values import is_loinc_broken
+from pipelines.intake.reading import Chunk, list_findings
+
+_TYPES: dict[str, Any] = {"row_no": pl.Int64, "person": pl.Int64, "place": pl.Int64}
+_ENVELOPE = {"submission_id", "received_on"}
+
+
+def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
+    """A chunk of each kind there is, `sent` out of `texts` by place; findings of lines that gave no row go with the first."""
+    people = rows.index.frame
+    if rows.local:
+        people = pl.concat([people, frame_local(rows.local)])
+    frames: dict[str, pl.DataFrame] = {}
+    told = [list_findings(rows.findings)]
+    if rows.screening:
+        screening = _join_person(_frame_screening(rows.screening), people)
+        told += [_note_contradictions(screening), _note_checksums(screening)]
+        frames["screening"] = screening
+    for kind, records in rows.other.items():
+        if records:
+            frames[kind] = _join_person(_frame_records(kind, records), people)
+    finding = pl.concat(told)
+    if len(frames) < 2:
+        yield from (Chunk(_keep_columns(kind, frame, texts), finding, kind) for kind, frame in frames.items())
+        return
+    placed = pl.concat([frame["row_no"] for frame in frames.values()])
+    spare = finding.filter(pl.col("row_no").is_null() | ~pl.col("row_no").is_in(placed.implode()))
+    for number, (kind, frame) in enumerate(frames.items()):
+        own = finding.join(frame.select("row_no").unique(), on="row_no", how="semi")
+        yield Chunk(_keep_columns(kind, frame, texts), pl.concat([own, spare]) if number == 0 else own, kind)
+
+
+def _frame_screening(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+    columns = zip(*rows, strict=True)
+    return pl.DataFrame(
+        [pl.Series(name, said, _TYPES.get(name, pl.String)) for name, said in zip(SCREENING, columns, strict=True)]
+    )
+
+
+def _frame_records(kind: str, records: list[dict[str, Any]]) -> pl.DataFrame:
+    names = list(records[0])
+    return pl.DataFrame(
+        [pl.Series(name, [record[name] for record in records], _TYPES.get(name, pl.String)) for name in names]
+    )
+
+
+def _join_person(frame: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
+    """WHO of the person of each row; the maternity organisation stands in for a sender that is not said, and the reverse."""
+    if "person" not in frame.columns:
+        return frame
+    who = people.select(pl.col(WHO).gather(frame["person"]))
+    facility = ["facility_id"] if "facility_id" in frame.columns else []
+    joined = pl.concat([frame, who], how="horizontal").with_columns(
+        sender_id=pl.coalesce("sender_id", "maternity_id"),
+        maternity_id=pl.when(pl.col("person").is_not_null()).then(pl.coalesce("maternity_id", *facility, "sender_id")),
+    )
+    if "card_of_sample" in frame.columns:
+        joined = joined.with_columns(card_no=pl.coalesce("card_of_sample", "card_no"))
+    return joined
+
+
+def _keep_columns(kind: str, frame: pl.DataFrame, texts: pl.Series) -> pl.DataFrame:
+    known = [name for name in RECORDS[kind].column_names() if name in frame.columns and name not in _ENVELOPE]
+    return frame.select(*known, texts.gather(frame["place"]).alias("sent"))
+
+
+def _note_contradictions(screening: pl.DataFrame) -> pl.DataFrame:
+    """Results of one child, component and day that are not the same and not versions of each other: all kept, and told."""
+    said = screening.lazy().filter(
+        pl.col("result_code").is_not_null() & pl.col("person").is_not_null() & (pl.col("status_code") != "cancelled")
+    )
+    unlike = (
+        said.group_by("person", "component", "examined_on")
+        .agg("row_no", results=pl.col("result_code").n_unique(), sources=pl.col("source_id").n_unique())
+        .filter((pl.col("results") > 1) & (pl.col("sources") > 1))
+        .explode("row_no").select("row_no").collect()
+    )  # fmt: skip
+    return unlike.select(
+        "row_no", pl.lit("result_code").alias("column"), pl.lit("results_contradict").alias("code"),
+        pl.lit("warning").alias("severity"),
+    ).unique(maintain_order=True)  # fmt: skip
+
+
+def _note_checksums(screening: pl.DataFrame) -> pl.DataFrame:
+    broken = [c for c in screening["component"].drop_nulls().unique() if is_loinc_broken(c)]
+    return screening.filter(pl.col("component").is_in(broken)).select(
+        "row_no", pl.lit("component").alias("column"), pl.lit("component_checksum").alias("code"),
+        pl.lit("warning").alias("severity"),
+    )  # fmt: skip

@@ -1,0 +1,224 @@
+"""Who and what the records of a file refer to: patients, mothers, organisations, and what is told of all results of a child.
+
+Made in a first pass over the file, compact (a row of text a person) and bounded: an index larger than the limit refuses the
+file, so that memory does not grow with what a sender sends.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
+
+import polars as pl
+
+from pipelines.intake.fhir.people import (
+    LONGEST_ID,
+    WHO,
+    Person,
+    choose_name,
+    first_of,
+    frame_people,
+    list_codes,
+    name_identifier,
+    name_subject,
+    read_authority,
+    read_person,
+    read_tables,
+    short_id,
+    sort_identifiers,
+    tidy,
+)
+from pipelines.intake.fhir.shape import (
+    DiagnosticReport,
+    Observation,
+    Organization,
+    Patient,
+    Reference,
+    RelatedPerson,
+    ServiceRequest,
+)
+from pipelines.intake.fhir.values import read_day
+from pipelines.intake.reading import FileRefusedError
+
+_PART = 50_000
+Found = TypeVar("Found")
+
+
+class Kin(NamedTuple):
+    """A representative: by what right, the IIN and the name."""
+
+    authority: str | None
+    iin: str | None
+    name: str | None
+
+
+class Report(NamedTuple):
+    """What a DiagnosticReport says of its results."""
+
+    source_id: str | None
+    issued: str | None
+    is_newborn: bool
+
+
+class Index:
+    """What the first pass found; `freeze` ends it. Keys are fullUrl, `Type/id` and `system|value` of an identifier."""
+
+    def __init__(self, limit: int, *, is_bundle: bool) -> None:
+        self.limit, self.is_bundle = limit, is_bundle
+        self.size = 0
+        self.place: dict[str, int] = {}
+        self.organizations: dict[str, str] = {}
+        self.roles: dict[str, Reference] = {}
+        self.kin: dict[str, Kin] = {}
+        self.reports: dict[str, Report] = {}
+        self.referrals: dict[str, str] = {}
+        self.observations: dict[str, bool] = {}
+        self.sender: Reference | None = None
+        self.told: dict[tuple[str, str], dict[str, str]] = {}
+        self.frame = pl.DataFrame(schema=dict.fromkeys(WHO, pl.String))
+        self._based: set[str] = set()
+        self._rows: list[Person] = []
+        self._parts: list[pl.DataFrame] = []
+        self._mothers: list[tuple[str, str | None, str | None, str | None]] = []
+
+    def grow(self, count: int = 1) -> None:
+        """Count what is held; raises FileRefusedError("file_too_many_people")."""
+        self.size += count
+        if self.size > self.limit:
+            raise FileRefusedError("file_too_many_people")
+
+    def add_patient(self, patient: Patient, url: str | None) -> None:
+        """A patient under all its names; one name of two unlike patients names neither."""
+        row = read_person(patient)
+        number = len(self._parts) * _PART + len(self._rows)
+        keys = self.name_keys(url, "Patient", patient.id)
+        keys += {name_identifier(i): True for i in patient.identifier if i.system and i.value}
+        for key in keys:
+            other = self.place.get(key)
+            if other is not None and other >= 0 and self._row(other) != row:
+                self.place[key] = -1
+            else:
+                self.place.setdefault(key, number)
+        self.grow(len(keys) + 1)
+        self._rows.append(row)
+        if len(self._rows) == _PART:
+            self._parts.append(frame_people(self._rows))
+            self._rows = []
+
+    def add_related(self, person: RelatedPerson, url: str | None) -> None:
+        """A representative; the mother is told of her child."""
+        authority = read_authority(person.relationship)
+        name = choose_name(person.name)
+        iin = next((number for kind, number in sort_identifiers(person.identifier) if kind == "iin"), None)
+        full = " ".join(part for part in (name.family, *name.given) if part) or name.text
+        for key in self.name_keys(url, "RelatedPerson", person.id):
+            self.kin[key] = Kin(authority, iin, full)
+        if authority == "mother" and person.patient:
+            self._mothers.append((name_subject(person.patient), iin, tidy(name.family), first_of(name.given)))
+        self.grow(2)
+
+    def add_organization(self, organization: Organization, url: str | None) -> None:
+        """A facility by the first of its numbers or names that can be an id."""
+        said = [*(i.value for i in organization.identifier), organization.name, organization.id]
+        number = next((text.strip() for text in said if text and 0 < len(text.strip()) <= LONGEST_ID), None)
+        if number:
+            self.organizations |= dict.fromkeys(self.name_keys(url, "Organization", organization.id), number)
+            self.grow()
+
+    def add_report(self, report: DiagnosticReport) -> None:
+        """What a report tells of each result it lists."""
+        tables = read_tables()
+        ranked = sorted(report.identifier, key=lambda i: next(iter(list_codes(i.type)), None) != "FILL")
+        source = next((i.value for i in ranked if i.value), None)
+        is_newborn = any(code in tables["newborn"]["reports"] for code in list_codes(report.code))
+        for result in report.result:
+            if result.reference:
+                self.reports[result.reference] = Report(source, report.issued, is_newborn)
+        self.grow(len(report.result))
+
+    def add_request(self, request: ServiceRequest, url: str | None) -> None:
+        """A referral of ours that a task may point at."""
+        system = read_tables()["systems"]["referral"]
+        own = next((i.value for i in request.identifier if i.system == system and i.value), None)
+        if own:
+            self.referrals |= dict.fromkeys(self.name_keys(url, "ServiceRequest", request.id), own)
+            self.grow()
+
+    def add_observation(self, seen: Observation, url: str | None, told: tuple[str, str] | None) -> None:
+        """`told`: a column and a text true of all results of a child on that day, or of all where no day is given."""
+        if told and seen.subject:
+            day = "" if told[0] in read_tables()["birth"].values() else read_day(seen)[0] or ""
+            self.told.setdefault((name_subject(seen.subject), day), {})[told[0]] = told[1]
+            self.grow()
+        if self.is_bundle:
+            self.observations |= dict.fromkeys(self.name_keys(url, "Observation", seen.id), True)
+
+    def freeze(self) -> None:
+        """End the first pass: `frame` has WHO of every patient, in the order of `place`."""
+        parts = [*self._parts, frame_people(self._rows)]
+        refs = {ref for part in parts for ref in part["assigner_ref"].drop_nulls().unique()}
+        named = {ref: self.find_organization(Reference(reference=ref)) for ref in refs}
+        found = [(self.find_place(key), iin, family, given) for key, iin, family, given in self._mothers]
+        mother = pl.DataFrame(
+            [row for row in found if row[0] is not None and row[0] >= 0],
+            schema={"number": pl.Int64, "mother_iin": pl.String, "mother_family": pl.String, "mother_given": pl.String},
+            orient="row",
+        ).unique("number", keep="first", maintain_order=True)
+        frame = pl.concat(parts).with_row_index("number").with_columns(pl.col("number").cast(pl.Int64))
+        joined = frame.join(mother, on="number", how="left", maintain_order="left")
+        assert len(joined) == len(frame)  # noqa: S101
+        self.frame = joined.with_columns(
+            mother_family_name=pl.coalesce("mother_family", "mother_family_name"),
+            mother_given_name=pl.coalesce("mother_given", "mother_given_name"),
+            maternity_id=pl.coalesce(
+                "assigner_id",
+                pl.col("assigner_ref").replace_strict(named, default=None, return_dtype=pl.String),
+                "assigner_system",
+            ),
+        ).select(WHO)
+        told: dict[tuple[str, str], dict[str, str]] = {}
+        for (subject, day), said in self.told.items():
+            number = self.find_place(subject)
+            told.setdefault((f"@{number}" if number is not None else subject, day), {}).update(said)
+        self.told, self._rows, self._parts, self._mothers = told, [], [], []
+
+    def name_keys(self, url: str | None, kind: str, number: str | None) -> list[str]:
+        """The names under which a resource is referred to."""
+        keys = [f"{kind}/{number}"] if number else []
+        if url:
+            tail = "/".join(url.rsplit("/", 2)[-2:])
+            if url.startswith("http"):
+                self._based |= {*keys, tail}
+            keys += [url, tail]
+        return list(dict.fromkeys(keys))
+
+    def find(self, held: Mapping[str, Found], reference: str | None) -> Found | None:
+        """What a literal reference points at: as written, else by `Type/id`; never at another server's resource."""
+        if not reference:
+            return None
+        text = reference.strip().split("/_history/", 1)[0]
+        if text in held:
+            return held[text]
+        tail = "/".join(text.rsplit("/", 2)[-2:])
+        if "://" in text and tail in self._based:
+            return None
+        return held.get(tail)
+
+    def find_place(self, key: str) -> int | None:
+        """The number of a patient by a reference or `system|value`; -1 where two unlike ones have that name."""
+        return self.place.get(key) if "|" in key else self.find(self.place, key)
+
+    def find_organization(self, reference: Reference | None) -> str | None:
+        """The id of the facility a reference names, through a role where one stands between; None where it is not known."""
+        if reference is None:
+            return None
+        if reference.identifier and reference.identifier.value:
+            return short_id(reference.identifier.value)
+        reference = self.find(self.roles, reference.reference) or reference
+        if reference.identifier and reference.identifier.value:
+            return short_id(reference.identifier.value)
+        known = self.find(self.organizations, reference.reference)
+        kind, _, number = (reference.reference or "").strip().rpartition("/")
+        return known or (short_id(number) if kind.endswith("Organization") and not self.is_bundle else None)
+
+    def _row(self, number: int) -> Person:
+        part, place = divmod(number, _PART)
+        return self._parts[part].row(place) if part < len(self._parts) else self._rows[place]

@@ -1,0 +1,108 @@
+"""Consents, PMPC reports and births out of Consent, Task and Patient."""
+
+import re
+
+from pipelines.intake.fhir.index import Kin
+from pipelines.intake.fhir.people import list_codes, read_person
+from pipelines.intake.fhir.rows import Rows
+from pipelines.intake.fhir.shape import Consent, Patient, Task
+from pipelines.intake.fhir.values import read_moment
+
+_REFERRAL = re.compile(r"R[0-9a-f]{24}$")
+
+
+def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
+    """A decision of a representative; a draft is none."""
+    tables = rows.tables["consent"]
+    if consent.status in tables["undecided"]:
+        rows.counted["Consent (undecided)"] += 1
+        return
+    person, refused = rows.find_person(consent.patient, consent.contained)
+    if refused:
+        rows.refuse(number, place, refused)
+        return
+    decision, action = rows.tables["consent_status"].get(consent.status or "", (consent.status, "report"))
+    denies = consent.provision is not None and consent.provision.type == "deny"
+    opts_out = any(code in tables["refusing"] for code in list_codes(consent.policy_rule))
+    if decision == "given" and (denies or opts_out):
+        decision = "refused"
+    system = rows.tables["systems"]["purpose"]
+    said = [c for concept in consent.category for c in concept.coding]
+    said += consent.provision.purpose if consent.provision else []
+    purpose = next((c.code.strip() for c in said if c.system == system and c.code), None)
+    kin = next((k for p in consent.performer if (k := rows.index.find(rows.index.kin, p.reference))), Kin(None, None, None))
+    period = consent.provision.period if consent.provision else None
+    document = consent.source_reference.identifier if consent.source_reference else None
+    day, _ = read_moment(consent.date_time) if consent.date_time else (None, None)
+    _, issued_at = rows.read_issued(number, (consent.meta and consent.meta.last_updated) or consent.date_time or rows.issued)
+    facility = next((f for o in consent.organization if (f := rows.index.find_organization(o))), None)
+    rows.other["consent"].append({
+        "row_no": number, "place": place, "person": person, "sender_id": rows.sender or facility,
+        "source_id": rows.name_source(consent.identifier, consent.id, None), "action_code": action, "issued_at": issued_at,
+        "purpose": purpose, "decision": decision, "decided_on": day,
+        "valid_until": read_moment(period.end)[0] if period and period.end else None, "authority_code": kin.authority,
+        "authority_document": document.value if document else None, "representative_iin": kin.iin,
+        "representative_name": kin.name, "form_version": next((p.uri for p in consent.policy if p.uri), None),
+    })  # fmt: skip
+
+def take_task(rows: Rows, number: int, place: int, task: Task) -> None:
+    """What a PMPC reports of a referral of ours; any other task is none of our business."""
+    systems = rows.tables["systems"]
+    places = [r for r in (task.focus, *task.based_on) if r]
+    named = [i for i in (*(r.identifier for r in places), *task.identifier) if i and i.value]
+    referral = next((i.value for i in named if i.system == systems["referral"]), None)
+    referral = referral or next((i.value for i in named if _REFERRAL.match(i.value or "")), None)
+    pointed = (rows.index.find(rows.index.referrals, r.reference) for r in places)
+    referral = referral or next((found for found in pointed if found), None)
+    codes = [c for c in (task.business_status.coding if task.business_status else []) if c.code]
+    status = next((c.code for c in codes if c.system == systems["business_status"]), codes[0].code if codes else None)
+    if referral is None and not any(c.system == systems["business_status"] for c in codes):
+        rows.counted["Task (other)"] += 1
+        return
+    ended = task.execution_period.end if task.execution_period else None
+    day, _ = read_moment(ended or task.last_modified or task.authored_on or "")
+    _, issued_at = rows.read_issued(number, task.last_modified or (task.meta and task.meta.last_updated) or rows.issued)
+    given = [c for o in task.output if o.value_codeable_concept for c in o.value_codeable_concept.coding if c.code]
+    severe = [o.value_boolean for o in task.output if o.value_boolean is not None and "is_severe" in list_codes(o.type)]
+    rows.other["pmpc_report"].append({
+        "row_no": number, "place": place, "sender_id": rows.index.find_organization(task.owner) or rows.sender,
+        "source_id": rows.name_source(task.identifier, task.id, None),
+        "action_code": "cancel" if task.status == "entered-in-error" else "report", "issued_at": issued_at,
+        "referral_id": referral, "report_status": (status or "").strip() or None, "reported_on": day or None,
+        "category_codes": " ".join(c.code or "" for c in given if c.system == systems["category"]) or None,
+        "icd10_codes": " ".join(c.code or "" for c in given if c.system == systems["icd10"]) or None,
+        "is_severe": str(severe[0]).lower() if severe else None,
+    })  # fmt: skip
+
+def take_patient(rows: Rows, number: int, place: int, patient: Patient, url: str | None) -> None:
+    """A birth where the maternity organisation that keeps the patient declares one: day, number of the history, order."""
+    is_ordered = patient.multiple_birth_integer is not None or patient.multiple_birth_boolean is not None
+    person = read_person(patient)
+    maternity = rows.index.find_organization(patient.managing_organization)
+    if not (maternity and patient.birth_date and is_ordered and person[7]):
+        rows.counted["Patient"] += 1
+        return
+    known = next((p for key in rows.index.name_keys(url, "Patient", patient.id)
+                  if (p := rows.index.place.get(key)) is not None), None)  # fmt: skip
+    if known == -1 or known is None:
+        rows.refuse(number, place, "message_patient_repeated" if known == -1 else "message_not_resource")
+        return
+    told = rows.list_told(None, known, None)
+    systems = rows.tables["systems"]
+    born = patient.birth_date_more.extension if patient.birth_date_more else []
+    _, birth_at = read_moment(next((e.value_date_time for e in born if e.url == systems["birth_time"] and e.value_date_time), ""))
+    address = patient.address[0] if patient.address else None
+    extended = [*patient.extension, *(address.extension if address else [])]
+    lines = [*address.line, address.city, address.district, address.state] if address else []
+    _, issued_at = rows.read_issued(number, (patient.meta and patient.meta.last_updated) or rows.issued)
+    rows.other["birth"].append({
+        "row_no": number, "place": place, "person": known, "sender_id": rows.sender or maternity,
+        "source_id": rows.name_source([], patient.id, person[7]), "action_code": "report", "issued_at": issued_at,
+        "birth_at": birth_at, "plurality": "1" if patient.multiple_birth_boolean is False else told.get("plurality"),
+        "birth_weight_g": told.get("birth_weight_g"), "gestation_wk": told.get("gestation_wk"),
+        "residence_kato": next((e.value_string or e.value_code for e in extended if e.url == systems["kato"]), None),
+        "phc_id": next((f for g in patient.general_practitioner if (f := rows.index.find_organization(g))), None),
+        "address": (address.text or ", ".join(part for part in lines if part)) if address else None,
+        "phone": next((t.value for t in patient.telecom if t.system == "phone" and t.value), None),
+        "died_on": read_moment(patient.deceased_date_time)[0] if patient.deceased_date_time else None,
+    })  # fmt: skip

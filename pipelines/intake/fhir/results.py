@@ -1,0 +1,225 @@
+"""Screenings out of Observations: one of the value, one of each component; a panel is no result, its members are."""
+
+from pipelines.intake.fhir.index import Report
+from pipelines.intake.fhir.people import list_codes
+from pipelines.intake.fhir.rows import Rows
+from pipelines.intake.fhir.shape import NONE, Coding, Concept, Measured, Observation
+from pipelines.intake.fhir.values import (
+    Meaning,
+    Value,
+    has_other_value,
+    is_valued,
+    name_meaning,
+    read_context,
+    read_day,
+    read_measure,
+)
+from pipelines.intake.hl7_fields import clean_number
+
+_NO_RESULT = ("skip", "context")
+_NOTHING: dict[str, str] = {}
+_UNSAID: list[Coding] = []
+
+
+class Results(Rows):
+    """Rows of Observations, and all that Rows gathers."""
+
+    def take_observation(self, number: int, place: int, seen: Observation, url: str | None) -> None:
+        """A screening of an Observation and of each of its components; or a count of what it is instead."""
+        if not self._take_plain(number, place, seen):
+            self.take_any(number, place, seen, url)
+
+    def _take_plain(self, number: int, place: int, seen: Observation) -> bool:
+        """The quick way for what nearly every line of an export is: one number of a child of the file. The same as take_any."""
+        quantity, code, subject = seen.value_quantity, seen.code, seen.subject
+        if quantity is None or code is None or subject is None or self.is_told or seen.component or seen.has_member:
+            return False
+        if seen.interpretation or seen.identifier or len(code.coding) != 1 or len(seen.category) > 1:
+            return False
+        coding, category = code.coding[0], seen.category[0].coding if seen.category else _UNSAID
+        key = (coding.system, coding.code, coding.display, code.text, category[0].code if len(category) == 1 else None, len(category))
+        meaning = self._meanings.get(key)
+        if meaning is None:
+            if len(category) > 1:
+                return False
+            meaning = self._meanings[key] = name_meaning(code, seen.category, False)
+        person = self.index.place.get(subject.reference or "")
+        if meaning.kind != "result" or person is None or person < 0:
+            return False
+        status, action = self.statuses.get(seen.status or "", (seen.status, "report"))
+        day, moment = read_day(seen)
+        reported_on, issued_at = self.read_issued(number, seen.issued or (seen.meta.last_updated if seen.meta else None))
+        facility = self.find_facility(seen.performer) if seen.performer else None
+        value = read_measure(seen)
+        self.screening.append((
+            number, seen.id, meaning.programme, meaning.component, value.value, value.comparator, value.unit, None, place, person,
+            facility, action, issued_at, facility, None, day, moment, reported_on if seen.issued else None, status, None, None, None,
+        ))  # fmt: skip
+        if value.problem:
+            self._tell_problem(number, value.problem)
+        return True
+
+    def take_any(self, number: int, place: int, seen: Observation, url: str | None) -> None:
+        """Any Observation."""
+        report = self._find_report(seen, url) if self.index.reports else None
+        is_newborn = report is not None and report.is_newborn
+        meaning = name_meaning(seen.code, seen.category, is_newborn)
+        if meaning.kind in _NO_RESULT:
+            self._take_context(number, place, seen, meaning, report)
+            return
+        parts: list[tuple[Meaning, Measured]] = []
+        if not (seen.component or seen.has_member) or is_valued(seen):
+            parts.append((meaning, seen))
+        for part in seen.component:
+            said = name_meaning(part.code, seen.category, is_newborn)
+            if said.kind not in _NO_RESULT:
+                parts.append((said, part))
+        if not parts:
+            self._take_panel(number, seen)
+        elif len(parts) == 1 and seen.value_string is not None and self._is_comment(*parts[0]):
+            self.counted["Observation (comment)"] += 1
+        else:
+            self._add_results(number, place, seen, parts, report)
+
+    def _add_results(
+        self, number: int, place: int, seen: Observation, parts: list[tuple[Meaning, Measured]], report: Report | None
+    ) -> None:
+        person, refused = self.find_person(seen.subject, seen.contained)
+        if refused:
+            self.refuse(number, place, refused)
+            return
+        status, action = self.statuses.get(seen.status or "", (seen.status, "report"))
+        day, moment = read_day(seen)
+        issued = seen.issued or (report.issued if report else None)
+        reported_on, issued_at = self.read_issued(number, issued or (seen.meta and seen.meta.last_updated) or self.issued)
+        reported_on = reported_on if issued else None
+        told = self.list_told(seen.subject, person, day) if self.index.told else _NOTHING
+        facility = self.find_facility(seen.performer) if seen.performer else None
+        source = self.name_source(seen.identifier, seen.id, report.source_id if report else None)
+        common = (place, person, self.sender or facility, action, issued_at, facility, told.get("stage_code"), day, moment,
+                  reported_on, status, told.get("gestation_wk"), told.get("is_transfused"), told.get("card_no"))  # fmt: skip
+        first = len(self.screening)
+        for meaning, part in parts:
+            value = self._read_value(number, part, meaning, status)
+            results = (
+                ((meaning.component, value.result_code),) if meaning.kind != "positive" else self._list_positive(meaning, part)
+            )
+            is_spoiled = bool(told) and "quality" in told and value.value is not None and meaning.programme == "blood_spot"
+            for component, result in results:
+                own = self._repeat(source, component) if self.index.is_bundle else source
+                self.screening.append((
+                    number, own, meaning.programme, component, value.value, value.comparator, value.unit,
+                    "unsatisfactory" if is_spoiled else result, *common,
+                ))  # fmt: skip
+            if value.problem:
+                self._tell_problem(number, value.problem)
+        if len(self.screening) == first:
+            self.counted["Observation (nothing listed)"] += 1
+
+    def _tell_problem(self, number: int, problem: str) -> None:
+        column = "component" if problem == "component_unknown" else "value"
+        self.findings.append((number, column, problem, "info" if problem == "value_cleaned" else "error"))
+
+    def _list_positive(self, meaning: Meaning, part: Measured) -> list[tuple[str, str | None]]:
+        """(component, result) of the condition that a list of positive conditions names."""
+        condition = next(iter(list_codes(part.value_codeable_concept)), None)
+        if not condition or condition in self.tables["nothing"]["codes"]:
+            return []
+        component = self.tables["conditions"].get(condition, f"{meaning.component}:{condition}"[:80])
+        return [(component, self.tables["positive"][meaning.component])]
+
+    def _read_value(self, number: int, part: Measured, meaning: Meaning, status: str | None) -> Value:
+        """A number is judged by the protocol, an answer decides; the sender's interpretation of a number is kept beside it."""
+        if meaning.kind == "unknown":
+            return read_measure(part)._replace(problem="component_unknown")
+        if meaning.kind != "result":
+            return Value(result_code="unsatisfactory" if meaning.kind == "spoiled" else None)
+        opinion = None
+        if part.interpretation:
+            opinion = next((r for said in part.interpretation if (r := self._find_answer(said))), None)
+        if part.value_quantity is not None or part.value_integer is not NONE:
+            value = read_measure(part)
+            return value._replace(result_code=opinion) if opinion else value
+        answer = self._read_answer(part)
+        if answer == "?" and part.value_string is not None:
+            comparator, text, is_cleaned = clean_number(part.value_string, "^")
+            if text is not None:
+                return Value(text, comparator, None, opinion, "value_cleaned" if is_cleaned else None)
+            answer = None if meaning.is_number else answer
+        if answer:
+            self._check_flag(number, answer, part.interpretation)
+            return Value(result_code=answer)
+        return self._read_absence(part, opinion, status)
+
+    def _read_absence(self, part: Measured, opinion: str | None, status: str | None) -> Value:
+        """Why there is no value that can be read."""
+        if part.value_string:
+            return Value(problem="value_not_numeric")
+        if has_other_value(part):
+            return Value(problem="value_kind_unsupported")
+        reason = next(iter(list_codes(part.data_absent_reason)), None)
+        awaited = "pending" if reason is None and status == "preliminary" else self.tables["absent"].get(reason)
+        return Value(result_code=opinion or (awaited if status != "cancelled" else None))
+
+    def _read_answer(self, part: Measured) -> str | None:
+        """The answer of a concept, a text or a boolean; one we do not know as it is written, so that the contract refuses it."""
+        if part.value_codeable_concept is not None:
+            concept = part.value_codeable_concept
+            return self._find_answer(concept) or next(iter(list_codes(concept)), None) or concept.text or "?"
+        if part.value_string is not None and part.value_string.strip():
+            return str(self.tables["answers"].get(part.value_string.strip().casefold(), "?"))
+        return None if part.value_boolean is None else str(part.value_boolean).lower()
+
+    def _find_answer(self, concept: Concept) -> str | None:
+        answers, own = self.tables["answers"], self.tables["systems"]["result"]
+        for coding in concept.coding:
+            code = (coding.code or "").strip()
+            if coding.system == own:
+                return code or None
+            found = answers.get(code.casefold()) or answers.get((coding.display or "").strip().casefold())
+            if found:
+                return str(found)
+        return answers.get((concept.text or "").strip().casefold())
+
+    def _check_flag(self, number: int, answer: str, interpretation: list[Concept]) -> None:
+        if interpretation and answer in ("in_range", "pass", "out_of_range", "refer"):
+            flags = self.tables["normal"]
+            against = flags["abnormal"] if answer in ("in_range", "pass") else flags["codes"]
+            if any(code in against for said in interpretation for code in list_codes(said)):
+                self.findings.append((number, "result_code", "flag_disagrees", "warning"))
+
+    def _is_comment(self, meaning: Meaning, part: Measured) -> bool:
+        """A text beside the results of a report that is neither a number nor an answer."""
+        text = part.value_string
+        if text is None or meaning.kind != "result" or meaning.is_known:
+            return False
+        return text.strip().casefold() not in self.tables["answers"] and clean_number(text, "^")[1] is None
+
+    def _take_context(self, number: int, place: int, seen: Observation, meaning: Meaning, report: Report | None) -> None:
+        """An unusable specimen is a result of both mandatory analytes; all else was told in the first pass."""
+        told = read_context(seen)
+        if told is not None and told[0] == "quality":
+            spoiled = [(Meaning("spoiled", "blood_spot", analyte), Measured()) for analyte in ("tsh", "phe")]
+            self._add_results(number, place, seen, spoiled, report)
+        else:
+            self.counted[f"Observation ({'context' if meaning.kind == 'context' else 'other'})"] += 1
+
+    def _take_panel(self, number: int, seen: Observation) -> None:
+        """A panel is no result: its members are, each for itself."""
+        self.counted["Observation (panel)"] += 1
+        if self.index.is_bundle:
+            members = [m.reference for m in seen.has_member if m.reference]
+            if any(not self.index.find(self.index.observations, member) for member in members):
+                self.findings.append((number, None, "member_absent", "warning"))
+
+    def _find_report(self, seen: Observation, url: str | None) -> Report | None:
+        found = (self.index.reports.get(key) for key in self.index.name_keys(url, "Observation", seen.id))
+        return next((report for report in found if report), None)
+
+    def _repeat(self, source: str | None, component: str) -> str | None:
+        """In one message a second result of a kind is a record of its own; in an export an id is an id."""
+        if not self.index.is_bundle or source is None:
+            return source
+        self.seen[source, component] += 1
+        again = self.seen[source, component]
+        return source if again == 1 else f"{source}#{again}"

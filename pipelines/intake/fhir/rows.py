@@ -1,0 +1,129 @@
+"""Rows and findings gathered from a part of a file, and who each of them is about."""
+
+from collections import Counter
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from pipelines.intake.fhir.index import Index
+from pipelines.intake.fhir.people import Person, name_identifier, read_person, read_tables
+from pipelines.intake.fhir.shape import Identifier, Patient, Raw, Reference
+from pipelines.intake.fhir.values import Meaning, read_moment
+
+SCREENING = (
+    "row_no", "source_id", "programme", "component", "value", "comparator", "unit", "result_code", "place", "person", "sender_id",
+    "action_code", "issued_at", "facility_id", "stage_code", "examined_on", "examined_at", "reported_on", "status_code",
+    "gestation_wk", "is_transfused", "card_of_sample",
+)  # fmt: skip
+"""What stands at each place of a row of a screening."""
+_NOTHING: dict[str, str] = {}
+
+Finding = tuple[int | None, str | None, str, str]
+
+
+class Rows:
+    """Rows and findings of a part of a file; `counted` = resources that are no record, by type."""
+
+    def __init__(self, index: Index, issued: str | None, counted: Counter[str]) -> None:
+        self.index, self.issued, self.counted = index, issued, counted
+        self.tables = read_tables()
+        self.statuses: dict[str, tuple[str, str]] = {said: (code, act) for said, (code, act) in self.tables["observation_status"].items()}
+        self._facilities: dict[str, str | None] = {}
+        self.sender = index.find_organization(index.sender)
+        self.screening: list[tuple[Any, ...]] = []
+        self.other: dict[str, list[dict[str, Any]]] = {"consent": [], "pmpc_report": [], "birth": []}
+        self.local: list[Person] = []
+        self.findings: list[Finding] = []
+        self.seen: Counter[tuple[str | None, str]] = Counter()
+        self.is_told = bool(index.is_bundle or index.told or index.reports)  # something is told of results elsewhere
+        self._known: dict[str, int] = {}
+        self._meanings: dict[tuple[str | int | None, ...], Meaning] = {}
+
+    def refuse(self, number: int, place: int, code: str) -> None:
+        """A line that gives no record though it should: one refused row that says why."""
+        self.screening.append((number, *[None] * 7, place, *[None] * (len(SCREENING) - 9)))
+        self.findings.append((number, None, code, "error"))
+
+    def find_person(self, subject: Reference | None, contained: list[Raw]) -> tuple[int | None, str | None]:
+        """(number of the patient, finding code): in the file, inside the record, or named by an identifier alone."""
+        if subject is None:
+            return None, None
+        said = (subject.reference or "").strip()
+        number = self.index.find_place(said) if said else None
+        if number is not None:
+            return (number, None) if number >= 0 else (None, "message_patient_repeated")
+        if said.startswith("#"):
+            inside = next((p for p in map(_read_contained, contained) if p and f"#{p.id}" == said), None)
+            if inside:
+                return self._add_local(inside), None
+        if subject.identifier and subject.identifier.value:
+            key = name_identifier(subject.identifier)
+            place = self.index.place.get(key)
+            if place is not None:
+                return (place, None) if place >= 0 else (None, "message_patient_repeated")
+            if key not in self._known:
+                self._known[key] = self._add_local(Patient(identifier=[subject.identifier]))
+            return self._known[key], None
+        return None, "message_without_patient"
+
+    def _add_local(self, patient: Patient) -> int:
+        row = list(read_person(patient))
+        row[4] = row[4] or self.index.find_organization(Reference(reference=row[5]))
+        self.local.append(tuple(row))
+        return len(self.index.frame) + len(self.local) - 1
+
+    def list_told(self, subject: Reference | None, person: int | None, day: str | None) -> dict[str, str]:
+        """What is told of all results of a child: of that day, or of every day."""
+        names = [f"@{person}"]
+        if subject and subject.identifier:
+            names.append(name_identifier(subject.identifier))
+        said = [self.index.told.get((name, when), _NOTHING) for when in ("", day or "") for name in names]
+        return {column: text for part in said for column, text in part.items()}
+
+    def read_issued(self, number: int, text: str | None) -> tuple[str | None, str | None]:
+        """(day, moment) a version was issued; one that cannot be read is told and refuses nothing."""
+        if not text:
+            return None, None
+        day, moment = read_moment(text)
+        if moment is None and not _is_day(day):
+            self.findings.append((number, "issued_at", "issued_at_unreadable", "warning"))
+            return None, None
+        return day, moment or f"{day}T00:00:00"
+
+    def name_source(self, identifiers: list[Identifier], number: str | None, other: str | None) -> str | None:
+        """The sender's id of a record: its own identifier, else that of its order, else the id of the resource."""
+        own = next((i.value.strip() for i in identifiers if i.value and i.value.strip()), None) if identifiers else None
+        return own or other or number
+
+    def find_facility(self, performers: list[Reference]) -> str | None:
+        """The id of the first performer that is a facility, or acts for one."""
+        for performer in performers:
+            if performer.identifier:
+                found = self.index.find_organization(performer)
+            else:
+                key = performer.reference or ""
+                if key not in self._facilities:
+                    self._facilities[key] = self.index.find_organization(performer)
+                found = self._facilities[key]
+            if found:
+                return found
+        return None
+
+
+
+def _read_contained(raw: Raw) -> Patient | None:
+    try:
+        return msgspec.json.decode(bytes(raw), type=Patient)
+    except (ValueError, RecursionError):
+        return None
+
+
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) == 10

@@ -1,0 +1,313 @@
+"""The parts of FHIR R4 resources that are read, typed; what is not named here is not read."""
+
+import typing
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+NONE = Raw(b"")
+
+
+class Part(msgspec.Struct, rename="camel", gc=False):
+    """An element: what is not named in it is not read."""
+
+
+class Coding(Part):
+    """A code of a system."""
+
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+class Concept(Part):
+    """CodeableConcept."""
+
+    coding: list[Coding] = []
+    text: str | None = None
+
+
+class Reference(Part):
+    """A literal reference, an identifier, or both."""
+
+    reference: str | None = None
+    identifier: "Identifier | None" = None
+    display: str | None = None
+
+
+class Identifier(Part):
+    """A business identifier; `assigner` is the organisation whose number it is."""
+
+    system: str | None = None
+    value: str | None = None
+    type: Concept | None = None
+    assigner: Reference | None = None
+
+
+class Quantity(Part):
+    """A measured amount; `value` as written, for its precision."""
+
+    value: Raw = NONE
+    comparator: str | None = None
+    unit: str | None = None
+    system: str | None = None
+    code: str | None = None
+
+
+class Period(Part):
+    """Start and end."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+class Meta(Part):
+    """When the server held this version."""
+
+    last_updated: str | None = None
+
+
+class Extension(Part):
+    """An extension of a kind we read."""
+
+    url: str | None = None
+    value_string: str | None = None
+    value_code: str | None = None
+    value_date_time: str | None = None
+
+
+class Extended(Part):
+    """The extensions of a primitive element (`_birthDate`)."""
+
+    extension: list[Extension] = []
+
+
+class Address(Part):
+    """A postal address."""
+
+    text: str | None = None
+    line: list[str] = []
+    city: str | None = None
+    district: str | None = None
+    state: str | None = None
+    extension: list[Extension] = []
+
+
+class HumanName(Part):
+    """A name of a person."""
+
+    use: str | None = None
+    text: str | None = None
+    family: str | None = None
+    given: list[str] = []
+
+
+class ContactPoint(Part):
+    """A telephone or the like."""
+
+    system: str | None = None
+    value: str | None = None
+
+
+class Contact(Part):
+    """A contact of a patient."""
+
+    relationship: list[Concept] = []
+    name: HumanName | None = None
+
+
+class Measured(Part):
+    """What an Observation and each of its components share: a code and one value[x], or why there is none."""
+
+    code: Concept | None = None
+    value_quantity: Quantity | None = None
+    value_codeable_concept: Concept | None = None
+    value_string: str | None = None
+    value_integer: Raw = NONE
+    value_boolean: bool | None = None
+    value_range: Raw = NONE
+    value_ratio: Raw = NONE
+    value_sampled_data: Raw = NONE
+    value_time: Raw = NONE
+    value_date_time: Raw = NONE
+    value_period: Raw = NONE
+    data_absent_reason: Concept | None = None
+    interpretation: list[Concept] = []
+
+
+class Observation(Measured, tag_field="resourceType", tag="Observation"):
+    """One measurement, or a panel of them."""
+
+    id: str | None = None
+    meta: Meta | None = None
+    identifier: list[Identifier] = []
+    status: str | None = None
+    category: list[Concept] = []
+    subject: Reference | None = None
+    effective_date_time: str | None = None
+    effective_instant: str | None = None
+    effective_period: Period | None = None
+    issued: str | None = None
+    performer: list[Reference] = []
+    has_member: list[Reference] = []
+    component: list[Measured] = []
+    contained: list[Raw] = []
+
+
+class Patient(Part, tag_field="resourceType", tag="Patient"):
+    """Who a resource is about."""
+
+    id: str | None = None
+    meta: Meta | None = None
+    identifier: list[Identifier] = []
+    name: list[HumanName] = []
+    gender: str | None = None
+    birth_date: str | None = None
+    birth_date_more: Extended | None = msgspec.field(default=None, name="_birthDate")
+    multiple_birth_integer: int | None = None
+    multiple_birth_boolean: bool | None = None
+    deceased_date_time: str | None = None
+    telecom: list[ContactPoint] = []
+    address: list[Address] = []
+    contact: list[Contact] = []
+    managing_organization: Reference | None = None
+    general_practitioner: list[Reference] = []
+    extension: list[Extension] = []
+
+
+class RelatedPerson(Part, tag_field="resourceType", tag="RelatedPerson"):
+    """A mother, a father, a guardian."""
+
+    id: str | None = None
+    identifier: list[Identifier] = []
+    patient: Reference | None = None
+    relationship: list[Concept] = []
+    name: list[HumanName] = []
+
+
+class Organization(Part, tag_field="resourceType", tag="Organization"):
+    """A facility."""
+
+    id: str | None = None
+    identifier: list[Identifier] = []
+    name: str | None = None
+
+
+class PractitionerRole(Part, tag_field="resourceType", tag="PractitionerRole"):
+    """Who performs, and for which organisation."""
+
+    id: str | None = None
+    organization: Reference | None = None
+
+
+class MessageHeader(Part, tag_field="resourceType", tag="MessageHeader"):
+    """Who sends a message."""
+
+    id: str | None = None
+    sender: Reference | None = None
+    responsible: Reference | None = None
+
+
+class Composition(Part, tag_field="resourceType", tag="Composition"):
+    """Who keeps a document."""
+
+    id: str | None = None
+    custodian: Reference | None = None
+
+
+class DiagnosticReport(Part, tag_field="resourceType", tag="DiagnosticReport"):
+    """What lists the results of one order."""
+
+    id: str | None = None
+    identifier: list[Identifier] = []
+    code: Concept | None = None
+    issued: str | None = None
+    result: list[Reference] = []
+
+
+class ServiceRequest(Part, tag_field="resourceType", tag="ServiceRequest"):
+    """An order or a referral: never a result."""
+
+    id: str | None = None
+    identifier: list[Identifier] = []
+
+
+class Provision(Part):
+    """What a consent permits or denies, how long, and for what."""
+
+    type: str | None = None
+    period: Period | None = None
+    purpose: list[Coding] = []
+
+
+class Policy(Part):
+    """The policy (form) that was signed."""
+
+    uri: str | None = None
+
+
+class Consent(Part, tag_field="resourceType", tag="Consent"):
+    """A decision of a representative."""
+
+    id: str | None = None
+    meta: Meta | None = None
+    identifier: list[Identifier] = []
+    status: str | None = None
+    category: list[Concept] = []
+    patient: Reference | None = None
+    date_time: str | None = None
+    performer: list[Reference] = []
+    organization: list[Reference] = []
+    source_reference: Reference | None = None
+    policy: list[Policy] = []
+    policy_rule: Concept | None = None
+    provision: Provision | None = None
+    contained: list[Raw] = []
+
+
+class Output(Part):
+    """One thing a task gave."""
+
+    type: Concept | None = None
+    value_codeable_concept: Concept | None = None
+    value_boolean: bool | None = None
+
+
+class Task(Part, tag_field="resourceType", tag="Task"):
+    """What became of a referral."""
+
+    id: str | None = None
+    meta: Meta | None = None
+    identifier: list[Identifier] = []
+    based_on: list[Reference] = []
+    status: str | None = None
+    business_status: Concept | None = None
+    focus: Reference | None = None
+    last_modified: str | None = None
+    execution_period: Period | None = None
+    authored_on: str | None = None
+    owner: Reference | None = None
+    output: list[Output] = []
+
+
+Resource = (
+    Observation | Patient | RelatedPerson | Organization | PractitionerRole | MessageHeader | Composition | DiagnosticReport
+    | ServiceRequest | Consent | Task
+)  # fmt: skip
+READ: dict[str, type[Any]] = {str(kind.__struct_config__.tag): kind for kind in typing.get_args(Resource)}
+
+
+class Entry(Part):
+    """An entry of a Bundle; the resource as written."""
+
+    full_url: str | None = None
+    resource: Raw = NONE
+
+
+class Bundle(Part, tag_field="resourceType", tag="Bundle"):
+    """A Bundle with its entries not yet read."""
+
+    type: str | None = None
+    timestamp: str | None = None
+    entry: list[Entry] = []

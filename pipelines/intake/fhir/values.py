@@ -1,0 +1,169 @@
+"""What a value and a code of an Observation mean: numbers as written, answers, programmes; times in local time (UTC+5)."""
+
+import re
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+
+from pipelines.intake.fhir.people import list_codes, read_tables
+from pipelines.intake.fhir.shape import Concept, Measured, Observation
+from pipelines.intake.hl7_fields import clean_number, is_loinc_whole
+
+_LOINC = re.compile(r"\d{1,7}-\d$")
+_LOCAL = timezone(timedelta(hours=5))  # Kazakhstan has one time zone since 1 March 2024
+_OTHER_VALUES = ("value_range", "value_ratio", "value_sampled_data", "value_time", "value_date_time", "value_period")
+
+
+class Meaning(NamedTuple):
+    """What a code says of an Observation: `kind` result, positive, context, skip or unknown; `is_known`: by a table."""
+
+    kind: str
+    programme: str | None
+    component: str
+    is_number: bool = False
+    is_known: bool = True
+
+
+class Value(NamedTuple):
+    """One value[x] in our columns, and the code of what is wrong with it."""
+
+    value: str | None = None
+    comparator: str | None = None
+    unit: str | None = None
+    result_code: str | None = None
+    problem: str | None = None
+
+
+def name_meaning(code: Concept | None, categories: list[Concept], is_newborn: bool) -> Meaning:
+    """What a code means; `is_newborn`: a report of newborn blood-spot screening lists the result."""
+    said = tuple([(c.system, c.code, c.display) for c in code.coding if c.code]) if code else ()
+    kinds = tuple([c.code for concept in categories for c in concept.coding if c.code])
+    return _look_up(said, code.text if code else None, kinds, is_newborn)
+
+
+@lru_cache(maxsize=8_192)
+def _look_up(
+    said: tuple[tuple[str | None, str, str | None], ...], text: str | None, categories: tuple[str, ...], is_newborn: bool
+) -> Meaning:
+    tables = read_tables()
+    said = tuple((system, code.strip(), display) for system, code, display in said if code.strip())
+    codes = [code for _, code, _ in said]
+    listed = next((found for coded in said if (found := _look_up_code(*coded[:2]))), None)
+    if listed:
+        return listed
+    first = next((code for code in codes if _LOINC.match(code)), codes[0] if codes else "")
+    component = first if _LOINC.match(first) else f"L:{first}"[:80] if first else ""
+    if any(code in tables["skip"]["codes"] for code in codes):
+        return Meaning("skip", None, component)
+    label = " ".join(t for t in (text, *(display for _, _, display in said)) if t).casefold()
+    if is_newborn or any(word in label for word in tables["newborn"]["words"]):
+        return Meaning("result", "blood_spot", component, is_known=tables["interpretation_word"] in label)
+    is_other = any(kind in tables["skip"]["categories"] for kind in categories)
+    return Meaning("skip" if is_other else "unknown", None, component, is_known=False)
+
+
+def _look_up_code(system: str | None, code: str) -> Meaning | None:
+    tables = read_tables()
+    if code in tables["context"]:
+        return Meaning("skip" if tables["context"][code] == "skip" else "context", None, code)
+    if code in tables["positive"]:
+        return Meaning("positive", "blood_spot", code)
+    known = tables["components"].get(code) or tables["components"].get(code.upper())
+    if known:
+        return Meaning("result", known["programme"], known["component"], bool(known.get("is_number")))
+    if code in tables["own"] and system in (None, tables["systems"]["component"]):
+        return Meaning("result", tables["own"][code], code, code in ("tsh", "phe"))
+    return None
+
+
+def read_context(seen: Observation) -> tuple[str, str] | None:
+    """(what it tells of all results of its subject, the text): a column, or `quality` of an unusable specimen."""
+    tables = read_tables()
+    codes, answers = list_codes(seen.code), list_codes(seen.value_codeable_concept)
+    answer = (answers[0] if answers else seen.value_string or "").strip()
+    said = next((tables["context"][code] for code in codes if code in tables["context"]), None)
+    match said:
+        case "quality" if answer and answer not in tables["nothing"]["codes"]:
+            return "quality", "unsatisfactory"
+        case "reason" if answer.casefold() in tables["stages"]:
+            return "stage_code", tables["stages"][answer.casefold()]
+        case "factors" if answer in tables["factors"]["transfused"]:
+            return "is_transfused", "true"
+        case "card" if answer:
+            return "card_no", answer[:60]
+    column = next((tables["birth"][code] for code in codes if code in tables["birth"]), None)
+    number = read_measure(seen).value if column else None
+    return (column, number.split(".")[0]) if column and number else None
+
+
+@lru_cache(maxsize=65_536)
+def read_moment(text: str) -> tuple[str, str | None]:
+    """(day, moment) in local time of a FHIR date, dateTime or instant; a text that is none comes back as the day."""
+    said = text.strip()
+    if len(said) <= 10:
+        return said, None
+    try:
+        moment = datetime.fromisoformat(said)
+        local = moment.astimezone(_LOCAL) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
+        return said, None
+    told = local.replace(tzinfo=None).isoformat(timespec="seconds")
+    return told[:10], told
+
+
+def read_day(seen: Observation) -> tuple[str | None, str | None]:
+    """(day, moment) of an Observation, in local time."""
+    said = seen.effective_date_time or seen.effective_instant or (seen.effective_period and seen.effective_period.start)
+    return read_moment(said) if said else (None, None)
+
+
+def read_measure(part: Measured) -> Value:
+    """The number of a Quantity, an integer or a text, with its sign and unit; `problem` where it was cleaned or is none."""
+    quantity = part.value_quantity
+    if quantity is not None:
+        return _read_quantity(bytes(quantity.value), quantity.comparator, quantity.code, quantity.unit)
+    return _read_quantity(bytes(part.value_integer), None, None, None, part.value_string)
+
+
+@lru_cache(maxsize=65_536)
+def _read_quantity(raw: bytes, comparator: str | None, code: str | None, unit: str | None, text: str | None = None) -> Value:
+    if not raw or raw == b"null":
+        sign, value, _ = clean_number(text, "^") if text else (comparator, None, False)
+        return Value(value, sign)
+    value, is_cleaned = _read_number(raw)
+    said = next((u.strip() for u in (code, unit) if u and u.strip() not in ("", "1")), None)
+    problem = "value_unreadable" if value is None else "value_cleaned" if is_cleaned else None
+    return Value(value, comparator, said, None, problem)
+
+
+def _read_number(raw: bytes) -> tuple[str | None, bool]:
+    """(plain decimal, was it cleaned) of a JSON number, or of a text where a number belongs."""
+    text = raw.decode("utf-8", "replace")
+    if raw[:1] == b'"':
+        return clean_number(str(msgspec.json.decode(raw)), "^")[1], True
+    if "e" not in text.lower():
+        return (text, False) if text[:1] in "-0123456789" else (None, False)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None, False
+    return (f"{number:f}", False) if abs(number.adjusted()) < 30 else (None, False)
+
+
+def is_valued(part: Measured) -> bool:
+    """True where a value[x] or the reason of its absence is given."""
+    given = (part.value_quantity, part.value_codeable_concept, part.value_string, part.value_boolean, part.data_absent_reason)
+    return any(value is not None for value in given) or len(bytes(part.value_integer)) > 0 or has_other_value(part)
+
+
+def has_other_value(part: Measured) -> bool:
+    """True where the value is of a kind that is not read."""
+    return any(len(bytes(getattr(part, name))) for name in _OTHER_VALUES)
+
+
+def is_loinc_broken(component: str) -> bool:
+    """True for a component kept under a LOINC code whose check digit is wrong."""
+    return bool(_LOINC.match(component)) and not is_loinc_whole(component)
