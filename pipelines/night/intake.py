@@ -10,10 +10,10 @@ import polars as pl
 
 from pipelines.contracts import RECORDS
 from pipelines.expect import hold_batches
-from pipelines.intake.reading import FINDING_SCHEMA
+from pipelines.night.aggregate import keep_aggregates
 from pipelines.night.commit import Kept, assess_touched, commit_kind, record_event
 from pipelines.night.feedback import write_feedback
-from pipelines.night.front_door import read_staged
+from pipelines.night.front_door import LEDGER_FINDING, read_staged
 from pipelines.night.hold import list_released
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
@@ -74,7 +74,10 @@ def _commit_fresh(
     kept: dict[str, Kept] = {}
     for kind in RECORDS:
         files = [f for s in taken for f in sorted((folder / s).glob(f"accepted-{kind}-*.parquet"))]
-        if files or _is_waiting(connection, kind):
+        if kind == "aggregate":
+            if files:
+                kept[kind] = keep_aggregates(connection, files, day)
+        elif files or _is_waiting(connection, kind):
             kept[kind] = commit_kind(connection, kind, files, settings, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
     _write_ledger(connection, run_id, folder, fresh, held, day)
@@ -128,7 +131,7 @@ def _write_ledger(
     if rows:
         append_rows(connection, "ledger.submission", pl.DataFrame(rows, infer_schema_length=None))
     taken = pl.Series([i for i in ids if i not in held], dtype=pl.String)
-    finding = read_staged(folder, "finding-*.parquet", FINDING_SCHEMA).filter(
+    finding = read_staged(folder, "finding-*.parquet", LEDGER_FINDING).filter(
         pl.col("submission_id").is_in(taken.implode())
     )
     told = waiting.select(
@@ -137,10 +140,11 @@ def _write_ledger(
         _NO_TEXT.alias("column"),
         pl.col("reason").alias("code"),
         pl.lit("warning").alias("severity"),
+        _NO_TEXT.alias("detail"),
     )
     holding = pl.DataFrame(
         [{"submission_id": s, "row_no": None, "column": None, "code": "batch_held", "severity": "error"} for s in held],
-        schema={"submission_id": pl.String, **FINDING_SCHEMA},
+        schema={"submission_id": pl.String, **LEDGER_FINDING},
     )
     append_rows(connection, "ledger.finding", pl.concat([finding, told, holding]))
     quarantine = {"row_no": pl.Int64(), "source_id": pl.String(), "row_text": pl.String()}

@@ -1,0 +1,164 @@
+"""Is a workbook safe to open? Its parts are streamed once, before any reader unpacks them, and held against the limits.
+
+The reader (calamine) puts a sheet into one rectangle of 32 bytes a cell, whatever its cells hold, and copies a shared
+text into every cell that names it: two cells far apart, or one long text named a million times, would take all memory.
+"""
+
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from pipelines.intake.reading import FileRefusedError, Limits
+
+CELL_BYTES = 32
+_WORKBOOK = "xl/workbook.xml"
+_BLOCK = 4 << 20
+_RATIO, _RATIO_FROM = 200, 64 << 20
+_LONG_TEXT = 4_096
+_WIDE_CELL = re.compile(rb'<c r="([A-Z]{2,})')
+_LAST_ROW = re.compile(rb'<row [^>]*?\br="([0-9]+)"')
+_ANY_CELL = re.compile(rb"""<(?:[^<>\s:]+:)?c\s[^>]*?\br\s*=\s*["']([A-Za-z]+)""")
+_ANY_ROW = re.compile(rb"""<(?:[^<>\s:]+:)?row\s[^>]*?\br\s*=\s*["']([0-9]+)""")
+_CELLS_OPEN = re.compile(rb"<(?:[^<>\s:]+:)?c[\s/>]")
+_ROWS_OPEN = re.compile(rb"<(?:[^<>\s:]+:)?row[\s/>]")
+_TEXT_NO = re.compile(rb't="s"[^>]*>\s*<v>([0-9]+)</v>')
+_TEXTS = re.compile(rb"<(?:[^<>\s:/]+:)?si[\s/>]")
+_FOREIGN = re.compile(rb"<!DOCTYPE|<!ENTITY")
+_DECLARED = re.compile(rb"""^[^<]*<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9_-]+)""")
+
+
+def check_package(path: Path, limits: Limits) -> bool:
+    """Whether the workbook counts days from 1904; raises FileRefusedError for what must not be opened.
+
+    format_not_supported (no workbook), file_encrypted, file_unreadable, file_unpacks_too_large, xml_entities,
+    file_too_wide, file_too_long.
+    """
+    try:
+        with zipfile.ZipFile(path) as package:
+            return _check_parts(package, limits)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, ValueError, OSError):
+        raise FileRefusedError("file_unreadable") from None
+
+
+def _check_parts(package: zipfile.ZipFile, limits: Limits) -> bool:
+    parts = package.infolist()
+    names = {part.filename for part in parts}
+    if _WORKBOOK not in names:
+        raise FileRefusedError("format_not_supported")
+    if len(names) != len(parts) or any(p.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for p in parts):
+        raise FileRefusedError("file_unreadable")
+    if any(part.flag_bits & 1 for part in parts):
+        raise FileRefusedError("file_encrypted")
+    unpacked, packed = sum(p.file_size for p in parts), sum(p.compress_size for p in parts)
+    if unpacked > limits.unpacked_mb << 20 or (unpacked > _RATIO_FROM and unpacked > _RATIO * packed):
+        raise FileRefusedError("file_unpacks_too_large")
+    long_texts = _measure_texts(package, names)
+    is_1904 = False
+    for part in parts:
+        if not part.filename.endswith((".xml", ".rels")):
+            continue
+        with package.open(part) as file:
+            if part.filename.startswith("xl/worksheets/"):
+                _check_sheet(file, limits, long_texts)
+            else:
+                for block in _read_blocks(file):
+                    is_1904 |= part.filename == _WORKBOOK and bool(re.search(rb'date1904\s*=\s*"(?:1|true)"', block))
+    return is_1904
+
+
+def _read_blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """The bytes of an XML part in blocks that end at a tag's end; what a spreadsheet never has is refused."""
+    rest, is_first = b"", True
+    while data := file.read(_BLOCK):
+        if is_first:
+            declared = _DECLARED.match(data[:200])
+            if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (declared and declared[1].lower() != b"utf-8"):
+                raise FileRefusedError("file_unreadable")
+            if _FOREIGN.search(data[:8192]):
+                raise FileRefusedError("xml_entities")
+            is_first = False
+        cut = data.rfind(b">") + 1
+        yield rest + data[:cut]
+        rest = data[cut:]
+        if len(rest) > _BLOCK:
+            raise FileRefusedError("file_unreadable")
+    if rest:
+        yield rest
+
+
+def _measure_texts(package: zipfile.ZipFile, names: set[str]) -> dict[int, int]:
+    """Shared texts that are long: number -> bytes. A text is counted with its mark-up, which errs on the safe side."""
+    name = "xl/sharedStrings.xml"
+    if name not in names:
+        return {}
+    found: dict[int, int] = {}
+    number, size = -1, 0
+    with package.open(name) as file:
+        for block in _read_blocks(file):
+            is_plain = block.count(b"<si>") == block.count(b"<si") and b":si" not in block
+            first, *others = block.split(b"<si>") if is_plain else _TEXTS.split(block)
+            size += len(first)
+            if others:
+                sizes = [size, *map(len, others)]
+                if max(sizes) > _LONG_TEXT:
+                    found |= {number + i: s for i, s in enumerate(sizes) if s > _LONG_TEXT and number + i >= 0}
+                number, size = number + len(others), sizes[-1]
+    if size > _LONG_TEXT and number >= 0:
+        found[number] = size
+    return found
+
+
+def _check_sheet(file: IO[bytes], limits: Limits, long_texts: dict[int, int]) -> None:
+    rows = unnumbered = columns = copied = 0
+    most = limits.unpacked_mb << 20
+    for block in _read_blocks(file):
+        is_plain = _is_plain(block)
+        rows = max(rows, _last_row(block, is_plain=is_plain))
+        unnumbered += 0 if is_plain else max(len(_ROWS_OPEN.findall(block)) - len(_ANY_ROW.findall(block)), 0)
+        columns = max(columns, _count_columns(block, is_plain=is_plain))
+        if long_texts:
+            copied += sum(long_texts.get(int(no), 0) for no in _TEXT_NO.findall(block))
+        if rows + unnumbered > limits.sheet_rows:
+            raise FileRefusedError("file_too_long")
+        if columns > limits.columns:
+            raise FileRefusedError("file_too_wide")
+        if (rows + unnumbered) * columns * CELL_BYTES + copied > most:
+            raise FileRefusedError("file_unpacks_too_large")
+
+
+def _last_row(block: bytes, *, is_plain: bool) -> int:
+    """The number of the last row of a block, written as spreadsheets do; of any row, where it is written otherwise."""
+    if is_plain:
+        found = _LAST_ROW.match(block, max(block.rfind(b"<row "), 0))
+        return int(found[1]) if found else 0
+    return max((int(n[:9]) for n in _ANY_ROW.findall(block)), default=0)
+
+
+def _count_columns(block: bytes, *, is_plain: bool) -> int:
+    """The greatest column of a block; one letter is not looked at closer (26 columns are always few)."""
+    if is_plain:
+        return max((_number_column(letters) for letters in set(_WIDE_CELL.findall(block))), default=26)
+    named = max((_number_column(letters.upper()) for letters in set(_ANY_CELL.findall(block))), default=26)
+    if len(_ANY_CELL.findall(block)) == len(_CELLS_OPEN.findall(block)):
+        return named
+    return named + max(len(_CELLS_OPEN.findall(row)) for row in _ROWS_OPEN.split(block))
+
+
+def _is_plain(block: bytes) -> bool:
+    """Every cell and row of the block starts with its own reference, as all spreadsheets write them."""
+    return (
+        block.count(b"<c") == block.count(b'<c r="') + block.count(b"<col")
+        and block.count(b"<row") == block.count(b'<row r="')
+        and b":c" not in block
+        and b":row" not in block
+    )
+
+
+def _number_column(letters: bytes) -> int:
+    number = 0
+    for letter in letters[:6]:
+        number = number * 26 + letter - 64
+    return number
