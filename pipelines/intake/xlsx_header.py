@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from pipelines.intake.layout import REASONS, Layout, match_layout
 from pipelines.intake.reading import FileRefusedError
-from pipelines.intake.xlsx_cells import Cell
+from pipelines.intake.xlsx_cells import Merged
 
 DEPTH = 60
 """Rows of a sheet among which its header is looked for."""
 _SPANS = (1, 2, 3)
-Merged = Sequence[tuple[tuple[int, int], tuple[int, int]]]
+Row = Sequence[str | None]
 
 
 class Table(NamedTuple):
@@ -22,10 +22,10 @@ class Table(NamedTuple):
     layout: Layout
     headers: Mapping[int, str]
     first_row: int
-    titles: Mapping[str, Cell]
+    titles: Mapping[str, str]
 
 
-def find_table(head: Sequence[Sequence[Cell]], merged: Merged, layouts: Sequence[Layout]) -> Table:
+def find_table(head: Sequence[Row], merged: Merged, layouts: Sequence[Layout]) -> Table:
     """The table of a sheet's first rows (from its row 1 on), by the header that knows most of any layout's columns.
 
     Raises FileRefusedError: layout_unknown, layout_header_changed, header_repeated.
@@ -52,7 +52,7 @@ def find_table(head: Sequence[Sequence[Cell]], merged: Merged, layouts: Sequence
     return Table(layout, _tell_apart(headers, head, row + span), row + span, kept)
 
 
-def _tell_apart(headers: Mapping[int, str], head: Sequence[Sequence[Cell]], first: int) -> dict[int, str]:
+def _tell_apart(headers: Mapping[int, str], head: Sequence[Row], first: int) -> dict[int, str]:
     """Headers by column without our own reasons; a column without a header is kept if it holds something."""
     width = max(len(row) for row in head)
     told: dict[int, str] = {}
@@ -75,10 +75,10 @@ def name_column(column: int) -> str:
     return letters
 
 
-def _fill_merged(head: Sequence[Sequence[Cell]], merged: Merged) -> list[list[Cell]]:
+def _fill_merged(head: Sequence[Row], merged: Merged) -> list[list[str | None]]:
     """The head with every merged cell saying what its first cell says."""
     filled = [list(row) for row in head]
-    for (top, left), (bottom, right) in merged:
+    for top, left, bottom, right in merged:
         if top >= len(filled) or left >= len(filled[top]):
             continue
         for row in filled[top : bottom + 1]:
@@ -87,7 +87,7 @@ def _fill_merged(head: Sequence[Sequence[Cell]], merged: Merged) -> list[list[Ce
     return filled
 
 
-def _join_rows(rows: Sequence[Sequence[Cell]]) -> dict[int, str]:
+def _join_rows(rows: Sequence[Row]) -> dict[int, str]:
     """Column -> its header, joined downwards; a group's name goes on to the right over the columns it has none of."""
     width = max((len(row) for row in rows), default=0)
     joined: dict[int, list[str]] = {column: [] for column in range(width)}
@@ -103,13 +103,11 @@ def _join_rows(rows: Sequence[Sequence[Cell]]) -> dict[int, str]:
     return {column: " ".join(parts) for column, parts in joined.items() if parts}
 
 
-def _read_titles(rows: Sequence[Sequence[Cell]], spelled: Mapping[str, str]) -> Iterable[tuple[str, Cell]]:
+def _read_titles(rows: Sequence[Row], spelled: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     """What stands above a table as `label: value`, in one cell or in two, for the labels that a layout knows."""
     for row in rows:
-        cells = [cell for cell in row if not (isinstance(cell, str) and not cell.strip())]
+        cells = [cell for cell in row if cell and cell.strip()]
         for place, cell in enumerate(cells):
-            if not isinstance(cell, str):
-                continue
             label, colon, value = cell.partition(":")
             if header := spelled.get(_fold(label)):
                 if colon and value.strip():
@@ -118,11 +116,8 @@ def _read_titles(rows: Sequence[Sequence[Cell]], spelled: Mapping[str, str]) -> 
                     yield header, cells[place + 1]
 
 
-def _said(row: Sequence[Cell], column: int) -> str:
-    cell = row[column] if column < len(row) else ""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return " ".join(str(cell).split())
+def _said(row: Row, column: int) -> str:
+    return " ".join((row[column] or "").split()) if column < len(row) else ""
 
 
 def _fold(text: str) -> str:

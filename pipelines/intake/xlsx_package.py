@@ -4,17 +4,22 @@ The reader (calamine) puts a sheet into one rectangle of 32 bytes a cell, whatev
 text into every cell that names it: two cells far apart, or one long text named a million times, would take all memory.
 """
 
+import html
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from pipelines.intake.reading import FileRefusedError, Limits
 
 CELL_BYTES = 32
+_MERGE = re.compile(rb'<mergeCell [^>]*?ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
+_MOST_MERGED = 100_000
 _WORKBOOK = "xl/workbook.xml"
+_ABOUT = (_WORKBOOK, "xl/_rels/workbook.xml.rels")
+_ATTRIBUTE = re.compile(rb'([A-Za-z0-9:]+)\s*=\s*"([^"]*)"')
 _BLOCK = 4 << 20
 _RATIO, _RATIO_FROM = 200, 64 << 20
 _LONG_TEXT = 4_096
@@ -30,8 +35,15 @@ _FOREIGN = re.compile(rb"<!DOCTYPE|<!ENTITY")
 _DECLARED = re.compile(rb"""^[^<]*<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9_-]+)""")
 
 
-def check_package(path: Path, limits: Limits) -> bool:
-    """Whether the workbook counts days from 1904; raises FileRefusedError for what must not be opened.
+class Package(NamedTuple):
+    """A workbook that may be opened: whether it counts days from 1904, and the merged cells of each sheet by its name."""
+
+    is_1904: bool
+    merged: dict[str, list[tuple[int, int, int, int]]]
+
+
+def check_package(path: Path, limits: Limits) -> Package:
+    """What a workbook's parts say; raises FileRefusedError for what must not be opened.
 
     format_not_supported (no workbook), file_encrypted, file_unreadable, file_unpacks_too_large, xml_entities,
     file_too_wide, file_too_long.
@@ -43,7 +55,7 @@ def check_package(path: Path, limits: Limits) -> bool:
         raise FileRefusedError("file_unreadable") from None
 
 
-def _check_parts(package: zipfile.ZipFile, limits: Limits) -> bool:
+def _check_parts(package: zipfile.ZipFile, limits: Limits) -> Package:
     parts = package.infolist()
     names = {part.filename for part in parts}
     if _WORKBOOK not in names:
@@ -56,17 +68,33 @@ def _check_parts(package: zipfile.ZipFile, limits: Limits) -> bool:
     if unpacked > limits.unpacked_mb << 20 or (unpacked > _RATIO_FROM and unpacked > _RATIO * packed):
         raise FileRefusedError("file_unpacks_too_large")
     long_texts = _measure_texts(package, names)
-    is_1904 = False
+    merged: dict[str, list[tuple[int, int, int, int]]] = {}
+    about: dict[str, bytes] = {}
     for part in parts:
         if not part.filename.endswith((".xml", ".rels")):
             continue
         with package.open(part) as file:
-            if part.filename.startswith("xl/worksheets/"):
-                _check_sheet(file, limits, long_texts)
+            if part.filename.startswith("xl/worksheets/") and part.filename.endswith(".xml"):
+                merged[part.filename] = _check_sheet(file, limits, long_texts)
             else:
-                for block in _read_blocks(file):
-                    is_1904 |= part.filename == _WORKBOOK and bool(re.search(rb'date1904\s*=\s*"(?:1|true)"', block))
-    return is_1904
+                blocks = list(_read_blocks(file)) if part.filename in _ABOUT else [b"" for _ in _read_blocks(file)]
+                about[part.filename] = b"".join(blocks)
+    workbook = about[_WORKBOOK]
+    targets = {
+        told[b"Id"]: told.get(b"Target", b"").decode().removeprefix("/xl/").removeprefix("./")
+        for told in _read_tags(about.get(_ABOUT[1], b""), b"Relationship")
+        if b"Id" in told
+    }
+    sheets = {
+        html.unescape(told.get(b"name", b"").decode()): merged.get("xl/" + targets.get(told.get(b"r:id", b""), ""), [])
+        for told in _read_tags(workbook, b"sheet")
+    }
+    return Package(bool(re.search(rb'date1904\s*=\s*"(?:1|true)"', workbook)), sheets)
+
+
+def _read_tags(part: bytes, tag: bytes) -> list[dict[bytes, bytes]]:
+    """The attributes of every tag of a name."""
+    return [dict(_ATTRIBUTE.findall(found)) for found in re.findall(b"<" + tag + rb"\s([^>]*)", part)]
 
 
 def _read_blocks(file: IO[bytes]) -> Iterator[bytes]:
@@ -111,7 +139,11 @@ def _measure_texts(package: zipfile.ZipFile, names: set[str]) -> dict[int, int]:
     return found
 
 
-def _check_sheet(file: IO[bytes], limits: Limits, long_texts: dict[int, int]) -> None:
+def _check_sheet(
+    file: IO[bytes], limits: Limits, long_texts: dict[int, int]
+) -> list[tuple[int, int, int, int]]:
+    """The merged cells of a sheet, if its cells may be read."""
+    merged: list[tuple[int, int, int, int]] = []
     rows = unnumbered = columns = copied = 0
     most = limits.unpacked_mb << 20
     for block in _read_blocks(file):
@@ -127,6 +159,14 @@ def _check_sheet(file: IO[bytes], limits: Limits, long_texts: dict[int, int]) ->
             raise FileRefusedError("file_too_wide")
         if (rows + unnumbered) * columns * CELL_BYTES + copied > most:
             raise FileRefusedError("file_unpacks_too_large")
+        if b"<mergeCell " in block:
+            merged += [
+                (int(top) - 1, _number_column(left) - 1, int(bottom) - 1, _number_column(right) - 1)
+                for left, top, right, bottom in _MERGE.findall(block)
+            ]
+        if len(merged) > _MOST_MERGED:
+            raise FileRefusedError("file_unpacks_too_large")
+    return merged
 
 
 def _last_row(block: bytes, *, is_plain: bool) -> int:
