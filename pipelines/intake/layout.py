@@ -170,6 +170,6 @@ def match_layout(headers: Iterable[str], layouts: Iterable[Layout]) -> Layout:
         if layout.required <= found and (not layout.components or any(c.header in found for c in layout.components)):
             return layout
     near = ranked[0]
-    if not found & near.headers:
+    if not found & near.headers - set(near.ignored):  # a "№" that many forms have is no likeness
         raise FileRefusedError("layout_unknown")
     raise FileRefusedError("layout_header_changed", tuple(sorted(near.required - found)))

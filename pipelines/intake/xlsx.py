@@ -5,36 +5,25 @@ at 1.2 times its time for the sheet alone and 2.5 times with its cells held). A 
 it, or nothing; links to other files are not followed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import fastexcel
 import polars as pl
 
 from pipelines.intake.csv import Header, list_file_findings
 from pipelines.intake.layout import Layout, list_layouts
 from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
 from pipelines.intake.totals import set_aside_totals
+from pipelines.intake.xlsx_book import Book, Cells, open_book
 from pipelines.intake.xlsx_cells import fill_down, has_short_iins, pad_iins, write_cells
 from pipelines.intake.xlsx_header import DEPTH, Table, find_table
-from pipelines.intake.xlsx_package import Package, check_package
 
 SHEET_STEP = 10_000_000
 """Rows of the second sheet that is read are numbered from this on, of the third from twice this: its own row is the rest."""
-_XLS = b"\xd0\xcf\x11\xe0"
-_XLS_MB = 128
 _CHUNK_ROWS = 50_000
 _NARROW, _WIDE_HEADER = 2, 5
-_T = TypeVar("_T")
-
-
-class _Book(NamedTuple):
-    """An open workbook and what its package says."""
-
-    reader: fastexcel.ExcelReader
-    package: Package
 
 
 class _Sheet(NamedTuple):
@@ -42,17 +31,14 @@ class _Sheet(NamedTuple):
 
     number: int
     name: str
-    cells: dict[int, pl.Series]
+    cells: Cells
     table: Table | None
     refused: FileRefusedError | None
 
 
 def open_file(path: Path, limits: Limits, layouts: Sequence[Layout] | None = None) -> Opened:
     """A workbook, opened at its first sheet that a layout knows. Raises FileRefusedError."""
-    with path.open("rb") as file:
-        is_old = file.read(4) == _XLS
-    package = _check_old(path, limits) if is_old else check_package(path, limits)
-    book = _Book(_guard(lambda: fastexcel.read_excel(path.read_bytes())), package)
+    book = open_book(path, limits)
     sheets = _open_sheets(book, limits, layouts or list_layouts())
     passed: list[_Sheet] = []
     for sheet in sheets:
@@ -71,46 +57,17 @@ def _choose_refusal(refusals: Sequence[FileRefusedError]) -> FileRefusedError:
     return min(refusals, key=lambda r: ranks.index(r.code) if r.code in ranks else len(ranks))
 
 
-def _check_old(path: Path, limits: Limits) -> Package:
-    """A .xls has at most 65,536 rows of 256 columns: its size is all that needs a limit."""
-    if path.stat().st_size > min(limits.unpacked_mb, _XLS_MB) << 20:
-        raise FileRefusedError("file_too_large")
-    content = path.read_bytes()
-    if "EncryptedPackage".encode("utf-16-le") in content:
-        raise FileRefusedError("file_encrypted")
-    if not any(name.encode("utf-16-le") in content for name in ("Workbook", "Book")):
-        raise FileRefusedError("format_not_supported")
-    return Package(is_1904=False, merged={})
-
-
-def _guard(call: Callable[[], _T]) -> _T:
-    """What calamine gives; a workbook it cannot read is refused, also where its parser gives up (a panic)."""
-    try:
-        return call()
-    except (fastexcel.FastExcelError, OSError, ValueError, OverflowError):
-        raise FileRefusedError("file_unreadable") from None
-    except BaseException as error:
-        if type(error).__name__ == "PanicException":
-            raise FileRefusedError("file_unreadable") from None
-        raise
-
-
-def _open_sheets(book: _Book, limits: Limits, layouts: Sequence[Layout]) -> Iterator[_Sheet]:
+def _open_sheets(book: Book, limits: Limits, layouts: Sequence[Layout]) -> Iterator[_Sheet]:
     """The sheets that hold cells, one at a time: a sheet's cells are let go of when the next is asked for."""
-    for number, name in enumerate(book.reader.sheet_names, 1):
-        data = _guard(lambda name=name: book.reader.load_sheet(name, header_row=None, skip_rows=0, dtypes="string"))  # type: ignore[misc]
-        if not data.height or not data.width:
-            continue
-        if data.height > limits.sheet_rows:
+    for number, name, cells in book.list_sheets():
+        height = len(next(iter(cells.values())))
+        if height > limits.sheet_rows:
             raise FileRefusedError("file_too_long")
-        if data.width > limits.columns:
+        if len(cells) > limits.columns:
             raise FileRefusedError("file_too_wide")
-        columns: pl.DataFrame = _guard(lambda d=data: d.to_polars())  # type: ignore[misc]
-        places = [column.absolute_index for column in data.available_columns()]
-        cells = dict(zip(places, columns.get_columns(), strict=True))
         head = [
-            [cells[place][row] if place in cells else None for place in range(max(places) + 1)]
-            for row in range(min(len(columns), DEPTH))
+            [cells[place][row] if place in cells else None for place in range(max(cells) + 1)]
+            for row in range(min(height, DEPTH))
         ]
         try:
             table = find_table(head, book.package.merged.get(name, ()), layouts)
@@ -119,7 +76,7 @@ def _open_sheets(book: _Book, limits: Limits, layouts: Sequence[Layout]) -> Iter
             yield _Sheet(number, name, {}, None, refused)
 
 
-def _read_sheets(book: _Book, first: _Sheet, others: Iterator[_Sheet]) -> Iterator[Chunk]:
+def _read_sheets(book: Book, first: _Sheet, others: Iterator[_Sheet]) -> Iterator[Chunk]:
     yield from _read_rows(book, first, 0)
     columns = _name_columns(first)
     del first
@@ -155,7 +112,7 @@ def _name_columns(sheet: _Sheet) -> list[str]:
     return [*sheet.table.headers.values(), *sheet.table.titles]
 
 
-def _read_rows(book: _Book, sheet: _Sheet, step: int) -> Iterator[Chunk]:
+def _read_rows(book: Book, sheet: _Sheet, step: int) -> Iterator[Chunk]:
     """The rows below a header in chunks; narrow rows at the end wait until it is known whether they are notes."""
     table = sheet.table
     assert table is not None  # noqa: S101
@@ -167,7 +124,7 @@ def _read_rows(book: _Book, sheet: _Sheet, step: int) -> Iterator[Chunk]:
         yield _give_tail(tail, body.tail(1), table, step)
 
 
-def _write_rows(book: _Book, sheet: _Sheet, table: Table) -> pl.DataFrame:
+def _write_rows(book: Book, sheet: _Sheet, table: Table) -> pl.DataFrame:
     """The rows of a sheet's table that hold anything, as text, with their number on the sheet."""
     is_1904, merged = book.package.is_1904, book.package.merged.get(sheet.name, [])
     height = len(next(iter(sheet.cells.values())))
@@ -175,7 +132,9 @@ def _write_rows(book: _Book, sheet: _Sheet, table: Table) -> pl.DataFrame:
     text = []
     for place, header in table.headers.items():
         cells = fill_down(sheet.cells.get(place, nothing), place, merged, table.first_row)[table.first_row :]
-        if has_short_iins(cells, header, table.layout) and _is_numeric(book, sheet, place, table):
+        if has_short_iins(cells, header, table.layout) and book.is_numeric(
+            sheet.name, table.first_row, (min(sheet.cells), place)
+        ):
             cells = pad_iins(cells)
         text.append(write_cells(cells, header, table.layout, is_1904=is_1904))
     frame = pl.DataFrame([*text, pl.Series("row_no", range(table.first_row + 1, height + 1), dtype=pl.Int64)])
@@ -185,17 +144,6 @@ def _write_rows(book: _Book, sheet: _Sheet, table: Table) -> pl.DataFrame:
         for header, cell in table.titles.items()
     ]
     return frame.with_columns(titles).select(pl.exclude("row_no"), "row_no")
-
-
-def _is_numeric(book: _Book, sheet: _Sheet, place: int, table: Table) -> bool:
-    """Whether all cells of a column below the header are numbers; asked anew of the reader, as text does not show it."""
-    typed = _guard(
-        lambda: book.reader.load_sheet(
-            sheet.name, header_row=None, skip_rows=table.first_row, use_columns=[place - min(sheet.cells)],
-            schema_sample_rows=None,
-        )
-    )  # fmt: skip
-    return all(column.dtype in ("int", "float") for column in typed.selected_columns)
 
 
 def _cut_tail(text: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.DataFrame]:
