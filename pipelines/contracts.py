@@ -38,6 +38,19 @@ CATEGORIES = (
 REPORT_STATUSES = ("3.0", "4.0", "5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.2", "6.0", "7.0")
 """BSeR business status codes a PMPC may send back (STANDARDS, referral feeds)."""
 
+ANNEXES = ("7", "12", "16", "18")
+ROW_GROUPS = (
+    "all", "newborn", "month_3", "year_1", "year_2", "year_3", "year_6", "under_1", "from_1_to_3", "from_3_to_5",
+)  # fmt: skip
+"""Rows of annexes 12 and 16 of O704; `all` where a form has one row (annexes 7, 18). The total row is never a record."""
+MEASURES = (
+    "target", "screened", "phe_primary", "phe_repeat", "pku_found", "tsh_primary", "tsh_repeat", "hypothyroidism_found",
+    "oae_done", "abr_done", "both_ears_passed", "ears_not_passed", "sent_to_surdology", "hearing_loss_1_2",
+    "hearing_loss_3_4", "at_risk", "hearing_reduced", "vision_reduced", "speech_defect", "scoliosis", "posture",
+    "congenital", "neuropsychic", "rop_found", "operated", "operated_48h", "not_treated", "sent_to_pmpc",
+)  # fmt: skip
+"""Columns of annexes 7, 12, 16 and 18 of O704 (DOMAIN 1.1 to 1.4)."""
+
 PROBLEMS = {
     "nullability": "missing",
     "check": "unknown",
@@ -257,12 +270,32 @@ class PmpcReportRecord(_Envelope):
         return (pl.col("report_status") != "7.0") | pl.col("category_codes").is_not_null()
 
 
+class AggregateRecord(_Envelope):
+    """One count of a monthly return (O704 annexes 7, 12, 16, 18): a facility, a month, a row group, a measure."""
+
+    annex = _code("annex of O704 the return follows", ANNEXES, nullable=False)
+    facility_id = _clinical("facility the count is of; null = the sender itself", max_length=40)
+    period_month = _clinical("first day of the month reported", dy.Date, nullable=False)
+    row_group = _code("age group of the form's row, `all` where it has one row", ROW_GROUPS, nullable=False)
+    measure = _code("what was counted: the form's column", MEASURES, nullable=False)
+    child_count = _clinical("children counted", dy.Int64, nullable=False, min=0, max=10_000_000)
+
+    @dy.rule()
+    def period_month_in_future(cls) -> pl.Expr:
+        return pl.col("period_month") <= pl.col("received_on")
+
+    @dy.rule()
+    def period_month_not_first_day(cls) -> pl.Expr:
+        return pl.col("period_month").dt.day() == 1
+
+
 RECORDS: Mapping[str, type[dy.Schema]] = {
     "birth": BirthRecord,
     "screening": ScreeningRecord,
     "consent": ConsentRecord,
     "confirmation": ConfirmationRecord,
     "pmpc_report": PmpcReportRecord,
+    "aggregate": AggregateRecord,
 }
 
 _MONTHS = (pl.col("examined_on") - pl.col("birth_on")).dt.total_days() / 30.4375
@@ -503,6 +536,25 @@ class ClinicalPmpcReport(_KeptRecord):
     icd10_codes = _clinical("ICD-10 codes")
 
 
+class ClinicalAggregate(_Kept):
+    """clinical.aggregate: every version of every count of the monthly returns; of no child."""
+
+    record_key = _clinical("63-bit key: sender, annex, facility, month, row group and measure", dy.Int64, nullable=False)
+    version_at = _clinical("order of versions: issue moment, else day received", dy.Datetime, nullable=False)
+    version_rank = _clinical("of versions issued at once: 1 plain, 2 corrected, 3 cancelled", dy.Int64, nullable=False)
+    content_hash = _clinical("hash of the version's content, settles the rest", dy.Int64, nullable=False)
+    submission_id = _clinical("submission it came in", nullable=False)
+    row_no = _clinical("row of that submission", dy.Int64, nullable=False)
+    is_cancelled = _clinical("the sender withdrew the count", dy.Bool, nullable=False)
+    sender_id = _clinical("who sent the return", nullable=False)
+    annex = _clinical("annex of O704", nullable=False)
+    facility_id = _clinical("facility the count is of; null = the sender itself")
+    period_month = _clinical("first day of the month reported", dy.Date, nullable=False)
+    row_group = _clinical("age group of the form's row", nullable=False)
+    measure = _clinical("what was counted", nullable=False)
+    child_count = _clinical("children counted", dy.Int64, nullable=False)
+
+
 class Verdict(_Kept):
     """clinical.verdict: what the protocol in force makes of a child in a programme."""
 
@@ -591,6 +643,7 @@ class Finding(dy.Schema):
     column = _clinical("our column; where a row has several totals or ages, the sender's header of the one meant")
     code = _clinical("finding code", nullable=False)
     severity = _code("error refuses the row; warning and info do not", ("error", "warning", "info"), nullable=False)
+    detail = _clinical("counts that explain it (declared, computed, difference); never another value of a row")
 
 
 class Profile(dy.Schema):
@@ -652,6 +705,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "clinical.consent": ClinicalConsent,
     "clinical.confirmation": ClinicalConfirmation,
     "clinical.pmpc_report": ClinicalPmpcReport,
+    "clinical.aggregate": ClinicalAggregate,
     "clinical.verdict": Verdict,
     "clinical.flag": Flag,
     "clinical.placement": Placement,

@@ -34,7 +34,7 @@ def tell_finding(code: str, column: str | None, headers: dict[str, str]) -> dict
 
 
 def tell_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str, str]) -> pl.DataFrame:
-    """The feedback table: row_no, source_id (the sender's own), column (as sent), code, severity, text_kk/ru/en."""
+    """The feedback table: row_no, source_id (the sender's own), column (as sent), code, severity, text_kk/ru/en, detail."""
     pairs = finding.select("code", "column").unique(maintain_order=True)
     texts = [tell_finding(code, column, headers) for code, column in pairs.iter_rows()]
     told = pairs.with_columns(pl.Series(f"text_{lang}", [t[lang] for t in texts], pl.String) for lang in LANGUAGES)
@@ -44,5 +44,5 @@ def tell_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str
     assert len(joined) == len(finding)  # noqa: S101
     return joined.select(
         "row_no", "source_id", pl.col("column").replace(headers).alias("column"), "code", "severity",
-        *(f"text_{lang}" for lang in LANGUAGES),
+        *(f"text_{lang}" for lang in LANGUAGES), "detail",
     ).sort("row_no", "code", nulls_last=False)  # fmt: skip

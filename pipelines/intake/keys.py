@@ -23,6 +23,7 @@ _KEYED_BY: dict[str, tuple[str, ...]] = {
     "consent": ("purpose",),
     "confirmation": ("programme",),
     "pmpc_report": ("referral_id", "report_status", "reported_on"),
+    "aggregate": ("annex", "facility_id", "period_month", "row_group", "measure"),
 }
 """What tells apart the records of one source id; with kind, sender and source id it is the natural key."""
 

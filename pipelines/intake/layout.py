@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dataframely as dy
 
@@ -12,10 +12,12 @@ from pipelines.contracts import RECORDS
 from pipelines.intake.reading import FileRefusedError
 
 FOLDER = Path(__file__).parent / "layouts"
+REASONS = "erte_reasons"
+"""The column that a file to fix has at its end; a sender who leaves it in is not told that it is unknown."""
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _KEYS = {
     "name", "record", "source", "encodings", "separator", "decimal", "dates", "datetimes",
-    "columns", "ignored", "values", "constants", "components", "joined", "sums", "ages", "diagnoses",
+    "columns", "ignored", "values", "constants", "components", "joined", "sums", "ages", "diagnoses", "required", "identity", "totals",
 }  # fmt: skip
 
 
@@ -31,8 +33,27 @@ class Component(NamedTuple):
     beside: Mapping[str, str] = {}
 
 
+class Totals(NamedTuple):
+    """What a form declares beside its rows, in its own headers; checked by intake.totals.
+
+    `group`: column that names a row's group; a row of the group "total" declares the sum of the others.
+    `counts_rows`: a total row with one number declares how many rows there are.
+    `at_most`: (part, whole) counts; `percent`: (column, part, whole).
+    """
+
+    group: str | None
+    counts_rows: bool
+    at_most: tuple[tuple[str, str], ...]
+    percent: tuple[tuple[str, str, str], ...]
+
+
 class Layout(NamedTuple):
-    """One source system's way of writing one kind of record."""
+    """One source system's way of writing one kind of record.
+
+    `needed`: headers that make a file one of this layout, where that is not every column the contract requires (what
+    a form of the order lacks is then a reason on each row). `identity`: our columns that together name a record of a
+    form that gives its rows no id.
+    """
 
     name: str
     record: str
@@ -54,6 +75,9 @@ class Layout(NamedTuple):
     """Header of an age in months -> by how many months it may differ from the row's own dates."""
     diagnoses: Mapping[str, str] = {}
     """Header of a free text -> our column for the ICD-10 code that stands in it."""
+    needed: tuple[str, ...] = ()
+    identity: tuple[str, ...] = ()
+    totals: Totals | None = None
 
     @property
     def contract(self) -> type[dy.Schema]:
@@ -63,6 +87,8 @@ class Layout(NamedTuple):
     @property
     def required(self) -> frozenset[str]:
         """Headers without which no record of this layout can be accepted."""
+        if self.needed:
+            return frozenset(self.needed)
         needed = {name for name, column in self.contract.columns().items() if not column.nullable}
         plain = {header for header, ours in self.columns.items() if ours in needed}
         return frozenset(plain | {header for ours, parts in self.joined.items() if ours in needed for header in parts})
@@ -72,7 +98,7 @@ class Layout(NamedTuple):
         """Every header it knows."""
         told = {header for c in self.components for header in (c.header, *c.beside)}
         parts = {header for headers in (*self.joined.values(), *self.sums.values()) for header in headers}
-        return frozenset(self.columns) | frozenset(self.ignored) | told | parts | frozenset(self.ages) | frozenset(self.diagnoses)
+        return frozenset(self.columns) | frozenset(self.ignored) | told | parts | frozenset(self.ages) | frozenset(self.diagnoses) | {REASONS}
 
 
 def read_layout(path: Path) -> Layout:
@@ -104,9 +130,12 @@ def read_layout(path: Path) -> Layout:
         sums={total: tuple(items) for total, items in raw.get("sums", {}).items()},
         ages=raw.get("ages", {}),
         diagnoses=raw.get("diagnoses", {}),
+        needed=tuple(raw.get("required", ())),
+        identity=tuple(raw.get("identity", ())),
+        totals=_read_totals(raw["totals"]) if "totals" in raw else None,
     )
     known = set(layout.contract.column_names())
-    named = {*layout.columns.values(), *layout.constants, *layout.values, *layout.joined, *layout.diagnoses.values()}
+    named = {*layout.columns.values(), *layout.constants, *layout.values, *layout.joined, *layout.diagnoses.values(), *layout.identity}
     named |= {name for c in components for name in (c.into, *c.constants, *c.beside.values())}
     if layout.name != path.stem or named - known:
         raise ValueError(
@@ -118,7 +147,26 @@ def read_layout(path: Path) -> Layout:
         raise ValueError(f"{path.name}: sums of columns that are not read: {sorted(stray)}")
     if doubled := [c for c in set(layout.columns.values()) if list(layout.columns.values()).count(c) > 1]:
         raise ValueError(f"{path.name}: two headers for {sorted(doubled)}")
+    if strange := _list_declared(layout) - layout.headers:
+        raise ValueError(f"{path.name}: headers that are nowhere else in the layout: {sorted(strange)}")
     return layout
+
+
+def _read_totals(raw: Mapping[str, Any]) -> Totals:
+    if unknown := set(raw) - {"group", "counts_rows", "at_most", "percent"}:
+        raise ValueError(f"unknown keys of totals: {sorted(unknown)}")
+    return Totals(
+        raw.get("group"),
+        raw.get("counts_rows", False),
+        tuple((part, whole) for part, whole in raw.get("at_most", ())),
+        tuple((column, part, whole) for column, part, whole in raw.get("percent", ())),
+    )
+
+
+def _list_declared(layout: Layout) -> set[str]:
+    totals = layout.totals or Totals(None, False, (), ())
+    pairs = (*totals.at_most, *totals.percent, *((totals.group,) if totals.group else ()), layout.needed)
+    return {header for pair in pairs for header in ((pair,) if isinstance(pair, str) else pair)}
 
 
 @cache
@@ -146,6 +194,6 @@ def match_layout(headers: Iterable[str], layouts: Iterable[Layout]) -> Layout:
         if layout.required <= found and (not layout.components or any(c.header in found for c in layout.components)):
             return layout
     near = ranked[0]
-    if not found & near.headers:
+    if not found & near.headers - set(near.ignored):  # a "№" that many forms have is no likeness
         raise FileRefusedError("layout_unknown")
     raise FileRefusedError("layout_header_changed", tuple(sorted(near.required - found)))

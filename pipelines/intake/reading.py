@@ -14,12 +14,33 @@ FINDING_SCHEMA: dict[str, pl.DataType] = {
 }  # fmt: skip
 
 
-class FileRefusedError(Exception):
-    """A whole file is refused; `code` is the finding code, `columns` the headers it is about (never a value)."""
+class Difference(NamedTuple):
+    """What a sender declared against what its own rows give: counts only, never another value of a row."""
 
-    def __init__(self, code: str, columns: tuple[str, ...] = ()) -> None:
+    row_no: int
+    column: str
+    code: str
+    declared: float
+    computed: float
+
+    @property
+    def detail(self) -> str:
+        """The counts as text: `declared=120 computed=118 difference=2`."""
+        told = (self.declared, self.computed, self.declared - self.computed)
+        return "declared={} computed={} difference={}".format(*(f"{round(x, 4):.12g}" for x in told))
+
+
+class FileRefusedError(Exception):
+    """A whole file is refused; `code` is the finding code, `columns` the headers it is about (never a value).
+
+    `differences`: the declared counts that do not hold, where they are the reason.
+    """
+
+    def __init__(
+        self, code: str, columns: tuple[str, ...] = (), differences: tuple[Difference, ...] = ()
+    ) -> None:
         super().__init__(code)
-        self.code, self.columns = code, columns
+        self.code, self.columns, self.differences = code, columns, differences
 
 
 class Limits(NamedTuple):
@@ -39,12 +60,14 @@ class Chunk(NamedTuple):
 
     `kind`: the kind of record of these rows, where one file holds several (FHIR); None = the layout's.
     `has_blanks`: values may have blanks around them; False spares the stripping.
+    `layout`: the layout of these rows, where the sheets of a workbook differ; None = that of the file.
     """
 
     rows: pl.DataFrame
     findings: pl.DataFrame
     kind: str | None = None
     has_blanks: bool = True
+    layout: "Layout | None" = None
 
 
 class Opened(NamedTuple):

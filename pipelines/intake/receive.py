@@ -1,6 +1,5 @@
 """Open a file of any format and hand out judged chunks: the front door for every sender."""
 
-import io
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -8,18 +7,21 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.contracts import RECORDS
-from pipelines.intake import csv, fhir, hl7, unpack
+from pipelines.intake import csv, fhir, hl7, unpack, xlsx
 from pipelines.intake.conform import conform_rows
 from pipelines.intake.judge import judge_records
 from pipelines.intake.layout import Layout, speak_ours
 from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, Reader
+from pipelines.intake.source_id import name_records
+from pipelines.intake.totals import check_totals
 
 _READERS: tuple[tuple[tuple[bytes, ...], Reader], ...] = (
     ((b"MSH", b"FHS", b"BHS"), hl7),
     ((b"{", b"["), fhir),
+    ((b"PK\x03\x04", b"\xd0\xcf\x11\xe0"), xlsx),
 )  # fmt: skip
 """First bytes (after a byte order mark, framing bytes and blanks) -> the reader of that format; anything else is delimited text."""
-_UNSUPPORTED = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF", b"<")
+_UNSUPPORTED = (b"%PDF", b"<")
 
 
 class JudgedChunk(NamedTuple):
@@ -43,10 +45,15 @@ def open_submission(path: Path, limits: Limits = Limits()) -> Opened:  # noqa: B
     head = head.lstrip(b"\xef\xbb\xbf\x0b\r\n\t ")
     for starts, reader in _READERS:
         if head.startswith(starts):
-            return reader.open_file(path, limits)
+            return _check(reader.open_file(path, limits))
     if head.startswith(_UNSUPPORTED):
         raise FileRefusedError("format_not_supported")
-    return csv.open_file(path, limits)
+    return _check(csv.open_file(path, limits))
+
+
+def _check(opened: Opened) -> Opened:
+    """What the layout says the file declares is held against its rows while they are read."""
+    return opened._replace(chunks=check_totals(opened.chunks, opened.layout))
 
 
 def _open_packed(path: Path, limits: Limits) -> Opened:
@@ -65,10 +72,11 @@ def _open_packed(path: Path, limits: Limits) -> Opened:
 
 def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: date) -> JudgedChunk:
     """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither."""
+    layout = chunk.layout or layout
     if chunk.kind not in (None, layout.record):
         layout = speak_ours(layout.name, str(chunk.kind))
     conformed = conform_rows(chunk.rows, layout, has_blanks=chunk.has_blanks)
-    record = conformed.record.with_columns(
+    record = name_records(conformed.record, layout).with_columns(
         pl.lit(submission_id).alias("submission_id"), pl.lit(received_on).alias("received_on")
     ).select(RECORDS[layout.record].column_names())
     judged = judge_records(record, pl.concat([chunk.findings, conformed.finding]), layout.record)
@@ -80,26 +88,3 @@ def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: d
     received = chunk.rows["row_no"].n_unique()
     assert received == judged.accepted["row_no"].n_unique() + len(quarantine)  # noqa: S101  # law 1
     return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, received)
-
-
-def write_repair(row_text: list[str], reasons: list[str], layout: Layout) -> bytes:
-    """A ready-to-fix CSV: refused rows as sent, in the sender's own headers, with a last column of reasons.
-
-    Values that a spreadsheet would run as a formula are neutralised with an apostrophe.
-    """
-    import csv as text_csv
-    import json
-
-    rows = [json.loads(text) for text in row_text]
-    headers = list(rows[0]) if rows else []
-    out = io.StringIO()
-    writer = text_csv.writer(out, delimiter=layout.separator, lineterminator="\r\n")
-    writer.writerow([*headers, "erte_reasons"])
-    for row, reason in zip(rows, reasons, strict=True):
-        writer.writerow([*(_neutralise(row[h]) for h in headers), reason])
-    return b"\xef\xbb\xbf" + out.getvalue().encode()
-
-
-def _neutralise(text: str | None) -> str:
-    value = text or ""
-    return "'" + value if value[:1] in ("=", "+", "-", "@") and not value[1:2].isdigit() else value

@@ -13,6 +13,7 @@ from pipelines.store.lake import Connection, hold_lock, open_lake, read_current,
 _CLINICAL = {
     "birth": "identified.birth", "screening": "clinical.screening", "consent": "clinical.consent",
     "confirmation": "clinical.confirmation", "pmpc_report": "clinical.pmpc_report",
+    "aggregate": "clinical.aggregate",
 }  # fmt: skip
 _IDENTITY = ("child_iin", "mother_iin", "history_no", "family_name", "given_name", "mother_family_name", "mother_given_name",
              "address", "phone", "residence_kato", "source_id", "row_text", "record")  # fmt: skip

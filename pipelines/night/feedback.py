@@ -8,13 +8,14 @@ import polars as pl
 
 from pipelines.intake.feedback import tell_findings
 from pipelines.intake.layout import Layout, list_layouts
-from pipelines.intake.receive import write_repair
+from pipelines.intake.repair import list_absent, list_notes, write_repair, write_repair_workbook
 from pipelines.night.acks import write_acks
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, put_frame, read_rows
 
 _SHOWN = 10_000
 """Findings listed one by one in a feedback file; beyond that the counts by code say it."""
+_WORKBOOKS = (".xlsx", ".xls", ".xlsm")
 
 
 def write_feedback(connection: Connection, settings: Settings, since: date) -> int:
@@ -56,7 +57,7 @@ def _write_folder(
     headers = {ours: header for header, ours in layout.columns.items()} if layout else {}
     shown = finding.sort("row_no", "code", nulls_last=False).head(_SHOWN)
     told = tell_findings(
-        shown.select("row_no", "column", "code", "severity"),
+        shown.select("row_no", "column", "code", "severity", "detail"),
         refused.select("row_no", "source_id").unique("row_no"),
         headers,
     )
@@ -75,7 +76,8 @@ def _write_folder(
         ordered = refused.sort("row_no")
         why = [reasons.get(no, "") for no in ordered["row_no"]]
         if layout:
-            (draft / "to-fix.csv").write_bytes(write_repair(ordered["row_text"].to_list(), why, layout))
+            name, content = _write_to_fix(str(row["file_name"]), ordered, why, told, layout)
+            (draft / name).write_bytes(content)
         else:
             (draft / "to-fix.txt").write_text(
                 "\n\n".join(f"# {w}\n{t}" for w, t in zip(why, ordered["row_text"], strict=True))
@@ -85,3 +87,15 @@ def _write_folder(
             stale.unlink()
         done.rmdir()
     draft.rename(done)
+
+
+def _write_to_fix(
+    file_name: str, refused: pl.DataFrame, reasons: list[str], told: pl.DataFrame, layout: Layout
+) -> tuple[str, bytes]:
+    """The name and content of the file to fix, in the format the sender's file was named for."""
+    texts = refused["row_text"].to_list()
+    notes = list_notes(told, refused["row_no"].to_list())
+    absent = list_absent(notes, texts, layout)
+    if Path(file_name).suffix.lower() in _WORKBOOKS:
+        return "to-fix.xlsx", write_repair_workbook(texts, reasons, notes, absent)
+    return "to-fix.csv", write_repair(texts, reasons, layout, absent)

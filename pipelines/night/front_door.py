@@ -11,11 +11,13 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.intake.keys import add_keys
-from pipelines.intake.reading import FileRefusedError, Limits, list_findings
+from pipelines.intake.reading import FINDING_SCHEMA, FileRefusedError, Limits
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.settings import Settings
 
 _GROUPS = 16
+LEDGER_FINDING = {**FINDING_SCHEMA, "detail": pl.String()}
+"""A finding as it is staged: a reader's, with the counts that explain it where there are any."""
 
 
 def receive_paths(settings: Settings, paths: Sequence[Path]) -> list[str]:
@@ -69,14 +71,20 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
         for staged in draft.glob("*.parquet"):
             staged.unlink()
         receipt |= {"refusal_code": refused.code, "received_count": 0, "accepted_count": 0, "quarantined_count": 0}
-        codes: list[tuple[int | None, str | None, str, str]] = [(None, None, refused.code, "error")]
-        codes += [(None, None, "header_absent", "info") for _ in refused.columns]
-        list_findings(codes).unique(maintain_order=True).write_parquet(draft / "finding-00000.parquet")
+        list_refusal(refused).write_parquet(draft / "finding-00000.parquet")
         (draft / "headers.json").write_text(json.dumps(refused.columns, ensure_ascii=False))
     (draft / "receipt.json").write_text(json.dumps(receipt, ensure_ascii=False))
     shutil.rmtree(done, ignore_errors=True)
     draft.rename(done)
     return done
+
+
+def list_refusal(refused: FileRefusedError) -> pl.DataFrame:
+    """The findings (LEDGER_FINDING) of a file that is refused whole: its code, and what it is about."""
+    codes: list[tuple[int | None, str | None, str, str, str | None]] = [(None, None, refused.code, "error", None)]
+    codes += [(None, None, "header_absent", "info", None) for _ in refused.columns]
+    codes += [(d.row_no, d.column, d.code, "error", d.detail) for d in refused.differences]
+    return pl.DataFrame(codes, schema=LEDGER_FINDING, orient="row").unique(maintain_order=True)
 
 
 def hash_file(path: Path) -> str:
@@ -100,7 +108,7 @@ def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date, limits:
     counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
     senders: set[str] = set()
     if len(opened.finding):
-        opened.finding.write_parquet(draft / "finding-file.parquet")
+        _detail(opened.finding).write_parquet(draft / "finding-file.parquet")
     for number, chunk in enumerate(opened.chunks):
         judged = judge_chunk(chunk, layout, submission_id, on)
         kinds[judged.kind] += judged.received_count
@@ -115,13 +123,17 @@ def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date, limits:
             keyed.select(filled).write_parquet(  # a column that nobody filled is not written: half of the cost of staging
                 draft / f"accepted-{judged.kind}-{number:05}.parquet", compression="lz4", row_group_size=250_000
             )
-        for name, frame in (("quarantine", judged.quarantine), ("finding", judged.finding)):
+        for name, frame in (("quarantine", judged.quarantine), ("finding", _detail(judged.finding))):
             if len(frame):
                 frame.write_parquet(draft / f"{name}-{number:05}.parquet", compression="lz4")
     if not counts["received_count"]:
         raise FileRefusedError("file_without_rows")
     only = senders.pop() if len(senders) == 1 else None
     return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only}
+
+
+def _detail(finding: pl.DataFrame) -> pl.DataFrame:
+    return finding.with_columns(pl.lit(None, pl.String).alias("detail"))
 
 
 def _walk(paths: Sequence[Path]) -> Iterator[Path]:

@@ -10,11 +10,11 @@ import polars as pl
 
 from pipelines.contracts import RECORDS
 from pipelines.expect.judge import hold_batches, prepare
-from pipelines.intake.reading import FINDING_SCHEMA
+from pipelines.night.aggregate import keep_aggregates
 from pipelines.night.commit import Kept, assess_touched, commit_kind, record_event
 from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
-from pipelines.night.front_door import read_staged
+from pipelines.night.front_door import LEDGER_FINDING, read_staged
 from pipelines.night.hold import drop_held, list_released, record_holds
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
@@ -81,7 +81,10 @@ def _commit_fresh(
     kept: dict[str, Kept] = {}
     for kind in RECORDS:
         files = [f for s in taken for f in sorted((folder / s).glob(f"accepted-{kind}-*.parquet"))]
-        if files or _is_waiting(connection, kind):
+        if kind == "aggregate":
+            if files:
+                kept[kind] = keep_aggregates(connection, files, day)
+        elif files or _is_waiting(connection, kind):
             kept[kind] = commit_kind(connection, kind, files, settings, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
     _write_ledger(connection, settings, run_id, folder, fresh, held, day)
@@ -136,7 +139,7 @@ def _write_ledger(
     if rows:
         append_rows(connection, "ledger.submission", pl.DataFrame(rows, infer_schema_length=None))
     taken = pl.Series([i for i in ids if i not in held], dtype=pl.String)
-    finding = read_staged(folder, "finding-*.parquet", FINDING_SCHEMA).filter(
+    finding = read_staged(folder, "finding-*.parquet", LEDGER_FINDING).filter(
         pl.col("submission_id").is_in(taken.implode())
     )
     told = waiting.select(
@@ -145,11 +148,12 @@ def _write_ledger(
         _NO_TEXT.alias("column"),
         pl.col("reason").alias("code"),
         pl.lit("warning").alias("severity"),
+        _NO_TEXT.alias("detail"),
     )
     holding = pl.DataFrame(
-        [{"submission_id": s, "row_no": None, "column": None, "code": code, "severity": "error"}
+        [{"submission_id": s, "row_no": None, "column": None, "code": code, "severity": "error", "detail": None}
          for s, codes in held.items() for code in ("batch_held", *codes.split())],
-        schema={"submission_id": pl.String, **FINDING_SCHEMA},
+        schema={"submission_id": pl.String, **LEDGER_FINDING},
     )
     append_rows(connection, "ledger.finding", pl.concat([finding, told, holding]))
     record_holds(connection, held)

@@ -1,0 +1,168 @@
+"""Totals that a sender declares: set aside from the records, and held against the rows they stand for.
+
+A return whose parts do not give its total is refused whole, with the difference: one of the two is wrong, and only the
+sender knows which. The counts a form declares are data of its layout (`[totals]`).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import polars as pl
+
+from pipelines.intake.layout import Layout, Totals
+from pipelines.intake.reading import Chunk, Difference, FileRefusedError, list_findings
+
+TOTAL = r"^\s*(?:итого|итог|всего|жиыны|барлығы|барлыгы|қорытынды|total|grand total)(?:\s+(?:по|for|бойынша)\b.*)?\s*:?\s*(?:[0-9][0-9\s]*)?$"
+"""What the first filled cell of a total row says, in lower case."""
+_NUMBER = r"^[+-]?[0-9]+(?:[.,][0-9]+)?$"
+_BLANKS = r"[\s\u00a0\u202f]"
+_SHOWN = 50
+
+
+class SetAside(NamedTuple):
+    """Rows of a chunk that are records, those that declare a total, and a finding for each of the latter."""
+
+    rows: pl.DataFrame
+    total: pl.DataFrame
+    finding: pl.DataFrame
+
+
+def set_aside_totals(rows: pl.DataFrame, group: str | None = None) -> SetAside:
+    """Total rows apart from records: their `group` cell, or else the first filled one, says total."""
+    cells = [name for name in rows.columns if name != "row_no"]
+    said = pl.col(group) if group and group in cells else pl.coalesce(pl.col(cells))
+    is_total = said.str.to_lowercase().str.contains(TOTAL).fill_null(False)
+    total = rows.filter(is_total)
+    told = list_findings([(no, None, "total_row_set_aside", "info") for no in total["row_no"]])
+    return SetAside(rows.filter(~is_total), total, told)
+
+
+def check_totals(chunks: Iterator[Chunk], layout: Layout) -> Iterator[Chunk]:
+    """The chunks without their total rows; raises FileRefusedError("totals_differ") after the last, with every difference.
+
+    Chunks of layouts that declare nothing pass untouched. FileRefusedError("group_repeated"): two rows of one return say
+    they are the same group, so that neither is its count.
+    """
+    parts: dict[str, tuple[Layout, list[pl.DataFrame], list[pl.DataFrame]]] = {}
+    for chunk in chunks:
+        mine = chunk.layout or layout
+        if mine.totals is None or chunk.kind not in (None, mine.record):
+            yield chunk
+            continue
+        aside = set_aside_totals(chunk.rows, mine.totals.group)
+        _, rows, total = parts.setdefault(mine.name, (mine, [], []))
+        rows.append(aside.rows)
+        total.append(aside.total)
+        yield chunk._replace(rows=aside.rows, findings=pl.concat([chunk.findings, aside.finding]))
+    differences = [d for mine, rows, total in parts.values() for d in _compare(mine, _join(rows), _join(total))]
+    if differences:
+        repeated = any(d.code == "group_repeated" for d in differences)
+        raise FileRefusedError("group_repeated" if repeated else "totals_differ", differences=tuple(differences[:_SHOWN]))
+
+
+def _join(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(frames, how="diagonal")
+
+
+def _compare(layout: Layout, rows: pl.DataFrame, total: pl.DataFrame) -> list[Difference]:
+    declared = layout.totals
+    assert declared is not None  # noqa: S101  # only such chunks are gathered
+    if declared.counts_rows:
+        return _compare_count(rows, total)
+    every = pl.concat([rows, total], how="diagonal")
+    found = [
+        *_list_above(every, declared),
+        *_list_percent(every, declared),
+    ]
+    if declared.group is None or declared.group not in rows.columns:
+        return found
+    keys = [h for h, ours in layout.columns.items() if ours in layout.identity and h in rows.columns and h != declared.group]
+    headers = [c.header for c in layout.components if c.header in rows.columns]
+    repeated = rows.filter(pl.struct(*keys, declared.group).is_duplicated() & pl.col(declared.group).is_not_null())
+    count = float(len(repeated))
+    again = [Difference(no, declared.group, "group_repeated", 1.0, count) for no in repeated["row_no"].head(_SHOWN)]
+    return again + found + _compare_sums(rows, total, keys, headers)
+
+
+def _compare_sums(
+    rows: pl.DataFrame, total: pl.DataFrame, keys: list[str], headers: list[str]
+) -> list[Difference]:
+    """Every total row against the sum of the rows of its return; a cell that is no number is told on its own row."""
+    broken = [_is_broken(h).any().alias(f"{h}|broken") for h in headers]
+    sums = [_number(h).sum().alias(f"{h}|sum") for h in headers]
+    if keys:
+        summed = rows.group_by(keys).agg(*sums, *broken)
+        joined = total.join(summed, on=keys, how="left", nulls_equal=True)
+    else:
+        joined = total.join(rows.select(*sums, *broken), how="cross")
+    assert len(joined) == len(total)  # noqa: S101
+    found = []
+    for header in headers:
+        wrong = joined.select(
+            "row_no", _number(header).alias("declared"), pl.col(f"{header}|sum").fill_null(0.0).alias("computed"),
+            pl.col(f"{header}|broken").fill_null(False).alias("broken"),
+        ).filter(~pl.col("broken") & (pl.col("declared") != pl.col("computed")))  # fmt: skip
+        found += [
+            Difference(no, header, "declared_total_differs", d, c)
+            for no, d, c in wrong.select("row_no", "declared", "computed").iter_rows()
+        ]
+    return found
+
+
+def _list_above(rows: pl.DataFrame, declared: Totals) -> list[Difference]:
+    """Counts above the count they are part of (examined above target)."""
+    found = []
+    for part, whole in declared.at_most:
+        if {part, whole} <= set(rows.columns):
+            wrong = rows.select("row_no", _number(part).alias("part"), _number(whole).alias("whole"))
+            wrong = wrong.filter(pl.col("part") > pl.col("whole"))
+            found += [Difference(no, part, "part_above_whole", p, w) for no, p, w in wrong.iter_rows()]
+    return found
+
+
+def _list_percent(rows: pl.DataFrame, declared: Totals) -> list[Difference]:
+    """Percentages that their counts do not give, to one unit of the last digit sent; 0.95 of a percent cell is 95."""
+    found = []
+    for column, part, whole in declared.percent:
+        if not {column, part, whole} <= set(rows.columns):
+            continue
+        plain = pl.col(column).str.replace_all(_BLANKS, "").str.strip_suffix("%")
+        digits = plain.str.extract(r"[.,]([0-9]+)$").str.len_chars().fill_null(0).clip(0, 4).cast(pl.Float64)
+        asked = rows.select(
+            "row_no", _read(plain).alias("declared"), (100 * _number(part) / _number(whole)).alias("computed"),
+            (pl.lit(10.0) ** -digits + 1e-9).alias("unit"), digits.alias("digits"),
+        )  # fmt: skip
+        is_share = (pl.col("declared") <= 1) & (
+            ((pl.col("digits") >= 2) & ((100 * pl.col("declared") - pl.col("computed")).abs() <= 100 * pl.col("unit")))
+            | ((pl.col("declared") == 1) & (pl.col("computed") == 100))
+        )
+        is_given = (pl.col("declared") - pl.col("computed")).abs() <= pl.col("unit")
+        wrong = asked.filter(pl.col("computed").is_finite() & ~is_share & ~is_given)
+        found += [
+            Difference(no, column, "percent_differs", d, c)
+            for no, d, c in wrong.select("row_no", "declared", "computed").iter_rows()
+        ]
+    return found
+
+
+def _compare_count(rows: pl.DataFrame, total: pl.DataFrame) -> list[Difference]:
+    """A list's total row that holds one number declares how many rows there are."""
+    found = []
+    for row in total.iter_rows(named=True):
+        numbers = [n for h, text in row.items() if h != "row_no" and text for n in re.findall(r"[0-9]+", text)]
+        if len(numbers) == 1 and int(numbers[0]) != len(rows):
+            found.append(Difference(row["row_no"], "", "declared_total_differs", float(numbers[0]), float(len(rows))))
+    return found
+
+
+def _number(header: str) -> pl.Expr:
+    return _read(pl.col(header).str.replace_all(_BLANKS, ""))
+
+
+def _read(plain: pl.Expr) -> pl.Expr:
+    return pl.when(plain.str.contains(_NUMBER)).then(plain.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False))
+
+
+def _is_broken(header: str) -> pl.Expr:
+    return pl.col(header).is_not_null() & _number(header).is_null()

@@ -1,0 +1,70 @@
+"""Cells of a workbook as text in the layout's own way of writing, so that they conform as a text file's would."""
+
+from collections.abc import Sequence
+from datetime import datetime, time
+
+import polars as pl
+
+from pipelines.intake.layout import Layout
+
+Merged = Sequence[tuple[int, int, int, int]]
+"""Merged cells: top, left, bottom, right; rows and columns count from 0."""
+_IIN_DIGITS = 12
+_SHORT_IIN = r"^[0-9]{8,11}$"
+_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?$"
+_MOMENT_LENGTH = 19
+_SERIAL = r"^\s*[1-9][0-9]{4}(\.[0-9]+)?\s*$"
+"""Days of 1927 to 2173: a number outside them in a date column is not taken for a date."""
+_OURS = r"^'([=+\-@\t\r])"
+
+
+def write_cells(cells: pl.Series, header: str, layout: Layout, *, is_1904: bool) -> pl.Series:
+    """The cells of one column, as the reader gives them, in the layout's way of writing; null where blank.
+
+    A date cell (the reader's 2026-01-05 00:00:00) is written in the layout's first form; in a date column a number is the
+    day a spreadsheet shows for it. The apostrophe that a file to fix sets before a formula is taken off again.
+    """
+    ours = layout.columns.get(header)
+    kind = layout.contract.columns()[ours].dtype if ours else pl.String()
+    text = pl.col(cells.name)
+    written: pl.Expr = pl.when(text.str.strip_chars() != "").then(text)
+    if cells.str.starts_with("'").any():
+        written = written.str.replace(_OURS, "$1")
+    if int(str(cells.str.len_bytes().max() or 0)) >= _MOMENT_LENGTH and cells.str.contains(_MOMENT).any():
+        moment = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False)
+        written = pl.coalesce(pl.when(text.str.contains(_MOMENT)).then(_write_moment(moment, kind, layout)), written)
+    if kind.is_temporal() and cells.str.contains(_SERIAL).any():
+        epoch = datetime(1904, 1, 1) if is_1904 else datetime(1899, 12, 30)
+        days = text.str.strip_chars().cast(pl.Float64, strict=False)
+        serial = pl.lit(epoch) + pl.duration(seconds=(days * 86_400).round(0).cast(pl.Int64))
+        written = pl.coalesce(pl.when(text.str.contains(_SERIAL)).then(_write_moment(serial, kind, layout)), written)
+    return cells.to_frame().select(written.alias(header)).to_series()
+
+
+def has_short_iins(cells: pl.Series, header: str, layout: Layout) -> bool:
+    """Whether a column of IINs holds digits too few, as numbers do that cannot begin with a zero."""
+    return layout.columns.get(header, "").endswith("_iin") and bool(cells.str.contains(_SHORT_IIN).any())
+
+
+def pad_iins(cells: pl.Series) -> pl.Series:
+    """IINs that were numbers, with the zeros a number cannot begin with; the check digit decides what they are."""
+    text = pl.col(cells.name)
+    padded = pl.when(text.str.contains(_SHORT_IIN)).then(text.str.zfill(_IIN_DIGITS)).otherwise(text)
+    return cells.to_frame().select(padded).to_series()
+
+
+def fill_down(column: pl.Series, place: int, merged: Merged, first_row: int) -> pl.Series:
+    """A column in which cells merged downwards say in every row what the first one says (below the header only)."""
+    for top, left, bottom, _ in merged:
+        if left == place and bottom > top >= first_row and top < len(column):
+            rows = list(range(top + 1, min(bottom + 1, len(column))))
+            column = column.scatter(rows, column[top]) if rows else column
+    return column
+
+
+def _write_moment(moment: pl.Expr, kind: pl.DataType, layout: Layout) -> pl.Expr:
+    """A day where the column is one, or where there is no time of day; else the layout's first form of a moment."""
+    day = moment.dt.to_string(layout.dates[0])
+    if kind == pl.Date:
+        return day
+    return pl.when(moment.dt.time() != time()).then(moment.dt.to_string(layout.datetimes[0])).otherwise(day)
