@@ -4,9 +4,12 @@ from datetime import datetime
 
 import hl7 as reference
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipelines import flow
 from pipelines.intake.ack import Told, answer_file
+from pipelines.intake.hl7_split import split_file
 from pipelines.intake.reading import Limits
 from tests.nation import FIRST, bear, name_iin, run, send, settle
 from tests.samples import find_samples
@@ -143,18 +146,29 @@ def test_real_messages_are_answered_each_by_its_control_id(sample):
     assert {str(a["MSA"][0][1]) for a in acks} <= {"AA", "AE", "AR"}
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([HEAD, CHILD, TSH, "MSH", "MSH|^~", "MSH|^~\\&|||||||ORU|9", "BHS", "BTS|x", "FHS|", "MSHa", "\x00", "Ж"]),
+                max_size=9), st.binary(max_size=20))  # fmt: skip
+def test_whatever_is_sent_each_message_header_gets_one_answer(tmp_path_factory, segments, noise):
+    path = tmp_path_factory.mktemp("noise") / "a.hl7"
+    path.write_bytes("\r".join(["MSH|^~\\&|A", *segments, ""]).encode() + noise)
+    ack = answer(path)
+    assert (b"\r" + ack).count(b"\rMSH") == sum(part.name == "MSH" for parts in split_file(path, 1 << 20) for part in parts)
+    assert (b"\r" + ack).count(b"\rMSA") == (b"\r" + ack).count(b"\rMSH")
+
+
 def test_a_night_leaves_the_acknowledgements_beside_the_feedback(tmp_path):
-    settings = settle(tmp_path / "home")
-    send(settings, tmp_path, [{"birth": bear(2)}])
+    home = settle(tmp_path / "home")
+    send(home, tmp_path, [{"birth": bear(2)}])
     mother = f"NK1|1|A^B|MTH{'|' * 30}{name_iin(2)}^^^KZ^NI"
     child = "PID|1||H2^^^M1^MR||BABY||20260210|F|||||||||||||||||1"
     taken = TSH.replace("20260105090000", "20260212090000")
     path = tmp_path / "lab.hl7"
     path.write_text("\r".join([HEAD, child, mother, ORDER, taken, HEAD.replace("|M1|", "|M2|"), child, mother, taken.replace("3.5", "x"), ""]))
-    (submission,) = flow.receive(settings, [path])
-    run(settings, FIRST)
-    acks = parse((settings.reports / "feedback" / submission / "ack.hl7").read_bytes())
+    (submission,) = flow.receive(home, [path])
+    run(home, FIRST)
+    acks = parse((home.reports / "feedback" / submission / "ack.hl7").read_bytes())
     assert [(str(a["MSA"][0][1]), str(a["MSA"][0][2])) for a in acks] == [("AA", "M1"), ("AR", "M2")]
     assert {str(a["MSH"][0][7]) for a in acks} == {f"{FIRST:%Y%m%d}"}
-    folders = [p.name for p in (settings.reports / "feedback").iterdir() if (p / "ack.hl7").exists()]
+    folders = [p.name for p in (home.reports / "feedback").iterdir() if (p / "ack.hl7").exists()]
     assert folders == [submission]

@@ -7,10 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.intake.ack import Told, answer_file, is_hl7
-from pipelines.intake.reading import Limits
+from pipelines.intake.reading import FINDING_SCHEMA, Limits
 from pipelines.settings import Settings
 
 _UNDECIDED = ("held", "returned")
+_LAYOUTS = ("hl7-oru", None)  # a file that was refused whole has none
 
 
 def write_acks(folder: Path, settings: Settings, row: dict[str, object], finding: pl.DataFrame) -> int:
@@ -19,17 +20,19 @@ def write_acks(folder: Path, settings: Settings, row: dict[str, object], finding
     `row`: the submission as in the ledger; `finding`: all its findings.
     """
     submission_id, refusal = str(row["submission_id"]), row["refusal_code"]
-    if row["status"] in _UNDECIDED or refusal == "file_too_large":
+    if row["status"] in _UNDECIDED or row["layout"] not in _LAYOUTS or refusal == "file_too_large":
         return 0
     path = next(iter(sorted(settings.archive.glob(f"*/{submission_id}-*"))), None)
     if path is None or not is_hl7(path):
         return 0
     told: defaultdict[int, list[Told]] = defaultdict(list)
-    for one in finding.filter(pl.col("row_no").is_not_null()).sort("row_no", "code").select("row_no", "column", "code", "severity").iter_rows():
+    listed = finding.drop_nulls("row_no").sort("row_no", "code").select(list(FINDING_SCHEMA))
+    for one in listed.iter_rows():
         told[one[0]].append(Told(*one))
     at = row["received_on"]
     assert isinstance(at, date)  # noqa: S101  # the ledger's own column
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     limits = Limits(line_mb=settings.longest_line_mb)
+    acks = answer_file(path, limits, told, str(refusal) if refusal else None, submission_id, at)
     with (folder / "ack.hl7").open("wb") as file:
-        return sum(file.write(ack) for ack in answer_file(path, limits, told, str(refusal) if refusal else None, submission_id, at))
+        return sum(file.write(ack) for ack in acks)
