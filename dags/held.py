@@ -13,7 +13,7 @@ import pendulum
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task, task_group
 
-BUSY = {
+BUSY: dict[str, Any] = {
     "retry_policy": ExceptionRetryPolicy(
         [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
     ),

@@ -5,9 +5,10 @@ child are tried again, and what a killed run left undone is made up for. Nothing
 """
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
-from airflow.sdk import (
+from airflow.sdk import (  # type: ignore[attr-defined]  # not in its stub
     Asset,
     DeadlineAlert,
     DeadlineReference,
@@ -22,7 +23,7 @@ from airflow.sdk import (
 LAKE = Asset("erte_lake", uri="erte://lake")
 RUN = "intake-{{ dag_run.run_id | replace(':', '') | replace('+', '-') }}"
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
-BUSY = {
+BUSY: dict[str, Any] = {
     "retry_policy": ExceptionRetryPolicy(
         [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
     ),

@@ -4,12 +4,13 @@ An erasure is complete only after this has run: until then the old snapshots of 
 """
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
 
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
-BUSY = {
+BUSY: dict[str, Any] = {
     "retry_policy": ExceptionRetryPolicy(
         [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
     ),

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pendulum
-from airflow.sdk import (
+from airflow.sdk import (  # type: ignore[attr-defined]  # not in its stub
     Asset,
     DeadlineAlert,
     DeadlineReference,
@@ -22,7 +22,7 @@ from airflow.sdk import (
 
 FEED = Asset("erte_feed", uri="erte://outbox")
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
-BUSY = {
+BUSY: dict[str, Any] = {
     "retry_policy": ExceptionRetryPolicy(
         [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
     ),

@@ -5,9 +5,10 @@ half a build; built again for the same night, it is the same.
 """
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
-from airflow.sdk import (
+from airflow.sdk import (  # type: ignore[attr-defined]  # not in its stub
     Asset,
     DeadlineAlert,
     DeadlineReference,
@@ -25,7 +26,7 @@ DAY = (
     "{{ triggering_asset_events.values() | map('last') | map(attribute='extra.day') | first | default("
     "(dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date()) }}"
 )
-BUSY = {
+BUSY: dict[str, Any] = {
     "retry_policy": ExceptionRetryPolicy(
         [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
     ),
