@@ -193,7 +193,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 answers = dict(zip(sys.argv[1::3], zip(sys.argv[2::3], sys.argv[3::3])))
-until = time.monotonic() + 240
+until = time.monotonic() + 600
 while answers and time.monotonic() < until:
     with create_session() as session:
         for asked in session.scalars(select(HITLDetail).where(HITLDetail.responded_at.is_(None))).all():
@@ -226,7 +226,7 @@ def test_a_steward_releases_one_held_batch_and_returns_another_through_airflow_i
         [sys.executable, "-c", ANSWER, *words], env=env, stdout=subprocess.PIPE, text=True
     ) as steward:
         command = [airflow, "dags", "test", "held", "2026-03-01T20:00:00+00:00"]
-        done = subprocess.run(command, env=env, check=False, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, env=env, check=False, capture_output=True, text=True, timeout=600)
         asked, _ = steward.communicate(timeout=60)
     told = done.stdout + done.stderr
     assert (done.returncode, steward.returncode) == (0, 0), told[-3000:]

@@ -43,7 +43,7 @@ def events(settings, submission):
 
 def codes(settings, submission):
     told = json.loads((settings.reports / "feedback" / submission / "feedback.json").read_text())
-    return told, {row["code"] for row in told["findings"] if row["row_no"] is None}
+    return told, {row["code"] for row in told["findings"] if row["row_no"] is None and row["severity"] == "error"}
 
 
 def test_the_list_says_which_expectations_hold_a_batch_and_since_when(held):
