@@ -236,12 +236,21 @@ def test_a_line_that_cannot_be_used_is_refused_with_its_reason_and_the_others_ar
     assert read.quarantine["row_text"][0]
 
 
+def test_a_resource_of_which_one_component_cannot_be_used_is_refused_whole_and_once(path):
+    ears = seen(coded("54111-0"), valueQuantity=None, component=[
+        {"code": coded("54108-6"), "valueCodeableConcept": coded("LA10392-1")},
+        {"code": coded("54109-4"), "valueCodeableConcept": coded("LA99-9")},
+    ])  # fmt: skip
+    read = lines(path, patient(), ears | {"code": {"text": "both ears"}})
+    assert (read["screening"], read.quarantine["row_no"].to_list(), codes(read)) == ([], [2], {"result_code_unknown"})
+
+
 def test_a_part_that_breaks_the_standard_is_told_and_the_rest_is_used(path):
     read = lines(path, patient(name="BABY"), seen(issued=5, performer={"reference": "Organization/L1"}, category=["x"]))
     assert len(read["screening"]) == 1
     assert {(n, c) for n, c, code, _ in read.finding if code == "part_malformed"} == {
         (1, "name"), (2, "performer"), (2, "category"),
-    } | {(2, c) for c in ()}  # fmt: skip
+    }  # fmt: skip
     assert read["screening"][0]["sender_id"] == "L1"
 
 
@@ -594,6 +603,26 @@ def test_memory_does_not_grow_with_the_file(path):
     sizes = [len(chunk.rows) for chunk in opened.chunks]
     assert sum(sizes) == 25_000
     assert max(sizes) < 25_000
+
+
+def test_one_bundle_brings_a_birth_its_result_and_its_consent_through_the_night(tmp_path):
+    from pipelines import flow
+    from tests.nation import FIRST, ask, name_iin, run, settle
+
+    home = settle(tmp_path / "home")
+    born = patient(birthDate="2026-02-10", managingOrganization={"identifier": {"value": "M1"}}, multipleBirthBoolean=False)
+    mother = GUARDIAN | {"relationship": [coded("MTH")], "identifier": [{"type": coded("NI"), "value": name_iin(2)}]}
+    result = seen(effectiveDateTime="2026-02-12", issued="2026-02-13T08:00:00+05:00")
+    agreed = CONSENT | {"dateTime": "2026-02-15", "provision": None}
+    entries = [{"resource": r} for r in (born, mother, result, agreed, seen(number="o2", subject={"reference": "Patient/away"}))]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}))
+    submission = flow.receive(home, [path])[0]
+    run(home, FIRST)
+    held = [ask(home, f"select count(*) from lake.clinical.{table}")[0][0] for table in ("birth", "screening", "consent")]
+    ledger = "select layout, received_count, accepted_count, quarantined_count from lake.ledger.submission where submission_id = ?"
+    assert (held, ask(home, ledger, submission)) == ([1, 1, 1], [("fhir-r4", 4, 3, 1)])
+    assert ask(home, "select count(distinct child_key) from lake.clinical.screening semi join lake.clinical.birth using (child_key)") == [(1,)]
 
 
 # ---- public samples: what each must yield

@@ -81,6 +81,7 @@ def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: d
     ).select(RECORDS[layout.record].column_names())
     judged = judge_records(record, pl.concat([chunk.findings, conformed.finding]), layout.record)
     sent = chunk.rows.filter(pl.col("row_no").is_in(judged.refused.implode()))
+    sent = sent.unique("row_no", keep="first", maintain_order=True)  # a row of several records is refused once
     text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no")).struct.json_encode()
     source = record.group_by("row_no").agg(pl.col("source_id").first())
     quarantine = sent.select("row_no", pl.Expr.alias(pl.col(text) if isinstance(text, str) else text, "row_text"))
