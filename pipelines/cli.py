@@ -137,6 +137,29 @@ def status(
 
 
 @app.command()
+def ledger(
+    sender: Annotated[str | None, typer.Option(help="Only of this sender (facility id).")] = None,
+    state: Annotated[str | None, typer.Option(help="Only in this state: received, waiting, held, partly_accepted, accepted, "
+                                                   "refused, returned.")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only received since this day.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Receipts of submissions: state, counts, and how many refused rows are still to be mended.
+
+    Example: erte ledger --state partly_accepted --sender M1
+    """
+    from pipelines.night.ask import tell_ledger
+    from pipelines.night.receipt import STATES
+
+    with _telling(as_json):
+        if state and state not in STATES:
+            raise UserError("state_unknown", f"a state is one of {', '.join(STATES)}")
+        _answer_rows(tell_ledger(_settings(home), sender, state, since.date() if since else None, most), as_json)
+
+
+@app.command()
 def records(
     submission: str,
     identified: Annotated[

@@ -573,9 +573,19 @@ class Finding(dy.Schema):
 
     submission_id = _clinical("submission", nullable=False)
     row_no = _clinical("row, null = the whole file", dy.Int64)
-    column = _clinical("our column")
+    column = _clinical("our column; of column_unknown and header_absent the header in the file")
     code = _clinical("finding code", nullable=False)
     severity = _code("error refuses the row; warning and info do not", ("error", "warning", "info"), nullable=False)
+
+
+class Resent(dy.Schema):
+    """ledger.resent: a refused row that came again in a later run, and how it fared then; it is what closes findings."""
+
+    submission_id = _clinical("submission of the refused row", nullable=False)
+    row_no = _clinical("the refused row", dy.Int64, nullable=False)
+    outcome = _code("accepted or refused_again", ("accepted", "refused_again"), nullable=False)
+    resent_in = _clinical("the later submission", nullable=False)
+    resent_on = _clinical("day it was received", dy.Date, nullable=False)
 
 
 class Feed(dy.Schema):
@@ -621,6 +631,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "clinical.referral": Referral,
     "ledger.submission": Submission,
     "ledger.finding": Finding,
+    "ledger.resent": Resent,
     "ledger.feed": Feed,
     "ledger.event": Event,
 }

@@ -15,6 +15,7 @@ from pipelines.night.commit import Kept, assess_touched, commit_kind, record_eve
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import read_staged
 from pipelines.night.hold import list_released
+from pipelines.night.receipt import note_resent
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, put_frame, read_rows, transact
@@ -77,6 +78,7 @@ def _commit_fresh(
         if files or _is_waiting(connection, kind):
             kept[kind] = commit_kind(connection, kind, files, settings, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
+    note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day)
     _write_ledger(connection, run_id, folder, fresh, held, day)
     counts = {
         "records": sum(k.arrived for k in kept.values()),
