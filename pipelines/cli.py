@@ -300,10 +300,12 @@ def layout_guess(
                 raise UserError("file_exists", f"{out} exists already")
             out.write_text(guess.toml, "utf-8")
         if as_json or out:
-            facts = {"name": guess.name, "record": guess.record, "placed": [p._asdict() for p in guess.placed],
-                     "components": [c.header for c in guess.components], "unplaced": dict(guess.unplaced),
-                     "lacking": list(guess.lacking)}  # fmt: skip
-            _answer(facts | ({"toml": guess.toml} if as_json else {"written": str(out)}), as_json)
+            facts: dict[str, object] = {"name": guess.name, "record": guess.record, "placed": [p._asdict() for p in guess.placed],
+                     "components": [{"header": c.header, **c.constants} for c in guess.components],
+                     "unplaced": [{"header": h, "looks_like": shape} for h, shape in guess.unplaced.items()],
+                     "lacking": ", ".join(guess.lacking)}  # fmt: skip
+            facts |= {"toml": guess.toml} if as_json else {"written": str(out)}
+            _answer(facts, as_json)
         else:
             print(guess.toml, end="")
 

@@ -58,7 +58,7 @@ def render_index(
         rows = (
             (
                 f'<a href="{escape(card["page"])}">{escape(card["sender_id"])}</a> <span class="soft">{escape(card["sender_name"] or "")}</span>',
-                escape(str(card["last_on"] or "–")), str(card["files"]), str(card["rows"]), tell_share(card["share"]),
+                f'<span class="nb">{escape(str(card["last_on"] or "–"))}</span>', str(card["files"]), str(card["rows"]), tell_share(card["share"]),
                 c(card["trend"]), "–" if card["delay_days"] is None else f"{card['delay_days']:g}", str(card["open_count"]),
                 str(card["held_count"]), ", ".join(t(name) for name in card["signals"]) or "–",
             )
@@ -80,7 +80,7 @@ def render_index(
             f"<h2>{t('unnamed')}</h2>", write_tiles(tiles) if tiles else f"<p>{c('none')}</p>",
         ])  # fmt: skip
 
-    return write_page("Erte", write_section)
+    return write_page("Erte", write_section, is_broad=True)
 
 
 def draw_funnel(

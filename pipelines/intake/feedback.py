@@ -161,8 +161,9 @@ def render_feedback(
             f'<p><span class="badge {escape(state)}">{say("state", state, language)}</span></p>',
             f'<div class="next"><h2>{t("next")}</h2><p>{say("next", sentence, language, **filled)}</p>'
             + (f'<p><a href="{fix}">{fix}</a></p>' if fix and sentence == "mend" else "") + "</div>",
+            f"<h2>{t('rows')}</h2>" + write_tiles(tiles) if receipt["received_count"] else "",
             *_list_groups(groups, language, is_refused=bool(receipt["refusal_code"])),
-            f"<h2>{t('received')}</h2>", write_facts(facts), f"<h2>{t('rows')}</h2>", write_tiles(tiles),
+            f"<h2>{t('received')}</h2>", write_facts(facts),
             _list_closings(closings, language), _list_files(files, language), f'<p class="soft">{t("note")}</p>',
         ]  # fmt: skip
         return "\n".join(part for part in shown if part)
@@ -195,7 +196,8 @@ def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
             escape(g.column or "–"),
             f"{g.row_count:,}".replace(",", "\u00a0") if g.examples else say("feedback", "whole", language),
             ", ".join(
-                say("feedback", "line", language, no=no) + (f" ({escape(source)})" if source else "") for no, source in g.examples
+                f'<span class="nb">{say("feedback", "line", language, no=no)}{f" ({escape(source)})" if source else ""}</span>'
+                for no, source in g.examples
             ) or "–",
         )
         for g in groups

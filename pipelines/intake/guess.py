@@ -76,6 +76,8 @@ def read_sample(head: bytes, *, is_cut: bool = False) -> Sample:
     text = head.removeprefix(codecs.BOM_UTF8).decode(encoding)
     separator = _name_separator(text)
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
+    if not rows:
+        raise FileRefusedError("file_empty")
     headers = tuple(cell.strip() for cell in rows[0])
     if len(headers) < 2:
         raise FileRefusedError("layout_unknown")
@@ -168,7 +170,7 @@ def _name_separator(text: str) -> str:
 
 
 def _plain(header: str) -> str:
-    return " ".join(re.sub(r"[^\w№]+", " ", header.casefold().replace("ё", "е").replace("_", " ")).split())
+    return " ".join(re.sub(r"[^\w]+", " ", header.casefold().replace("ё", "е").replace("_", " ").replace("№", "номер ")).split())
 
 
 def _name_record(sample: Sample, layouts: Sequence[Layout]) -> str:
@@ -267,4 +269,4 @@ def _write_values(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> li
 
 
 def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

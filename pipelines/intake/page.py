@@ -28,16 +28,18 @@ def say(part: str, name: str, language: str, **filled: object) -> str:
     return escape(text)
 
 
-def write_page(title: str, write_section: Callable[[str], str]) -> str:
+def write_page(title: str, write_section: Callable[[str], str], *, is_broad: bool = False) -> str:
     """A whole page; `title` is plain text, `write_section` gives the HTML of a language.
 
     The first language is shown until another is chosen; a browser too old to choose shows all three in order.
     """
     names = read_texts()["language"]["name"]
+    main = '<main class="broad">' if is_broad else "<main>"
+    here = ' aria-current="true"'
     sections = []
     for language in LANGUAGES:
         links = "".join(
-            f'<a href="#{other}" lang="{other}" hreflang="{other}"{" aria-current=" + chr(34) + "true" + chr(34) if other == language else ""}>'
+            f'<a href="#{other}" lang="{other}" hreflang="{other}"{here if other == language else ""}>'
             f"{names[other]}</a>"
             for other in LANGUAGES
         )
@@ -46,7 +48,7 @@ def write_page(title: str, write_section: Callable[[str], str]) -> str:
         f'<!DOCTYPE html>\n<html lang="{LANGUAGES[0]}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>{escape(title)}</title>\n<style>\n{_STYLE.read_text('utf-8')}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{_STYLE.read_text('utf-8')}</style>\n</head>\n<body>\n{main}\n"
         + "\n".join(sections)
         + "\n</main>\n</body>\n</html>\n"
     )
@@ -80,8 +82,5 @@ def write_facts(facts: Mapping[str, str]) -> str:
 
 def write_tiles(tiles: Iterable[tuple[str, str, bool]]) -> str:
     """Counts at a glance: (name, value, is bad)."""
-    return (
-        '<ul class="tiles">'
-        + "".join(f'<li{" class=" + chr(34) + "bad" + chr(34) if bad else ""}><b>{value}</b>{name}</li>' for name, value, bad in tiles)
-        + "</ul>"
-    )
+    items = (f'<li class="{"bad" if bad else "good"}"><b>{value}</b>{name}</li>' for name, value, bad in tiles)
+    return f'<ul class="tiles">{"".join(items)}</ul>'

@@ -50,6 +50,7 @@ def tell_status(settings: Settings) -> dict[str, object]:
             {"what": "published warehouse", "path": str(pointer) if pointer.exists() else "not published yet"},
             {"what": "feeds, one folder a PMPC", "path": str(settings.outbox)},
             {"what": "feedback, one folder a submission", "path": str(settings.reports / "feedback")},
+            {"what": "report cards, one a sender", "path": str(settings.reports / "sender" / "index.html")},
             {"what": "worklists, one file a facility", "path": str(settings.reports / "worklist")},
             {"what": "checks of batches (Data Docs)", "path": str(settings.reports / "data-docs")},
         ],

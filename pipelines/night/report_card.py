@@ -35,7 +35,7 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
     with open_lake(settings) as connection:
         receipts = list_receipts(connection, since=on - timedelta(days=_HISTORY_DAYS)).filter(pl.col("received_on") <= on)
         since = on - timedelta(days=_DAYS - 1)
-        found = {
+        found: dict[str, Any] = {
             "finding": _read_findings(connection, since, on),
             "delay": dict(_read_delays(connection, since, on).iter_rows()),
             "open": dict(_read_open(connection).iter_rows()),
