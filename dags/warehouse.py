@@ -56,7 +56,14 @@ def warehouse() -> None:
 
         return flow.publish(flow.load_settings(), pendulum.Date.fromisoformat(day))
 
-    publish(DAY)
+    @task
+    def tell_senders(day: str) -> dict[str, int]:
+        """Every sender's report card and the steward's overview, from counts."""
+        from pipelines import flow
+
+        return flow.tell_senders(flow.load_settings(), pendulum.Date.fromisoformat(day))
+
+    publish(DAY) >> tell_senders(DAY)
 
 
 warehouse()

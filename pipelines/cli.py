@@ -23,6 +23,8 @@ app = typer.Typer(
 )  # fmt: skip
 hold_app = typer.Typer(help="Batches that a check holds back: look, release or return.", no_args_is_help=True)
 app.add_typer(hold_app, name="hold")
+layout_app = typer.Typer(help="Layouts: propose one for an unknown file, try a file without storing it.", no_args_is_help=True)
+app.add_typer(layout_app, name="layout")
 _console = Console(stderr=True)
 
 Home = Annotated[Path | None, typer.Option("--home", help="Folder of all data (default: $ERTE_HOME or ./var).")]
@@ -141,6 +143,29 @@ def status(
     with _telling(as_json):
         settings = _settings(home)
         _answer(tell_submission(settings, submission) if submission else tell_status(settings), as_json)
+
+
+@app.command()
+def ledger(
+    sender: Annotated[str | None, typer.Option(help="Only of this sender (facility id).")] = None,
+    state: Annotated[str | None, typer.Option(help="Only in this state: received, waiting, held, partly_accepted, accepted, "
+                                                   "refused, returned.")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only received since this day.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Receipts of submissions: state, counts, and how many refused rows are still to be mended.
+
+    Example: erte ledger --state partly_accepted --sender M1
+    """
+    from pipelines.night.ask import tell_ledger
+    from pipelines.night.receipt import STATES
+
+    with _telling(as_json):
+        if state and state not in STATES:
+            raise UserError("state_unknown", f"a state is one of {', '.join(STATES)}")
+        _answer_rows(tell_ledger(_settings(home), sender, state, since.date() if since else None, most), as_json)
 
 
 @app.command()
@@ -292,6 +317,63 @@ def _decide_held(submission: str, decision: str, reason: str, by: str | None, ho
         _answer(flow.decide_held(_settings(home), submission, decision, reason, by or getpass.getuser()), as_json)
 
 
+@layout_app.command("guess")
+def layout_guess(
+    file: Path,
+    out: Annotated[Path | None, typer.Option(help="Write the layout to this .toml; its stem becomes the name.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose a layout for an unknown table; what cannot be placed stands in it as comments. Prints TOML.
+
+    Example: erte layout guess export.csv --out our-system.toml
+    """
+    from pipelines.night.layout_trial import propose_layout
+
+    with _telling(as_json):
+        guess = propose_layout(_existing(file), out.stem if out else None)
+        if out:
+            if out.suffix != ".toml" or out.stem != guess.name:
+                raise UserError("name_unfit", "name the file with small Latin letters, digits and hyphens: our-system.toml")
+            if out.exists():
+                raise UserError("file_exists", f"{out} exists already")
+            out.write_text(guess.toml, "utf-8")
+        if as_json or out:
+            facts: dict[str, object] = {"name": guess.name, "record": guess.record, "placed": [p._asdict() for p in guess.placed],
+                     "components": [{"header": c.header, **c.constants} for c in guess.components],
+                     "unplaced": [{"header": h, "looks_like": shape} for h, shape in guess.unplaced.items()],
+                     "lacking": ", ".join(guess.lacking)}  # fmt: skip
+            facts |= {"toml": guess.toml} if as_json else {"written": str(out)}
+            _answer(facts, as_json)
+        else:
+            print(guess.toml, end="")
+
+
+@layout_app.command("check")
+def layout_check(
+    file: Path,
+    layout: Annotated[Path | None, typer.Option(help="A layout TOML of your own (default: the known ones).")] = None,
+    on: On = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try a file: counts and findings as if it were sent, and nothing is stored; exit code 1 when anything is refused.
+
+    Example: erte layout check export.csv --layout our-system.toml
+    """
+    from pipelines.night.layout_trial import try_file
+
+    with _telling(as_json):
+        trial = try_file(_settings(home), _existing(file), _existing(layout) if layout else None, _day(on))
+        facts = trial._asdict()
+        if not as_json:
+            for finding in trial.findings:
+                finding["text"] = finding.pop("text_ru")
+                del finding["text_kk"], finding["text_en"]
+        _answer(facts, as_json)
+        if trial.refusal_code or trial.quarantined_count:
+            raise typer.Exit(1)
+
+
 @app.command(hidden=True)
 def demo(
     births: int = 20_000,
@@ -311,6 +393,12 @@ def demo(
         if up:
             raise typer.Exit(serve_airflow(_settings(home)))
         _answer_rows(run_demo(_settings(home), births, weeks, seed, _progress(as_json)), as_json)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError("path_missing", f"{path} is no file")
+    return path
 
 
 def _settings(home: Path | None) -> Settings:

@@ -640,7 +640,7 @@ class Finding(dy.Schema):
 
     submission_id = _clinical("submission", nullable=False)
     row_no = _clinical("row, null = the whole file", dy.Int64)
-    column = _clinical("our column; where a row has several totals or ages, the sender's header of the one meant")
+    column = _clinical("our column; of a header (unknown, absent, of one of several totals) the header in the file")
     code = _clinical("finding code", nullable=False)
     severity = _code("error refuses the row; warning and info do not", ("error", "warning", "info"), nullable=False)
     detail = _clinical("counts that explain it (declared, computed, difference); never another value of a row")
@@ -665,6 +665,16 @@ class SenderCode(dy.Schema):
     code = _clinical("column=code, for example component=tsh", nullable=False)
     submission_id = _clinical("submission that used it first", nullable=False)
     first_on = _clinical("day it was received", dy.Date, nullable=False)
+
+
+class Resent(dy.Schema):
+    """ledger.resent: a refused row that came again in a later run, and how it fared then; it is what closes findings."""
+
+    submission_id = _clinical("submission of the refused row", nullable=False)
+    row_no = _clinical("the refused row", dy.Int64, nullable=False)
+    outcome = _code("accepted or refused_again", ("accepted", "refused_again"), nullable=False)
+    resent_in = _clinical("the later submission", nullable=False)
+    resent_on = _clinical("day it was received", dy.Date, nullable=False)
 
 
 class Feed(dy.Schema):
@@ -714,6 +724,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "ledger.finding": Finding,
     "ledger.profile": Profile,
     "ledger.sender_code": SenderCode,
+    "ledger.resent": Resent,
     "ledger.feed": Feed,
     "ledger.event": Event,
 }

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import date
 from pathlib import Path
 
-from pipelines.night import front_door, hold, intake
+from pipelines.night import front_door, hold, intake, report_card
 from pipelines.night import refer as referring
 from pipelines.settings import Settings
 from pipelines.store import lake
@@ -76,6 +76,11 @@ def publish(settings: Settings, on: date) -> dict[str, int]:
     return built.counts
 
 
+def tell_senders(settings: Settings, on: date) -> dict[str, int]:
+    """Write every sender's report card and the steward's overview; counts."""
+    return report_card.write_report_cards(settings, on)
+
+
 def maintain(settings: Settings, on: date) -> dict[str, int]:
     """Weekly: merge small files, expire snapshots, remove what nothing refers to; counts."""
     with lake.hold_lock(settings), lake.open_lake(settings) as connection:
@@ -99,4 +104,5 @@ def run_night(settings: Settings, on: date, progress: Progress = print) -> dict[
     progress("composing feeds")
     referred = refer(settings, on)
     progress("publishing")
-    return {"intake": committed, "referral": referred, "warehouse": publish(settings, on)}
+    published = publish(settings, on)
+    return {"intake": committed, "referral": referred, "warehouse": published, "senders": tell_senders(settings, on)}

@@ -17,6 +17,7 @@ from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, li
 _BLOCK_BYTES = 24 << 20
 _SURVEYED_BYTES = 8 << 20
 _LONGEST_HEADER = 1 << 20
+_LONGEST_NAME = 80
 _IS_INNER = np.array([chr(byte).isalnum() or chr(byte) in ".:-/" for byte in range(128)] + [False] * 128)
 
 
@@ -109,7 +110,7 @@ def list_file_findings(opened: Header) -> pl.DataFrame:
     layout = opened.layout
     unknown = [h for h in opened.headers if h not in layout.headers]
     absent = [ours for header, ours in layout.columns.items() if header not in opened.headers]
-    rows: list[tuple[int | None, str | None, str, str]] = [(None, None, "column_unknown", "warning") for _ in unknown]
+    rows: list[tuple[int | None, str | None, str, str]] = [(None, h[:_LONGEST_NAME], "column_unknown", "warning") for h in unknown]
     rows += [(None, ours, "column_absent", "info") for ours in absent]
     if opened.is_padded:
         rows.append((None, None, "header_padded", "info"))

@@ -1,19 +1,54 @@
 """What a sender gets back: every finding with its line, in three languages, and never a child's data."""
 
+import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from functools import cache
+from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
+from pipelines.intake.layout import Layout
+from pipelines.intake.page import LANGUAGES, say, write_facts, write_page, write_table, write_tiles
+
 _MESSAGES = Path(__file__).parent / "messages.toml"
-LANGUAGES = ("kk", "ru", "en")
+_EXAMPLES = 5
+_HEADERS_NAMED = 3
+_COUNTS = ("received_count", "accepted_count", "quarantined_count", "open_count", "mended_count", "refused_again_count",
+           "waiting_now")  # fmt: skip
+_ALWAYS_SHOWN = {"received_count", "accepted_count", "quarantined_count"}
+_BAD = {"quarantined_count", "open_count", "refused_again_count"}
+_IS_BROKEN = pl.col("code") == "row_width_differs"
+
+
+class FindingGroup(NamedTuple):
+    """Findings of one code in one column: `column` as the sender writes it, examples as (line, source id)."""
+
+    code: str
+    column: str | None
+    severity: str
+    row_count: int
+    examples: tuple[tuple[int, str | None], ...]
+    text: dict[str, str]
 
 
 @cache
 def read_messages(path: Path = _MESSAGES) -> dict[str, dict[str, dict[str, str]]]:
     """The texts: `problem` (by the end of a code) and `code` (whole)."""
     return tomllib.loads(path.read_text("utf-8"))
+
+
+def name_headers(layout: Layout | None) -> dict[str, str]:
+    """Our column -> the sender's header; of a wide layout the headers that a column gathers, the first few of them."""
+    if layout is None:
+        return {}
+    headers = {ours: header for header, ours in layout.columns.items()}
+    for into in dict.fromkeys(c.into for c in layout.components):
+        there = [c.header for c in layout.components if c.into == into]
+        headers[into] = " / ".join(there[:_HEADERS_NAMED]) + (" …" if len(there) > _HEADERS_NAMED else "")
+    return headers
 
 
 def tell_finding(code: str, column: str | None, headers: dict[str, str]) -> dict[str, str]:
@@ -43,6 +78,150 @@ def tell_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str
     )
     assert len(joined) == len(finding)  # noqa: S101
     return joined.select(
-        "row_no", "source_id", pl.col("column").replace(headers).alias("column"), "code", "severity",
-        *(f"text_{lang}" for lang in LANGUAGES), "detail",
+        "row_no", pl.when(~_IS_BROKEN).then("source_id").alias("source_id"),  # a broken line is whole in its first column
+        pl.col("column").replace(headers).alias("column"), "code", "severity", *(f"text_{lang}" for lang in LANGUAGES),
     ).sort("row_no", "code", nulls_last=False)  # fmt: skip
+
+
+def group_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str, str]) -> list[FindingGroup]:
+    """All findings by code and column, errors and the most frequent first, with the first lines as examples."""
+    named = finding.join(source, on="row_no", how="left").with_columns(
+        pl.when(~_IS_BROKEN).then("source_id").alias("source_id")
+    )
+    assert len(named) == len(finding)  # noqa: S101
+    order = pl.col("severity").replace_strict({"error": 0, "warning": 1, "info": 2}, return_dtype=pl.Int8)
+    groups = (
+        named.sort("row_no", nulls_last=False)
+        .group_by("code", "column", "severity", maintain_order=True)
+        .agg(
+            pl.col("row_no").drop_nulls().n_unique().alias("row_count"),
+            pl.struct("row_no", "source_id").filter(pl.col("row_no").is_not_null()).head(_EXAMPLES).alias("example"),
+        )
+        .sort(order, -pl.col("row_count").cast(pl.Int64), "code", "column")
+    )
+    return [
+        FindingGroup(
+            g["code"], headers.get(g["column"] or "", g["column"]), g["severity"], g["row_count"],
+            tuple((e["row_no"], mask_source(e["source_id"])) for e in g["example"]),
+            tell_finding(g["code"], g["column"], headers),
+        )
+        for g in groups.iter_rows(named=True)
+    ]  # fmt: skip
+
+
+def mask_source(source_id: str | None) -> str | None:
+    """The sender's record number, but for one that holds an IIN (12 digits): of that the last four."""
+    return source_id and re.sub(r"\d{8,}(?=\d{4})", "…", source_id)
+
+
+def name_next(receipt: Mapping[str, object], fix: str | None) -> tuple[str, dict[str, object]]:
+    """Which sentence tells the sender what to do next ([next] of pages.toml), and what it is filled with."""
+    state = str(receipt["state"])
+    if state == "refused" and receipt["refusal_code"]:
+        return "refused", {}
+    if state in ("refused", "partly_accepted"):
+        if receipt["open_count"]:
+            return ("mend", {"fix": fix, "open": receipt["open_count"]}) if fix else ("refused", {})
+        return ("again" if receipt["refused_again_count"] else "mended"), {}
+    return state, {"waiting": receipt["waiting_now"]}
+
+
+def render_feedback(
+    receipt: Mapping[str, object], groups: Sequence[FindingGroup], files: Sequence[str],
+    closings: Sequence[Mapping[str, object]] = (), reason: str | None = None,
+) -> str:  # fmt: skip
+    """The page of one submission: what came, its state and counts, what to do, why, and the files beside it.
+
+    `receipt`: night.receipt; `files`: names of the files in the same folder; `closings`: later files that brought refused
+    rows again; `reason`: a steward's words about a returned file.
+    """
+    fix = next((name for name in files if name.startswith("to-fix.")), None)
+
+    def write_section(language: str) -> str:
+        def t(name: str, **filled: object) -> str:
+            return say("feedback", name, language, **filled)
+
+        state, (sentence, filled) = str(receipt["state"]), name_next(receipt, fix)
+        kind = str(receipt["record_kind"] or "")
+        facts = {
+            t("file"): escape(str(receipt["file_name"])),
+            t("day"): escape(str(receipt["received_on"])),
+            t("sender"): escape(str(receipt["sender_id"] or "")),
+            t("kind"): say("kind", kind, language) if kind else "",
+            t("layout"): escape(str(receipt["layout"] or "")),
+            t("number"): f"<code>{escape(str(receipt['submission_id']))}</code>",
+            t("reason"): escape(reason or ""),
+        }
+        tiles = [
+            (t(name), str(receipt[name]), name in _BAD and bool(receipt[name]))
+            for name in _COUNTS if receipt[name] or name in _ALWAYS_SHOWN
+        ]  # fmt: skip
+        shown = [
+            f'<h1>{t("title")}</h1>\n<p class="file">{facts[t("file")]}</p>',
+            f'<p><span class="badge {escape(state)}">{say("state", state, language)}</span></p>',
+            f'<div class="next"><h2>{t("next")}</h2><p>{say("next", sentence, language, **filled)}</p>'
+            + (f'<p><a href="{fix}">{fix}</a></p>' if fix and sentence == "mend" else "") + "</div>",
+            f"<h2>{t('rows')}</h2>" + write_tiles(tiles) if receipt["received_count"] else "",
+            *_list_groups(groups, language, is_refused=bool(receipt["refusal_code"])),
+            f"<h2>{t('received')}</h2>", write_facts(facts),
+            _list_closings(closings, language), _list_files(files, language), f'<p class="soft">{t("note")}</p>',
+        ]  # fmt: skip
+        return "\n".join(part for part in shown if part)
+
+    return write_page(f"{receipt['file_name']} · Erte", write_section)
+
+
+def _list_groups(groups: Sequence[FindingGroup], language: str, *, is_refused: bool) -> list[str]:
+    def t(name: str) -> str:
+        return say("feedback", name, language)
+
+    shown = []
+    absent = [g for g in groups if g.code == "header_absent"]
+    errors = [g for g in groups if g.severity == "error"]
+    notices = [g for g in groups if g.severity != "error" and g.code != "header_absent"]
+    for title, part in ((t("refusal" if is_refused else "errors"), errors), (t("notices"), notices)):
+        if part:
+            shown += [f"<h2>{title}</h2>", _write_groups(part, language)]
+        if part is errors and absent:
+            items = "".join(f"<li>{escape(g.column or '')}</li>" for g in absent)
+            shown.append(f"<h2>{t('headers')}</h2><ul>{items}</ul>")
+    return shown
+
+
+def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
+    heads = [say("feedback", name, language) for name in ("what", "column", "count", "lines")]
+    return write_table(heads, (
+        (
+            f"{escape(g.text[language])} <code>{escape(g.code)}</code>",
+            escape(g.column or "–"),
+            f"{g.row_count:,}".replace(",", "\u00a0") if g.examples else say("feedback", "whole", language),
+            ", ".join(
+                f'<span class="nb">{say("feedback", "line", language, no=no)}{f" ({escape(source)})" if source else ""}</span>'
+                for no, source in g.examples
+            ) or "–",
+        )
+        for g in groups
+    ), numbers=(2,))  # fmt: skip
+
+
+def _list_closings(closings: Sequence[Mapping[str, object]], language: str) -> str:
+    if not closings:
+        return ""
+    heads = [say("feedback", name, language) for name in ("later", "day", "state", "rows")]
+    rows = (
+        (
+            f'<a href="../{escape(str(c["resent_in"]))}/feedback.html">{escape(str(c["file_name"]))}</a>',
+            escape(str(c["resent_on"])), say("feedback", str(c["outcome"]), language), str(c["rows"]),
+        )
+        for c in closings
+    )  # fmt: skip
+    return f"<h2>{say('feedback', 'closed', language)}</h2>" + write_table(heads, rows, numbers=(3,))
+
+
+def _list_files(files: Sequence[str], language: str) -> str:
+    named = {"to-fix": "fix", "findings": "list", "feedback": "machine"}
+    items = "".join(
+        f'<li><a href="{escape(name)}">{escape(name)}</a>: {say("feedback", named[name.split(".")[0]], language)}</li>'
+        for name in files if name.split(".")[0] in named
+    )  # fmt: skip
+    return f"<h2>{say('feedback', 'files', language)}</h2><ul>{items}</ul>"

@@ -25,13 +25,17 @@ _UNSUPPORTED = (b"%PDF", b"<")
 
 
 class JudgedChunk(NamedTuple):
-    """One chunk's outcome: `quarantine` has row_no, source_id, row_text; counts are of rows of the file."""
+    """One chunk's outcome: `quarantine` has row_no, source_id, row_text; counts are of rows of the file.
+
+    `sender_ids`: the first two senders that its rows name, those of refused rows included (as sent, checked by nobody).
+    """
 
     kind: str
     accepted: pl.DataFrame
     quarantine: pl.DataFrame
     finding: pl.DataFrame
     received_count: int
+    sender_ids: tuple[str, ...]
 
 
 def open_submission(path: Path, limits: Limits = Limits()) -> Opened:  # noqa: B008  # immutable
@@ -88,4 +92,5 @@ def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: d
     quarantine = quarantine.join(source, on="row_no", how="left").select("row_no", "source_id", "row_text")
     received = chunk.rows["row_no"].n_unique()
     assert received == judged.accepted["row_no"].n_unique() + len(quarantine)  # noqa: S101  # law 1
-    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, received)
+    senders = tuple(record["sender_id"].drop_nulls().unique(maintain_order=True).head(2))
+    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, received, senders)

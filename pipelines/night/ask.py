@@ -1,10 +1,14 @@
 """Answers from the store for `erte status`, `records` and `explain`: what we hold, and why."""
 
 import json
+from datetime import date
+from pathlib import Path
 
 from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
 from pipelines.night.commit import record_event
+from pipelines.night.front_door import hash_file, list_arrivals
+from pipelines.night.receipt import list_closings, list_receipts, read_receipts
 from pipelines.risk.calendar import list_calendar
 from pipelines.risk.protocol import Protocol, describe_rule, load_protocols
 from pipelines.settings import PACKAGE, Settings
@@ -47,6 +51,7 @@ def tell_status(settings: Settings) -> dict[str, object]:
             {"what": "published warehouse", "path": str(pointer) if pointer.exists() else "not published yet"},
             {"what": "feeds, one folder a PMPC", "path": str(settings.outbox)},
             {"what": "feedback, one folder a submission", "path": str(settings.reports / "feedback")},
+            {"what": "report cards, one a sender", "path": str(settings.reports / "sender" / "index.html")},
             {"what": "worklists, one file a facility", "path": str(settings.reports / "worklist")},
             {"what": "checks of batches (Data Docs)", "path": str(settings.reports / "data-docs")},
         ],
@@ -54,22 +59,50 @@ def tell_status(settings: Settings) -> dict[str, object]:
 
 
 def tell_submission(settings: Settings, submission: str) -> dict[str, object]:
-    """The receipt of one submission: status, counts, findings by code, and the feeds its records went on to."""
+    """The receipt of one submission: state, counts, findings by code, what mended it, and the feeds its records went on to.
+
+    `state`: received (in landing, not judged), waiting (accepted, some rows wait for their child), held, partly_accepted,
+    accepted, refused or returned.
+    """
+    if landed := _find_landed(settings, submission):
+        return landed
     with open_lake(settings) as connection:
         row = _find_submission(connection, submission)
         given = [row["submission_id"]]
+        (receipt,) = read_receipts(connection, [str(row["submission_id"])]).to_dicts()
         findings = read_rows(connection, """
-            select code, severity, count(*)::bigint as "rows", min(row_no) as first_row from lake.ledger.finding
+            select code, "column", severity, count(*)::bigint as "rows", min(row_no) as first_row from lake.ledger.finding
             where submission_id = ? group by all order by all""", given)  # fmt: skip
+        closings = list_closings(connection, str(row["submission_id"]))
         feeds = read_rows(connection, """
-            select r.pmpc_id, r.feed_no, count(*)::bigint as referrals
-            from lake.clinical.referral r
-            where r.child_key in (
-                select child_key from lake.clinical.screening where submission_id = ?
-                union select child_key from lake.clinical.consent where submission_id = ?)
-            group by all order by all""", given * 2)  # fmt: skip
-    return {**row, "findings": findings.to_dicts(), "feeds": feeds.to_dicts(),
-            "feedback": str(settings.reports / "feedback" / str(row["submission_id"]))}  # fmt: skip
+            with record as (
+                select child_key, row_no from lake.clinical.screening where submission_id = $1
+                union select child_key, row_no from lake.identified.birth where submission_id = $1
+                union select child_key, row_no from lake.clinical.consent where submission_id = $1
+                union select child_key, row_no from lake.clinical.confirmation where submission_id = $1)
+            select r.pmpc_id, r.feed_no, r.composed_on, r.item_kind, count(distinct r.referral_id)::bigint as referrals,
+                count(distinct row_no)::bigint as "rows", min(row_no) as first_row
+            from record join lake.clinical.referral r using (child_key) group by all order by all""", given)  # fmt: skip
+    return {**receipt, "findings": findings.to_dicts(), "resent_in": closings.to_dicts(), "feeds": feeds.to_dicts(),
+            "feedback": str(settings.reports / "feedback" / str(row["submission_id"]) / "feedback.html")}  # fmt: skip
+
+
+def tell_ledger(
+    settings: Settings, sender: str | None, state: str | None, since: date | None, most: int
+) -> list[dict[str, object]]:
+    """The newest receipts of the ledger, files in landing first; by sender, state and day."""
+    landed: list[dict[str, object]] = [] if sender or since or state not in (None, "received") else [
+        {"submission_id": hash_file(path), "file_name": path.name, "state": "received"} for path in _list_landed(settings)
+    ]  # fmt: skip
+    if state == "received":
+        return landed[:most]
+    with open_lake(settings) as connection:
+        kept = list_receipts(connection, sender=sender, state=state, since=since).head(most)
+    columns = ["submission_id", "file_name", "state", "received_on", "sender_id", "record_kind", "received_count",
+               "accepted_count", "quarantined_count", "mended_count", "refused_again_count", "open_count", "waiting_now",
+               "refusal_code"]  # fmt: skip
+    blank = dict.fromkeys(columns)
+    return [*({**blank, **row} for row in landed), *kept.select(columns).to_dicts()][:most]
 
 
 def list_records(settings: Settings, submission: str, *, is_identified: bool) -> list[dict[str, object]]:
@@ -162,6 +195,35 @@ def _list_steps(connection: Connection, protocols: tuple[Protocol, ...], child_k
 
 def _show(record: dict[str, object], is_identified: bool) -> dict[str, object]:
     return {k: (v if is_identified or v is None or k not in _IDENTITY else MASK) for k, v in record.items()}
+
+
+def _list_landed(settings: Settings) -> list[Path]:
+    return [Path(name) for group in list_arrivals(settings) for name in group]
+
+
+def _find_landed(settings: Settings, submission: str) -> dict[str, object] | None:
+    """A file that lies in landing and is not in the ledger yet."""
+    asked = submission.lower()
+    if len(asked) < 8:
+        return None
+    found = [(hash_file(path), path) for path in _list_landed(settings)]
+    ids = {submission_id for submission_id, _ in found if submission_id.startswith(asked)}
+    if len(ids) != 1 or _is_in_ledger(settings, *ids):
+        return None
+    path = next(path for submission_id, path in found if submission_id in ids)
+    return {"submission_id": ids.pop(), "file_name": path.name, "size_bytes": path.stat().st_size, "state": "received",
+            "next": "it lies in landing and is judged by the next run"}  # fmt: skip
+
+
+def _is_in_ledger(settings: Settings, submission_id: str) -> bool:
+    try:
+        with open_lake(settings) as connection:
+            query = "from lake.ledger.submission where submission_id = ?"
+            return len(read_rows(connection, query, [submission_id])) > 0
+    except UserError as error:
+        if error.code != "lake_missing":
+            raise
+        return False
 
 
 def _find_submission(connection: Connection, submission: str) -> dict[str, object]:

@@ -1,72 +1,88 @@
-"""Write each sender's feedback from the ledger: CSV, JSON and the ready-to-fix file, one folder a submission."""
+"""Write each sender's feedback from the ledger: page, CSV, JSON and the ready-to-fix file, one folder a submission."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
-from pipelines.intake.feedback import tell_findings
+from pipelines.intake.feedback import group_findings, name_headers, render_feedback, tell_findings
 from pipelines.intake.layout import Layout, list_layouts
 from pipelines.intake.repair import list_absent, list_notes, write_repair, write_repair_workbook
 from pipelines.night.acks import write_acks
+from pipelines.night.receipt import list_closings, read_note, read_receipts, show_receipt
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, put_frame, read_rows
 
 _SHOWN = 10_000
 """Findings listed one by one in a feedback file; beyond that the counts by code say it."""
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm")
+_CHANGED = """
+    select submission_id from lake.ledger.submission where received_on >= $1 or status = 'held'
+    union select submission_id from lake.ledger.resent where resent_on >= $1
+    union select submission_id from lake.identified.waiting where known_to >= $1
+    union select subject from lake.ledger.event where kind in ('return', 'release') and happened_at >= $1"""
 
 
 def write_feedback(connection: Connection, settings: Settings, since: date) -> int:
-    """Feedback for every submission received since a day that has none yet; how many were written."""
+    """Feedback for every submission whose receipt is not (any more) what its sender was told; how many were written.
+
+    Asked are those that came, were sent again, found their children or were decided upon since a day.
+    """
     folder = settings.reports / "feedback"
-    submission = read_rows(connection, "from lake.ledger.submission where received_on >= ?", [since])
-    done = {p.name for p in folder.iterdir()} if folder.exists() else set()
-    lacking = submission.filter(~pl.col("submission_id").is_in(list(done)) | (pl.col("status") == "held"))
-    if not len(lacking):
+    asked = read_rows(connection, _CHANGED, [since])["submission_id"].to_list()
+    lacking = [
+        row for row in read_receipts(connection, asked).iter_rows(named=True)
+        if read_note(folder / row["submission_id"] / "receipt.json") != show_receipt(row)
+    ]  # fmt: skip
+    if not lacking:
         return 0
-    put_frame(connection, "lacking", lacking.select("submission_id"))
+    put_frame(connection, "lacking", pl.DataFrame({"submission_id": [row["submission_id"] for row in lacking]}))
     finding = read_rows(connection, "from lake.ledger.finding semi join lacking using (submission_id)")
     refused = read_rows(connection, "from lake.identified.quarantine semi join lacking using (submission_id)")
     findings = {key[0]: part for key, part in finding.partition_by("submission_id", as_dict=True).items()}
     refusals = {key[0]: part for key, part in refused.partition_by("submission_id", as_dict=True).items()}
-    returned = read_rows(connection, """
-        select subject as submission_id, detail ->> '$.reason' as reason from lake.ledger.event
-        semi join lacking on subject = submission_id where kind = 'return'""")  # fmt: skip
-    reasons = dict(returned.iter_rows())
     layouts = {layout.name: layout for layout in list_layouts()}
-    for row in lacking.iter_rows(named=True):
+    reasons = _read_reasons(connection)
+    for row in lacking:
         submission_id = row["submission_id"]
         write_acks(folder / f".{submission_id}", settings, row, findings.get(submission_id, finding.clear()))
-        if submission_id in reasons:
-            row["returned_because"] = reasons[submission_id]
+        closings = list_closings(connection, submission_id).to_dicts() if row["quarantined_count"] else []
         _write_folder(
             folder, row, findings.get(submission_id, finding.clear()), refusals.get(submission_id, refused.clear()),
-            layouts.get(row["layout"]),
+            layouts.get(row["layout"]), closings, reasons.get(submission_id),
         )  # fmt: skip
     return len(lacking)
 
 
+def _read_reasons(connection: Connection) -> dict[str, str]:
+    """Why a steward returned a file, by submission."""
+    rows = connection.execute("""
+        select subject, detail from lake.ledger.event semi join lacking on subject = submission_id where kind = 'return'""")
+    return {subject: str(json.loads(detail).get("reason", "")) for subject, detail in rows.fetchall()}
+
+
 def _write_folder(
-    folder: Path, row: dict[str, object], finding: pl.DataFrame, refused: pl.DataFrame, layout: Layout | None
-) -> None:
+    folder: Path, row: Mapping[str, object], finding: pl.DataFrame, refused: pl.DataFrame, layout: Layout | None,
+    closings: Sequence[Mapping[str, object]], reason: str | None,
+) -> None:  # fmt: skip
     submission_id = str(row["submission_id"])
     draft, done = folder / f".{submission_id}", folder / submission_id
     draft.mkdir(parents=True, exist_ok=True, mode=0o700)
-    headers = {ours: header for header, ours in layout.columns.items()} if layout else {}
+    headers, source = name_headers(layout), refused.select("row_no", "source_id").unique("row_no")
     shown = finding.sort("row_no", "code", nulls_last=False).head(_SHOWN)
-    told = tell_findings(
-        shown.select("row_no", "column", "code", "severity", "detail"),
-        refused.select("row_no", "source_id").unique("row_no"),
-        headers,
-    )
+    told = tell_findings(shown.select("row_no", "column", "code", "severity", "detail"), source, headers)
     told.write_csv(draft / "findings.csv", include_bom=True)
     counts = dict(finding.group_by("code").len().sort("code").iter_rows())
-    receipt = {k: str(v) if isinstance(v, date) else v for k, v in row.items()}
+    receipt = show_receipt(row)
+    returned = {"returned_because": reason} if reason else {}
     (draft / "feedback.json").write_text(
-        json.dumps({**receipt, "finding_counts": counts, "findings": told.to_dicts()}, ensure_ascii=False, indent=1)
-    )
+        json.dumps(
+            {**receipt, **returned, "finding_counts": counts, "resent_in": [show_receipt(c) for c in closings], "findings": told.to_dicts()},
+            ensure_ascii=False, indent=1,
+        )
+    )  # fmt: skip
     if len(refused):
         reasons = dict(
             told.filter(pl.col("severity") == "error")
@@ -82,6 +98,10 @@ def _write_folder(
             (draft / "to-fix.txt").write_text(
                 "\n\n".join(f"# {w}\n{t}" for w, t in zip(why, ordered["row_text"], strict=True))
             )
+    files = sorted((p.name for p in draft.iterdir()), key=lambda name: (not name.startswith("to-fix"), name))
+    groups = group_findings(finding.select("row_no", "column", "code", "severity"), source, headers)
+    (draft / "feedback.html").write_text(render_feedback(receipt, groups, files, closings, reason), "utf-8")
+    (draft / "receipt.json").write_text(json.dumps(receipt, ensure_ascii=False))
     if done.exists():
         for stale in done.iterdir():
             stale.unlink()

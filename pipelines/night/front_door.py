@@ -11,9 +11,11 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.intake.keys import add_keys
+from pipelines.intake.layout import list_layouts
 from pipelines.intake.reading import FINDING_SCHEMA, FileRefusedError, Limits
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.settings import Settings
+from pipelines.store.registers import read_registers
 
 _GROUPS = 16
 LEDGER_FINDING = {**FINDING_SCHEMA, "detail": pl.String()}
@@ -66,25 +68,18 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
         "received_count": 0, "accepted_count": 0, "quarantined_count": 0,
     }  # fmt: skip
     try:
-        receipt |= _stage_chunks(path, draft, submission_id, on, _set_limits(settings))
+        receipt |= _stage_chunks(path, draft, submission_id, on, set_limits(settings))
+        named = receipt.pop("named_senders")
+        receipt["sender_id"] = receipt["sender_id"] or _name_sender(settings, named)
     except FileRefusedError as refused:
         for staged in draft.glob("*.parquet"):
             staged.unlink()
         receipt |= {"refusal_code": refused.code, "received_count": 0, "accepted_count": 0, "quarantined_count": 0}
         list_refusal(refused).write_parquet(draft / "finding-00000.parquet")
-        (draft / "headers.json").write_text(json.dumps(refused.columns, ensure_ascii=False))
     (draft / "receipt.json").write_text(json.dumps(receipt, ensure_ascii=False))
     shutil.rmtree(done, ignore_errors=True)
     draft.rename(done)
     return done
-
-
-def list_refusal(refused: FileRefusedError) -> pl.DataFrame:
-    """The findings (LEDGER_FINDING) of a file that is refused whole: its code, and what it is about."""
-    codes: list[tuple[int | None, str | None, str, str, str | None]] = [(None, None, refused.code, "error", None)]
-    codes += [(None, None, "header_absent", "info", None) for _ in refused.columns]
-    codes += [(d.row_no, d.column, d.code, "error", d.detail) for d in refused.differences]
-    return pl.DataFrame(codes, schema=LEDGER_FINDING, orient="row").unique(maintain_order=True)
 
 
 def hash_file(path: Path) -> str:
@@ -93,7 +88,33 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _set_limits(settings: Settings) -> Limits:
+def list_refusal(refused: FileRefusedError) -> pl.DataFrame:
+    """The findings (LEDGER_FINDING) of a refused file: its code, and the headers it is about, of which only those that a layout knows.
+
+    A header that no layout knows may be a line of data in a file without a header: it is not repeated.
+    """
+    known = {header for layout in list_layouts() for header in layout.headers}
+    headers = [header for header in refused.columns if header in known]
+    rows: list[tuple[int | None, str | None, str, str, str | None]] = [(None, None, refused.code, "error", None)]
+    if refused.code == "layout_header_changed":
+        rows += [(None, header, "header_absent", "info", None) for header in headers]
+    elif headers:
+        rows = [(None, header, refused.code, "error", None) for header in headers]
+    rows += [(d.row_no, d.column, d.code, "error", d.detail) for d in refused.differences]
+    return pl.DataFrame(rows, schema=LEDGER_FINDING, orient="row").unique(maintain_order=True)
+
+
+def _name_sender(settings: Settings, named: object) -> str | None:
+    """The sender of a file without an accepted row: the one its refused rows name, when the register knows it."""
+    names = list(named) if isinstance(named, set) else []
+    if len(names) != 1 or not (settings.reference / "facility.csv").exists():
+        return None
+    known = read_registers(settings)["facility"]["facility_id"]
+    return str(names[0]) if names[0] in known else None
+
+
+def set_limits(settings: Settings) -> Limits:
+    """How much of a file is read, by settings."""
     return Limits(
         file_mb=settings.largest_file_mb, unpacked_mb=settings.largest_unpacked_mb, line_mb=settings.longest_line_mb,
         columns=settings.most_columns, sheet_rows=settings.most_sheet_rows, depth=settings.deepest_json,
@@ -107,6 +128,7 @@ def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date, limits:
     kinds: Counter[str] = Counter()
     counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
     senders: set[str] = set()
+    named: set[str] = set()
     if len(opened.finding):
         _detail(opened.finding).write_parquet(draft / "finding-file.parquet")
     for number, chunk in enumerate(opened.chunks):
@@ -117,6 +139,8 @@ def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date, limits:
         counts["accepted_count"] += judged.received_count - len(judged.quarantine)
         if len(senders) <= 1:
             senders.update(judged.accepted["sender_id"].unique().head(2).to_list())
+        if len(named) <= 1:
+            named.update(judged.sender_ids)
         if len(judged.accepted):
             keyed = add_keys(judged.accepted, judged.kind)
             filled = [column.name for column in keyed if column.null_count() < len(keyed)]
@@ -129,7 +153,10 @@ def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date, limits:
     if not counts["received_count"]:
         raise FileRefusedError("file_without_rows")
     only = senders.pop() if len(senders) == 1 else None
-    return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only}
+    return {
+        **counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only,
+        "named_senders": set() if counts["accepted_count"] else named,
+    }  # fmt: skip
 
 
 def _detail(finding: pl.DataFrame) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import LEDGER_FINDING, read_staged
 from pipelines.night.hold import drop_held, list_released, record_holds
+from pipelines.night.receipt import note_resent
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, put_frame, read_rows, transact
@@ -87,6 +88,7 @@ def _commit_fresh(
         elif files or _is_waiting(connection, kind):
             kept[kind] = commit_kind(connection, kind, files, settings, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
+    note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day)
     _write_ledger(connection, settings, run_id, folder, fresh, held, day)
     counts = {
         "records": sum(k.arrived for k in kept.values()),

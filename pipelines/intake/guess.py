@@ -1,0 +1,272 @@
+"""A layout proposed for an unknown table: by its headers, by the shapes of its values; what cannot be placed is said."""
+
+import codecs
+import csv
+import io
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from pipelines.contracts import RECORDS, is_valid_iin
+from pipelines.intake.layout import Component, Layout
+from pipelines.intake.reading import FileRefusedError
+
+_WORDS = Path(__file__).parent / "guess.toml"
+_FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
+_ALIKE = 0.84
+_MOST_VALUES, _LONGEST_VALUE = 12, 24
+_MOSTLY = 0.9
+_KAZAKH = "әғқңөұүһіӘҒҚҢӨҰҮҺІ"
+_SHAPED = {"sex": "sex_code", "kato (9 digits)": "residence_kato"}
+"""Shapes that one column only can have: they place a header that no word placed."""
+
+
+class Sample(NamedTuple):
+    """The first lines of a delimited file, as text: headers as they stand, values by header (blanks left out)."""
+
+    encoding: str
+    separator: str
+    headers: tuple[str, ...]
+    values: Mapping[str, tuple[str, ...]]
+
+
+class Placed(NamedTuple):
+    """A header with the column it is proposed for, and why: known (a layout has it), word (a synonym), alike (0..1)."""
+
+    header: str
+    column: str
+    why: str
+
+
+class Guess(NamedTuple):
+    """`toml`: a layout file that reads; `unplaced`: headers it leaves out, with what their values look like."""
+
+    name: str
+    record: str
+    toml: str
+    placed: tuple[Placed, ...]
+    components: tuple[Component, ...]
+    unplaced: Mapping[str, str]
+    lacking: tuple[str, ...]
+
+
+@cache
+def read_words(path: Path = _WORDS) -> dict[str, dict[str, list[str]]]:
+    """The synonyms and shapes (guess.toml)."""
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+def read_sample(head: bytes, *, is_cut: bool = False) -> Sample:
+    """The first bytes of a file as a table; `is_cut`: there is more. Raises FileRefusedError."""
+    if not head.strip():
+        raise FileRefusedError("file_empty")
+    if b"\x00" in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise FileRefusedError("file_binary")
+    if is_cut:
+        head = head[: head.rfind(b"\n") + 1] or head
+    encoding = name_encoding(head)
+    text = head.removeprefix(codecs.BOM_UTF8).decode(encoding)
+    separator = _name_separator(text)
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
+    if not rows:
+        raise FileRefusedError("file_empty")
+    headers = tuple(cell.strip() for cell in rows[0])
+    if len(headers) < 2:
+        raise FileRefusedError("layout_unknown")
+    if len(set(headers)) != len(headers):
+        raise FileRefusedError("header_repeated", tuple(sorted({h for h in headers if headers.count(h) > 1})))
+    body = [row for row in rows[1:] if len(row) == len(headers)]
+    values = {h: tuple(row[i].strip() for row in body if row[i].strip()) for i, h in enumerate(headers)}
+    return Sample(encoding, separator, headers, values)
+
+
+def name_encoding(head: bytes) -> str:
+    """utf-8 where the bytes are; else cp1251 or kz1048, whichever reads more letters that Kazakh and Russian have."""
+    try:
+        head.decode("utf-8")
+        return "utf-8"
+    except UnicodeDecodeError:
+        pass
+    scores = {}
+    for encoding in read_words()["shape"]["encodings"][1:]:
+        text = head.decode(encoding, errors="replace")
+        scores[encoding] = sum(1 for c in text if "а" <= c.lower() <= "я" or c in "ёЁ" or c in _KAZAKH) - 3 * text.count("\ufffd")
+    best = max(scores.values())
+    return next(encoding for encoding, score in scores.items() if score == best)
+
+
+def guess_layout(sample: Sample, layouts: Sequence[Layout], name: str) -> Guess:
+    """A proposal for a sample; `name` becomes the layout's and its file's. Unknown codes and columns are only commented."""
+    record = _name_record(sample, layouts)
+    columns = {c for c in RECORDS[record].column_names() if c not in _FRONT_DOOR}
+    components = _place_components(sample, [x for x in layouts if x.record == record])
+    rest = [h for h in sample.headers if h not in {c.header for c in components}]
+    placed = _place_headers(rest, layouts, columns - {c.into for c in components})
+    sexes = frozenset(word for layout in layouts for word in (*layout.values.get("sex_code", ()), "male", "female"))
+    known, taken = {p.header for p in placed}, {p.column for p in placed}
+    unplaced = {h: describe_shape(sample.values[h], sexes) for h in rest if h not in known}
+    shaped = tuple(
+        Placed(header, column, f"values look like {shape}") for shape, column in _SHAPED.items()
+        if column in columns - taken and list(unplaced.values()).count(shape) == 1
+        for header in unplaced if unplaced[header] == shape
+    )  # fmt: skip
+    placed, unplaced = (*placed, *shaped), {h: s for h, s in unplaced.items() if h not in {p.header for p in shaped}}
+    needed = {c for c, column in RECORDS[record].columns().items() if not column.nullable} - _FRONT_DOOR
+    given = {p.column for p in placed} | {c.into for c in components} | {k for c in components for k in c.constants}
+    guess = Guess(name, record, "", placed, components, unplaced, tuple(sorted(needed - given)))
+    return guess._replace(toml=_write_toml(guess, sample, layouts))
+
+
+def describe_shape(values: Sequence[str], sexes: frozenset[str] = frozenset()) -> str:
+    """What values look like, without one of them: empty, sex, iin, kato, date with its form, number, code, text.
+
+    `sexes`: the words by which known layouts name a sex.
+    """
+    if not values:
+        return "empty"
+    if sexes and {v.casefold() for v in values} <= sexes:
+        return "sex"
+    forms = find_forms(values, "dates") or find_forms(values, "datetimes")
+    if forms and not all(v.isdigit() for v in values):
+        return f"date {forms[0]}"
+    text = pl.Series("v", list(values), dtype=pl.String).to_frame()
+    checks = {
+        "iin (12 digits, check digit right)": is_valid_iin(pl.col("v")),
+        "kato (9 digits)": pl.col("v").str.contains(r"^\d{9}$"),
+        "whole number": pl.col("v").str.contains(r"^[+-]?\d+$"),
+        "number": pl.col("v").str.contains(r"^[+-]?\d+([.,]\d+)?$"),
+    }
+    for shape, holds in checks.items():
+        if text.select(holds.sum()).item() >= _MOSTLY * len(values):
+            return shape
+    return f"code ({len(set(values))} values)" if _is_code(values) else "text"
+
+
+def find_forms(values: Sequence[str], kind: str) -> list[str]:
+    """The forms of `dates` or `datetimes` by which nearly all values read, the most certain first."""
+    column = pl.Series(list(values), dtype=pl.String)
+    read = [(form, column.str.to_datetime(form, strict=False).is_not_null().sum() if kind == "datetimes"
+             else column.str.to_date(form, strict=False).is_not_null().sum()) for form in read_words()["shape"][kind]]  # fmt: skip
+    return [form for form, count in read if len(values) and count >= _MOSTLY * len(values)]
+
+
+def _name_separator(text: str) -> str:
+    """The separator that cuts the first lines into the same number of cells, and most of them."""
+    lines = text.splitlines()[:50]
+    ranked = []
+    for separator in read_words()["shape"]["separators"]:
+        widths = Counter(len(row) for row in csv.reader(lines, delimiter=separator) if row)
+        width = len(next(csv.reader(lines[:1], delimiter=separator), []))
+        ranked.append((widths[width] / max(1, sum(widths.values())) if width > 1 else 0.0, width, separator))
+    return max(ranked, key=lambda r: (round(r[0], 1), r[1]))[2]
+
+
+def _plain(header: str) -> str:
+    return " ".join(re.sub(r"[^\w]+", " ", header.casefold().replace("ё", "е").replace("_", " ").replace("№", "номер ")).split())
+
+
+def _name_record(sample: Sample, layouts: Sequence[Layout]) -> str:
+    """The kind of record whose layouts and words know most of the headers; required columns count double."""
+    scores: dict[str, float] = {}
+    for record, contract in RECORDS.items():
+        columns = set(contract.column_names()) - _FRONT_DOOR
+        placed = _place_headers(sample.headers, layouts, columns)
+        wide = len(_place_components(sample, [x for x in layouts if x.record == record]))
+        needed = {c for c, column in contract.columns().items() if not column.nullable}
+        scores[record] = 2 * wide + sum(2 if p.column in needed else 1 for p in placed) - 0.01 * len(columns)
+    return max(scores, key=lambda record: scores[record])
+
+
+def _place_components(sample: Sample, layouts: Sequence[Layout]) -> tuple[Component, ...]:
+    """Columns that a wide layout of the kind knows as results, by their exact name."""
+    known = {_plain(c.header): c for layout in layouts for c in layout.components}
+    return tuple(known[_plain(h)]._replace(header=h) for h in sample.headers if _plain(h) in known)
+
+
+def _place_headers(headers: Iterable[str], layouts: Sequence[Layout], columns: set[str]) -> tuple[Placed, ...]:
+    """Each column once, to the header that fits best: a known header before a synonym, a synonym before a likeness."""
+    known = {(_plain(h), ours) for layout in layouts for h, ours in layout.columns.items() if ours in columns}
+    words = {(word, ours) for ours, all_ in read_words()["column"].items() if ours in columns for word in all_}
+    offers = []
+    for place, header in enumerate(headers):
+        plain = _plain(header)
+        for word, ours in known | words:
+            if plain == word:
+                offers.append((2.0 if (word, ours) in known else 1.5, -place, header, ours))
+            elif min(len(plain), len(word)) > 3 and (alike := SequenceMatcher(None, plain, word).ratio()) >= _ALIKE:
+                offers.append((alike, -place, header, ours))
+    placed: dict[str, Placed] = {}
+    taken: set[str] = set()
+    for score, _, header, ours in sorted(offers, key=lambda o: (-o[0], -o[1], o[3])):
+        if header not in placed and ours not in taken:
+            taken.add(ours)
+            why = "known" if score == 2.0 else "word" if score == 1.5 else f"alike {score:.2f}"
+            placed[header] = Placed(header, ours, why)
+    return tuple(placed[h] for h in headers if h in placed)
+
+
+def _is_code(values: Sequence[str]) -> bool:
+    distinct = set(values)
+    return len(distinct) <= _MOST_VALUES and all(len(v) <= _LONGEST_VALUE for v in distinct) and len(values) >= 2 * len(distinct)
+
+
+def _write_toml(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> str:
+    """The layout as TOML; every doubt is a comment."""
+    dtypes = RECORDS[guess.record].columns()
+    of_kind = {k: [v for p in guess.placed if isinstance(dtypes[p.column].dtype, t) for v in sample.values[p.header]]
+               for k, t in (("dates", pl.Date), ("datetimes", pl.Datetime))}  # fmt: skip
+    forms = {k: list(dict.fromkeys(f for p in guess.placed if isinstance(dtypes[p.column].dtype, t)
+                                   for f in find_forms(sample.values[p.header], k)[:1]))
+             for k, t in (("dates", pl.Date), ("datetimes", pl.Datetime))}  # fmt: skip
+    numbers = [v for h in sample.headers for v in sample.values[h] if re.fullmatch(r"[+-]?\d+[.,]\d+", v)]
+    comma = sum("," in v for v in numbers)
+    lines = [
+        "# Proposed by `erte layout guess`: read every line, fill in what is lacking, try it with `erte layout check`.",
+        f"name = {_quote(guess.name)}", f"record = {_quote(guess.record)}", 'source = "proposed from a file"',
+        f"encodings = {json.dumps([sample.encoding])}", f"separator = {_quote(sample.separator)}",
+        f"decimal = {_quote(',' if comma > len(numbers) - comma else '.')}",
+        f"dates = {json.dumps(forms['dates'] or ['%Y-%m-%d'])}" + ("" if forms["dates"] or not of_kind["dates"] else "  # no form fits"),
+        f"datetimes = {json.dumps(forms['datetimes'] or ['%Y-%m-%dT%H:%M:%S'])}", "",
+        *(f"# lacking, every record needs it: {c} ({dtypes[c].description})" for c in guess.lacking),
+        "[columns]",
+        *(f"{_quote(p.header)} = {_quote(p.column)}" + ("" if p.why in ("known", "word") else f"  # {p.why}: look at it")
+          for p in guess.placed),
+        *(f"# {_quote(h)} = \"?\"  # not placed; its values look like: {shape}" for h, shape in guess.unplaced.items()),
+        "", *_write_values(guess, sample, layouts),
+    ]  # fmt: skip
+    for c in guess.components:
+        lines += [f"[components.{_quote(c.header)}]", f"into = {_quote(c.into)}", *(f"{k} = {_quote(v)}" for k, v in c.constants.items()), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _write_values(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> list[str]:
+    """Tables of values for columns of codes: known ones by the known layouts, the rest as comments."""
+    lines = []
+    coded = {p.column: [p.header] for p in guess.placed if RECORDS[guess.record].columns()[p.column].check is not None}
+    for c in guess.components:
+        if c.into == "result_code":
+            coded.setdefault("result_code", []).append(c.header)
+    for column, headers in coded.items():
+        known = {sent: ours for layout in layouts for sent, ours in layout.values.get(column, {}).items()}
+        values = [v.casefold() for h in headers for v in sample.values[h]]
+        distinct = sorted(set(values))
+        if not distinct or not _is_code(values):
+            continue
+        ours = set(known.values())
+        lines.append(f"[values.{column}]")
+        lines += [f"{_quote(v)} = {_quote(known[v])}" for v in distinct if v in known]
+        lines += [f'# {_quote(v)} = "?"  # not placed' for v in distinct if v not in known and v not in ours]
+        lines.append("")
+    return lines
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

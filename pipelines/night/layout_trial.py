@@ -1,0 +1,93 @@
+"""A sender's test mode: a layout proposed for a file, or a file tried with a layout; nothing is stored."""
+
+import hashlib
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from pipelines.errors import UserError
+from pipelines.intake import csv
+from pipelines.intake.feedback import group_findings, name_headers
+from pipelines.intake.guess import Guess, guess_layout, read_sample
+from pipelines.intake.layout import list_layouts, read_layout
+from pipelines.intake.page import LANGUAGES
+from pipelines.intake.reading import FileRefusedError, Opened
+from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.night.front_door import hash_file, list_refusal, set_limits
+from pipelines.settings import Settings
+
+_SAMPLE_BYTES = 4 << 20
+
+
+class Trial(NamedTuple):
+    """What would become of a file: `findings` by code and column, with the first lines."""
+
+    layout: str | None
+    record_kind: str | None
+    refusal_code: str | None
+    received_count: int
+    accepted_count: int
+    quarantined_count: int
+    findings: list[dict[str, object]]
+
+
+def propose_layout(path: Path, name: str | None = None) -> Guess:
+    """A layout for a file of delimited text, from its first 4 MiB; UserError with the reason where that cannot be."""
+    with path.open("rb") as file:
+        head = file.read(_SAMPLE_BYTES)
+    try:
+        sample = read_sample(head, is_cut=path.stat().st_size > len(head))
+    except FileRefusedError as refused:
+        (group, *_) = group_findings(list_refusal(refused), _no_source(), {})
+        raise UserError(refused.code, group.text["en"]) from None
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in (name or path.stem).lower()).strip("-")
+    digest = hashlib.sha256((name or path.stem).encode()).hexdigest()[:8]
+    return guess_layout(sample, list_layouts(), plain or f"layout-{digest}")
+
+
+def try_file(settings: Settings, path: Path, layout: Path | None, on: date) -> Trial:
+    """Read, conform and judge a file as the front door would, by a layout of its own if one is given; nothing is stored."""
+    counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
+    try:
+        opened, submission_id = _open_file(settings, path, layout), hash_file(path)
+        findings, sources, kinds = [opened.finding], [_no_source()], dict[str, int]()
+        for chunk in opened.chunks:
+            judged = judge_chunk(chunk, opened.layout, submission_id, on)
+            kinds[judged.kind] = kinds.get(judged.kind, 0) + judged.received_count
+            counts["received_count"] += judged.received_count
+            counts["quarantined_count"] += len(judged.quarantine)
+            findings.append(judged.finding)
+            sources.append(judged.quarantine.select("row_no", "source_id"))
+        if not counts["received_count"]:
+            raise FileRefusedError("file_without_rows")
+    except FileRefusedError as refused:
+        return Trial(None, None, refused.code, 0, 0, 0, _tell(list_refusal(refused), _no_source(), {}))
+    counts["accepted_count"] = counts["received_count"] - counts["quarantined_count"]
+    told = _tell(pl.concat(findings), pl.concat(sources), name_headers(opened.layout))
+    return Trial(opened.layout.name, max(kinds, key=lambda k: kinds[k]), None, **counts, findings=told)
+
+
+def _open_file(settings: Settings, path: Path, layout: Path | None) -> Opened:
+    limits = set_limits(settings)
+    if layout is None:
+        return open_submission(path, limits)
+    try:
+        own = read_layout(layout)
+    except (ValueError, KeyError) as error:  # what is wrong with a TOML file, with its place
+        raise UserError("layout_invalid", f"{layout.name}: {error}") from None
+    header = csv.read_header(path, limits, (own,))
+    return Opened(own, csv.list_file_findings(header), csv.read_chunks(path, header))
+
+
+def _tell(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str, str]) -> list[dict[str, object]]:
+    return [
+        {"code": g.code, "column": g.column, "severity": g.severity, "rows": g.row_count, "lines": [no for no, _ in g.examples],
+         **{f"text_{language}": g.text[language] for language in LANGUAGES}}
+        for g in group_findings(finding, source, headers)
+    ]  # fmt: skip
+
+
+def _no_source() -> pl.DataFrame:
+    return pl.DataFrame(schema={"row_no": pl.Int64, "source_id": pl.String})

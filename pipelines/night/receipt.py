@@ -1,0 +1,154 @@
+"""Receipts: what became of a submission, and how many of its refused rows have since been mended; asked here only.
+
+A refused row is known again by its sender, kind and source id. When a later run brings it again, `ledger.resent` says how
+it fared; so a finding is closed by sending the mended row, and `erte status`, the feedback page and the report card agree.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.contracts import RECORDS
+from pipelines.intake.layout import list_layouts
+from pipelines.store.lake import Connection, append_rows, put_frame, read_rows
+
+STATES = ("received", "waiting", "held", "partly_accepted", "accepted", "refused", "returned")
+RECEIPT = """
+    with again as (
+        select submission_id, row_no, bool_or(outcome = 'accepted') as is_mended from lake.ledger.resent
+        where submission_id in (select submission_id from {asked}) group by all),
+    mended as (
+        select submission_id, count(*) filter (is_mended) as mended_count, count(*) filter (not is_mended) as again_count
+        from again group by all),
+    waiting as (
+        select submission_id, count(distinct row_no) as waiting_now from lake.identified.waiting
+        where known_to is null and submission_id in (select submission_id from {asked}) group by all)
+    select s.*, coalesce(mended_count, 0)::bigint as mended_count, coalesce(again_count, 0)::bigint as refused_again_count,
+           case when s.status in ('held', 'returned') then 0
+                else s.quarantined_count - coalesce(mended_count, 0) - coalesce(again_count, 0) end::bigint as open_count,
+           coalesce(waiting_now, 0)::bigint as waiting_now,
+           case when s.status = 'accepted' and waiting_now > 0 then 'waiting' else s.status end as state
+    from lake.ledger.submission s left join mended using (submission_id) left join waiting using (submission_id)
+    where s.submission_id in (select submission_id from {asked})
+    order by s.received_on desc, s.submission_id"""
+"""Grain: submission. quarantined_count = mended_count + refused_again_count + open_count, but for held and returned files.
+
+`mended`: accepted in a later file; `refused_again`: the latest word is in the feedback of the later file; `open`: not sent
+again. `state`: waiting, held, partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
+
+
+def read_receipts(connection: Connection, submissions: Sequence[str]) -> pl.DataFrame:
+    """The receipts (RECEIPT) of some submissions."""
+    put_frame(connection, "asked_receipt", pl.DataFrame({"submission_id": list(submissions)}, {"submission_id": pl.String}))
+    return read_rows(connection, RECEIPT.format(asked="asked_receipt"))
+
+
+def list_receipts(
+    connection: Connection, *, sender: str | None = None, state: str | None = None, since: date | None = None
+) -> pl.DataFrame:
+    """The ledger, newest first: receipts of a sender, in a state, received since a day."""
+    wanted = "(select submission_id from lake.ledger.submission where sender_id is not distinct from coalesce(?, sender_id)"
+    wanted += " and received_on >= coalesce(?, date '0001-01-01'))"
+    found = read_rows(connection, f"from ({RECEIPT.format(asked=wanted)})", [sender, since] * 3)
+    return found.filter(pl.col("state") == state) if state else found
+
+
+def list_closings(connection: Connection, submission_id: str) -> pl.DataFrame:
+    """By which later submissions refused rows were sent again: resent_in, file_name, resent_on, outcome, rows."""
+    return read_rows(connection, """
+        select resent_in, s.file_name, resent_on, outcome, count(distinct row_no)::bigint as "rows"
+        from lake.ledger.resent r join lake.ledger.submission s on s.submission_id = r.resent_in
+        where r.submission_id = ? group by all order by resent_on, resent_in, outcome""", [submission_id])  # fmt: skip
+
+
+def note_resent(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]], on: date) -> int:
+    """Note which open refused rows of earlier runs came again in this one, and how they fared; how many.
+
+    To be called before this run's own refusals are written: of two files that came at once, neither mends the other.
+    """
+    arrived = _list_arrived(connection, folder, taken)
+    if not len(arrived):
+        return 0
+    put_frame(connection, "again", arrived)
+    put_frame(connection, "open_row", _list_open(connection))
+    found = read_rows(connection, """
+        select o.submission_id, o.row_no, a.outcome, min(a.submission_id) as resent_in
+        from open_row o join again a using (record_kind, sender_id, source_id)
+        where a.submission_id <> o.submission_id
+        group by all order by all""")  # fmt: skip
+    return append_rows(connection, "ledger.resent", found.with_columns(pl.lit(on).alias("resent_on")))
+
+
+def _list_arrived(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+    """Rows of this run: record_kind, sender_id, source_id, submission_id, outcome."""
+    schema = dict.fromkeys(("record_kind", "sender_id", "source_id", "submission_id", "outcome"), pl.String)
+    parts = [pl.DataFrame(schema=schema)]
+    ids = [str(receipt["submission_id"]) for receipt in taken]
+    for kind in RECORDS:
+        files = [str(f) for i in ids for f in sorted((folder / i).glob(f"accepted-{kind}-*.parquet"))]
+        if files:
+            parts.append(read_rows(connection, """
+                select distinct ? as record_kind, sender_id, source_id, submission_id, 'accepted' as outcome
+                from read_parquet(?)""", [kind, files]))  # fmt: skip
+    for receipt in taken:
+        files = [str(f) for f in sorted((folder / str(receipt["submission_id"])).glob("quarantine-*.parquet"))]
+        if files and receipt["sender_id"]:
+            given = [receipt["record_kind"], receipt["sender_id"], receipt["submission_id"], files]
+            parts.append(read_rows(connection, """
+                select distinct ?::varchar as record_kind, ?::varchar as sender_id, source_id, ?::varchar as submission_id,
+                    'refused_again' as outcome
+                from read_parquet(?) where source_id is not null""", given))  # fmt: skip
+    return pl.concat(part.select(pl.col(c).cast(t) for c, t in schema.items()) for part in parts)
+
+
+def _list_open(connection: Connection) -> pl.DataFrame:
+    """Refused rows not mended yet: submission_id, row_no, record_kind, sender_id, source_id.
+
+    Where the file has no single sender, or a line was broken and kept whole in its first column, both are looked up in
+    the row as sent, at the place that its layout gives them.
+    """
+    places = [
+        {"layout": x.name, "separator": x.separator, "sender": ours.get("sender_id"), "source": ours.get("source_id"),
+         "fixed": x.constants.get("sender_id")}
+        for x in list_layouts() for ours in [{v: k for k, v in x.columns.items()}]
+    ]  # fmt: skip
+    schema = dict.fromkeys(("layout", "separator", "sender", "source", "fixed"), pl.String)
+    put_frame(connection, "layout_place", pl.DataFrame(places, schema=schema))
+    return read_rows(connection, """
+        with unmended as (
+            select q.submission_id, q.row_no, q.source_id, s.record_kind, s.sender_id, s.layout,
+                b.row_no is not null as is_broken
+            from lake.identified.quarantine q
+            join lake.ledger.submission s using (submission_id)
+            left join (select distinct submission_id, row_no from lake.ledger.finding where code = 'row_width_differs') b
+                on (b.submission_id, b.row_no) = (q.submission_id, q.row_no)
+            anti join (from lake.ledger.resent where outcome = 'accepted') r
+                on (r.submission_id, r.row_no) = (q.submission_id, q.row_no)),
+        told as (
+            select u.*, p.separator, p.fixed, p.sender, p.source, json_keys(q.row_text) as headers, q.row_text
+            from unmended u join layout_place p using (layout)
+            join (from lake.identified.quarantine where json_valid(row_text)) q using (submission_id, row_no)
+            where u.is_broken or u.sender_id is null),
+        cells as (
+            select *, string_split(json_extract_string(row_text, '$."' || headers[1] || '"'), separator) as cell from told)
+        select submission_id, row_no, record_kind, sender_id, source_id from unmended
+        where not is_broken and sender_id is not null and source_id is not null
+        union all
+        select submission_id, row_no, record_kind,
+            coalesce(sender_id, fixed, case when is_broken then cell[list_position(headers, sender)]
+                                       else json_extract_string(row_text, '$."' || sender || '"') end),
+            case when is_broken then cell[list_position(headers, source)] else source_id end
+        from cells""")  # fmt: skip
+
+
+def show_receipt(row: Mapping[str, object]) -> dict[str, object]:
+    """A receipt as JSON can carry it."""
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in row.items()}
+
+
+def read_note(path: Path) -> dict[str, object]:
+    """A receipt written before; empty where there is none."""
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}

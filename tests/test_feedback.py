@@ -1,0 +1,301 @@
+"""What a sender sees: the receipt, the page in three languages, and that mending a row closes its finding."""
+
+import json
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from pipelines import flow
+from pipelines.cli import app
+from pipelines.errors import UserError
+from pipelines.intake.feedback import group_findings, mask_source, name_headers, name_next, render_feedback
+from pipelines.intake.layout import list_layouts
+from pipelines.intake.page import LANGUAGES, read_texts
+from pipelines.night.ask import tell_ledger, tell_submission
+from pipelines.night.hold import return_held
+from pipelines.night.verify import verify_store
+from tests.nation import FIRST, ask, bear, consent, examine, flagged, run, send, settle, write_file
+
+SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
+RECEIPT = {
+    "submission_id": "a" * 64, "file_name": "births.csv", "received_on": "2026-03-02", "sender_id": "M1", "layout": "maternity-birth",
+    "record_kind": "birth", "state": "partly_accepted", "refusal_code": None, "received_count": 5, "accepted_count": 3,
+    "quarantined_count": 2, "open_count": 2, "mended_count": 0, "refused_again_count": 0, "waiting_now": 0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return settle(tmp_path / "home")
+
+
+class Page(HTMLParser):
+    """What is on a page: tags with their attributes, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def page_of(settings, submission):
+    return Page((settings.reports / "feedback" / submission / "feedback.html").read_text("utf-8"))
+
+
+def find(*rows):
+    return pl.DataFrame(rows, schema=["row_no", "column", "code", "severity"], orient="row")
+
+
+def no_source():
+    return pl.DataFrame(schema={"row_no": pl.Int64, "source_id": pl.String})
+
+
+def test_a_page_speaks_kazakh_first_then_russian_then_english_and_needs_nothing_from_outside():
+    html = render_feedback(RECEIPT, [], ["to-fix.csv"])
+    page = Page(html)
+    assert [a["lang"] for tag, a in page.tags if tag == "section"] == ["kk", "ru", "en"]
+    assert not [tag for tag, _ in page.tags if tag in {"script", "img", "link", "iframe"}]
+    assert not re.search(r"https?://|url\(|@import", html)
+    assert all(page.text.count(read_texts()["feedback"]["title"][lang]) == 1 for lang in LANGUAGES)
+
+
+def test_every_sentence_of_a_page_is_there_in_three_languages_with_the_same_places_to_fill():
+    for part, names in read_texts().items():
+        for name, texts in names.items():
+            assert set(texts) == set(LANGUAGES), (part, name)
+            assert len({frozenset(re.findall(r"\{\w+\}", text)) for text in texts.values()}) == 1, (part, name)
+
+
+def test_a_file_name_a_header_and_a_record_number_that_are_html_are_shown_as_text():
+    evil = "<script>alert(1)</script>"
+    groups = group_findings(
+        find((2, None, "column_unknown", "warning"), (None, evil, "column_unknown", "warning")),
+        pl.DataFrame({"row_no": [2], "source_id": ['"><img src=x onerror=alert(1)>']}), {},
+    )  # fmt: skip
+    closing = {"resent_in": "b" * 64, "file_name": evil, "resent_on": "2026-03-03", "outcome": "accepted", "rows": 1}
+    page = Page(render_feedback({**RECEIPT, "file_name": evil, "sender_id": evil}, groups, [], [closing], evil))
+    assert not [tag for tag, attrs in page.tags if tag in {"script", "img"} or any(a.startswith("on") for a in attrs)]
+    assert evil in page.text
+
+
+def test_findings_are_told_by_code_with_the_number_of_rows_the_first_lines_and_the_senders_own_numbers():
+    rows = [(no, "mother_iin", "mother_iin_checksum", "error") for no in range(2, 9)]
+    source = pl.DataFrame({"row_no": list(range(2, 9)), "source_id": [f"B{no}" for no in range(2, 9)]})
+    (group,) = group_findings(find(*rows), source, {"mother_iin": "ИИН матери"})
+    assert (group.row_count, group.column) == (7, "ИИН матери")
+    assert group.examples == ((2, "B2"), (3, "B3"), (4, "B4"), (5, "B5"), (6, "B6"))
+    assert "ИИН матери" in group.text["kk"]
+
+
+def test_errors_come_before_notices_and_the_most_frequent_first():
+    finding = find(
+        (None, "x", "column_unknown", "warning"), (2, "unit", "unit_unknown", "error"), (3, "value", "value_missing", "error"),
+        (4, "value", "value_missing", "error"),
+    )  # fmt: skip
+    assert [g.code for g in group_findings(finding, no_source(), {})] == ["value_missing", "unit_unknown", "column_unknown"]
+
+
+def test_a_record_number_that_holds_an_iin_and_a_broken_line_are_not_repeated():
+    assert (mask_source("250314500010"), mask_source("B-250314500010-1"), mask_source("12345")) == ("…0010", "B-…0010-1", "12345")
+    source = pl.DataFrame({"row_no": [2], "source_id": ["1;FAMILY;GIVEN;whole line"]})
+    (group,) = group_findings(find((2, None, "row_width_differs", "error")), source, {})
+    assert group.examples == ((2, None),)
+
+
+def test_a_result_column_of_a_wide_layout_is_named_by_the_headers_it_gathers():
+    layout = next(x for x in list_layouts() if x.name == "maternity-hearing")
+    headers = name_headers(layout)
+    assert headers["result_code"] == "ВОАЭ левое / ВОАЭ правое / КСВП левое …"
+    assert headers["mother_iin"] == "ИИН матери"
+
+
+@pytest.mark.parametrize(
+    ("changed", "fix", "sentence"),
+    [
+        ({}, "to-fix.csv", "mend"),
+        ({"open_count": 0, "mended_count": 2}, "to-fix.csv", "mended"),
+        ({"open_count": 0, "mended_count": 1, "refused_again_count": 1}, "to-fix.csv", "again"),
+        ({"state": "refused", "refusal_code": "file_empty", "open_count": 0}, None, "refused"),
+        ({"state": "refused"}, "to-fix.xlsx", "mend"),
+        ({"state": "accepted"}, None, "accepted"),
+        ({"state": "waiting", "waiting_now": 3}, None, "waiting"),
+        ({"state": "held"}, None, "held"),
+        ({"state": "returned"}, None, "returned"),
+    ],
+)
+def test_what_to_do_next_is_one_sentence_by_state(changed, fix, sentence):
+    assert name_next(RECEIPT | changed, fix)[0] == sentence
+
+
+@pytest.mark.parametrize("name", ["to-fix.csv", "to-fix.xlsx"])
+def test_the_file_to_fix_that_exists_is_linked(name):
+    page = Page(render_feedback(RECEIPT, [], ["findings.csv", name]))
+    assert {a["href"] for tag, a in page.tags if tag == "a" and not a["href"].startswith("#")} == {name, "findings.csv"}
+
+
+def test_the_page_of_a_partly_accepted_file_shows_lines_and_reasons_and_no_childs_data(settings, tmp_path):
+    bad = bear(2, mother_iin="250314500011", birth_on="10.02.2026")
+    (submission,) = send(settings, tmp_path, [{"birth": bad}, {"birth": bear(4)}])
+    run(settings, FIRST)
+    page = page_of(settings, submission)
+    assert "mother_iin_checksum" in page.text
+    assert "2-жол (B2)" in page.text
+    assert ("a", {"href": "to-fix.csv"}) in page.tags
+    values = [bear(n)[c] for n in (2, 4) for c in ("family_name", "given_name", "address", "phone", "mother_iin")]
+    assert not [value for value in [*values, "250314500011"] if value in page.text]
+    assert all(a.get("scope") in {"col", "row"} for tag, a in page.tags if tag == "th")
+
+
+def test_a_refused_file_says_why_and_which_headers_it_lacks(settings, tmp_path):
+    path = tmp_path / "changed.csv"
+    path.write_text(",".join(bear(1)).replace("history_no", "history") + "\n" + ",".join(bear(1).values()) + "\n")
+    (submission,) = flow.receive(settings, [path])
+    run(settings, FIRST)
+    page = page_of(settings, submission)
+    assert page.text.count("history_no") >= 3
+    assert read_texts()["next"]["refused"]["kk"] in page.text
+    assert ask(settings, 'select "column", code from lake.ledger.finding order by code') == [
+        ("history_no", "header_absent"), (None, "layout_header_changed"),
+    ]  # fmt: skip
+
+
+def test_a_first_line_that_is_data_is_refused_without_being_repeated(settings, tmp_path):
+    path = tmp_path / "headless.csv"
+    path.write_text("AIGERIM,AIGERIM,250314500010\nDANA,DANA,250314500010\n")
+    (submission,) = flow.receive(settings, [path])
+    run(settings, FIRST)
+    told = (settings.reports / "feedback" / submission / "feedback.json").read_text()
+    assert "header_repeated" in told
+    assert "AIGERIM" not in told.replace("headless", "")
+
+
+def test_an_unknown_column_is_named_by_its_header(settings, tmp_path):
+    (submission,) = send(settings, tmp_path, [{"birth": bear(2, hair="brown")}])
+    run(settings, FIRST)
+    assert ask(settings, "select \"column\" from lake.ledger.finding where code = 'column_unknown'") == [("hair",)]
+    assert "hair" in page_of(settings, submission).text
+
+
+def test_mending_and_resending_a_row_closes_its_finding_and_the_page_says_by_which_file(settings, tmp_path):
+    rows = [bear(2, birth_on="10.02.2026"), bear(4), bear(6, sex_code="blue")]
+    (first,) = send(settings, tmp_path, [{"birth": row} for row in rows])
+    run(settings, FIRST)
+    told = tell_submission(settings, first)
+    assert (told["state"], told["open_count"], told["mended_count"]) == ("partly_accepted", 2, 0)
+    (second,) = send(settings, tmp_path, [{"birth": bear(2)}, {"birth": bear(6, sex_code="green")}], "mended")
+    run(settings, SECOND)
+    told = tell_submission(settings, first)
+    assert (told["open_count"], told["mended_count"], told["refused_again_count"]) == (0, 1, 1)
+    assert [(r["resent_in"], r["outcome"], r["rows"]) for r in told["resent_in"]] == [
+        (second, "accepted", 1), (second, "refused_again", 1),
+    ]  # fmt: skip
+    page = page_of(settings, first)
+    assert ("a", {"href": f"../{second}/feedback.html"}) in page.tags
+    assert tell_submission(settings, second)["open_count"] == 1
+    send(settings, tmp_path, [{"birth": bear(6)}], "again")
+    run(settings, THIRD)
+    assert [tell_submission(settings, s)["open_count"] for s in (first, second)] == [0, 0]
+    assert tell_submission(settings, first)["mended_count"] == 2
+    assert read_texts()["next"]["mended"]["kk"] in page_of(settings, first).text
+    assert not [check for check in verify_store(settings) if check.broken]
+
+
+def test_a_mended_result_of_another_kind_or_sender_closes_nothing(settings, tmp_path):
+    (first,) = send(settings, tmp_path, [{"screening": examine(2, "tsh", "maybe", source_id="X1")}, {"screening": examine(4, "tsh", 1)}])
+    run(settings, FIRST)
+    send(settings, tmp_path, [{"screening": examine(2, "tsh", 3.0, source_id="X1", sender_id="M1")}], "other")
+    send(settings, tmp_path, [{"consent": consent(2, source_id="X1", sender_id="L1")}], "kind")
+    run(settings, SECOND)
+    assert tell_submission(settings, first)["open_count"] == 1
+    send(settings, tmp_path, [{"screening": examine(2, "tsh", 3.0, source_id="X1")}], "mended")
+    run(settings, THIRD)
+    assert tell_submission(settings, first)["open_count"] == 0
+
+
+def test_a_broken_line_and_a_row_of_a_file_of_several_senders_are_closed_by_their_mended_rows(settings, tmp_path):
+    good = [bear(2), bear(3), bear(4)]
+    path = write_file(tmp_path / "several.csv", [*good, bear(5, sex_code="blue"), bear(7)])
+    text = path.read_text().splitlines()
+    text[-1] += ",one,too,many"
+    path.write_text("\n".join(text) + "\n")
+    (first,) = flow.receive(settings, [path])
+    run(settings, FIRST)
+    told = tell_submission(settings, first)
+    assert (told["sender_id"], told["open_count"]) == (None, 2)
+    send(settings, tmp_path, [{"birth": bear(5)}, {"birth": bear(7)}], "mended")
+    run(settings, SECOND)
+    assert tell_submission(settings, first)["mended_count"] == 2
+
+
+def test_of_two_files_that_came_at_once_neither_mends_the_other(settings, tmp_path):
+    (first,) = send(settings, tmp_path, [{"birth": bear(2, sex_code="blue")}, {"birth": bear(4)}])
+    send(settings, tmp_path, [{"birth": bear(2)}], "b")
+    run(settings, FIRST)
+    assert tell_submission(settings, first)["open_count"] == 1
+
+
+def test_a_file_of_which_no_row_was_accepted_has_the_sender_its_rows_name_if_the_register_knows_it(settings, tmp_path):
+    (known,) = send(settings, tmp_path, [{"birth": bear(2, sex_code="blue")}])
+    (unknown,) = send(settings, tmp_path, [{"birth": bear(4, sex_code="blue", sender_id="AIGERIM")}], "b")
+    run(settings, FIRST)
+    assert [tell_submission(settings, s)["sender_id"] for s in (known, unknown)] == ["M1", None]
+
+
+def test_a_receipt_tells_received_then_waiting_then_accepted_and_the_feed(settings, tmp_path):
+    ids = send(settings, tmp_path, [r for r in flagged(2) if "birth" not in r])
+    assert [tell_submission(settings, s[:8])["state"] for s in ids] == ["received"] * 3
+    assert {r["state"] for r in tell_ledger(settings, None, "received", None, 10)} == {"received"}
+    run(settings, FIRST)
+    assert [(t["state"], t["waiting_now"]) for s in ids for t in [tell_submission(settings, s)]] == [("waiting", 1)] * 3
+    send(settings, tmp_path, [flagged(2)[0]], "b")
+    run(settings, SECOND)
+    told = [tell_submission(settings, s) for s in ids]
+    assert [(t["state"], t["waiting_now"]) for t in told] == [("accepted", 0)] * 3
+    assert [(f["pmpc_id"], f["feed_no"], f["referrals"], f["rows"]) for f in told[0]["feeds"]] == [("K1", 2, 1, 1)]
+    note = settings.reports / "feedback" / ids[0] / "receipt.json"
+    assert json.loads(note.read_text())["state"] == "accepted"
+
+
+def test_a_file_that_is_nowhere_is_told_as_unknown(settings, tmp_path):
+    send(settings, tmp_path, flagged(2))
+    run(settings, FIRST)
+    with pytest.raises(UserError) as told:
+        tell_submission(settings, "0123456789")
+    assert told.value.code == "submission_unknown"
+
+
+def test_a_returned_file_gets_a_page_with_the_stewards_reason(settings, tmp_path):
+    bad = [{"birth": bear(n, sex_code="blue")} for n in range(2, 62, 2)]
+    (submission,) = send(settings, tmp_path, bad)
+    run(settings, FIRST)
+    assert tell_submission(settings, submission)["state"] == "held"
+    assert read_texts()["next"]["held"]["kk"] in page_of(settings, submission).text
+    return_held(settings, submission, "test data <b>")
+    run(settings, SECOND)
+    assert tell_submission(settings, submission)["state"] == "returned"
+    assert "test data <b>" in page_of(settings, submission).text
+
+
+def test_the_ledger_is_listed_by_sender_state_and_day_and_status_answers_with_its_exit_code(settings, tmp_path):
+    runner, home = CliRunner(), ["--home", str(settings.home), "--json"]
+    (submission,) = send(settings, tmp_path, [{"birth": bear(2, sex_code="blue")}, {"birth": bear(4)}])
+    landed = runner.invoke(app, ["status", submission[:10], *home])
+    assert (landed.exit_code, json.loads(landed.stdout)["state"]) == (0, "received")
+    run(settings, FIRST)
+    partly = runner.invoke(app, ["ledger", "--state", "partly_accepted", "--sender", "M1", *home])
+    assert [(r["submission_id"], r["open_count"]) for r in json.loads(partly.stdout)] == [(submission, 1)]
+    assert json.loads(runner.invoke(app, ["ledger", "--since", str(SECOND), *home]).stdout) == []
+    assert runner.invoke(app, ["ledger", "--state", "lost", *home]).exit_code == 2
+    assert runner.invoke(app, ["status", "ffffffffff", *home]).exit_code == 2
+    assert runner.invoke(app, ["ledger", "--help"]).exit_code == 0

@@ -1,0 +1,166 @@
+"""A layout proposed for an unknown file, and a file tried without being stored."""
+
+import json
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+from pipelines.intake.guess import describe_shape, find_forms, guess_layout, name_encoding, read_sample, read_words
+from pipelines.intake.layout import list_layouts, read_layout
+from pipelines.intake.reading import FileRefusedError
+from tests.nation import bear, name_iin, write_file
+
+HEARING = (
+    "№ записи;Код МО;ИИН матери;Дата рожд.;Дата обследованя;Пол;ВОАЭ левое;ВОАЭ правое;Примечание\r\n"
+    + "".join(
+        f"{n};M1;{name_iin(n)};10.02.2026;12.02.2026;{'Ж' if n % 2 else 'М'};{'прошел' if n % 3 else 'сомнительно'};прошел;text {n} of {n}\r\n"
+        for n in range(1, 13)
+    )
+)  # fmt: skip
+
+
+def guess(text, name="unknown", encoding="utf-8"):
+    return guess_layout(read_sample(text.encode(encoding)), list_layouts(), name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251"])
+def test_headers_are_placed_by_known_names_by_words_and_by_likeness(encoding):
+    found = guess(HEARING, encoding=encoding)
+    assert found.record == "screening"
+    assert {p.header: p.column for p in found.placed} == {
+        "№ записи": "source_id", "Код МО": "sender_id", "ИИН матери": "mother_iin", "Дата рожд.": "birth_on",
+        "Дата обследованя": "examined_on", "Пол": "sex_code",
+    }  # fmt: skip
+    assert [p.why.split()[0] for p in found.placed if p.header == "Дата обследованя"] == ["alike"]
+    assert [(c.header, c.constants["component"]) for c in found.components] == [
+        ("ВОАЭ левое", "oae_left"), ("ВОАЭ правое", "oae_right"),
+    ]  # fmt: skip
+    assert list(found.unplaced) == ["Примечание"]
+    assert found.lacking == ("action_code", "status_code")
+
+
+def test_the_proposal_reads_as_a_layout_and_says_its_doubts_in_comments(tmp_path):
+    found = guess(HEARING)
+    path = tmp_path / "unknown.toml"
+    path.write_text(found.toml, "utf-8")
+    layout = read_layout(path)
+    assert (layout.separator, layout.dates, layout.encodings) == (";", ("%d.%m.%Y",), ("utf-8",))
+    assert layout.values["sex_code"] == {"ж": "female", "м": "male"}
+    assert '# "сомнительно" = "?"  # not placed' in found.toml
+    assert '# "Примечание" = "?"  # not placed' in found.toml
+    assert "# lacking, every record needs it: status_code" in found.toml
+
+
+def test_an_unknown_code_is_only_commented_and_never_falls_into_a_default():
+    assert "сомнительно" not in tomllib.loads(guess(HEARING).toml)["values"]["result_code"]
+
+
+def test_sexes_and_places_are_known_by_their_values_and_an_iin_is_only_suggested():
+    text = "a1,a2,a3,Дата рождения\n" + "".join(f"{name_iin(n)},{'Ж' if n % 2 else 'М'},751010000,2026-02-10\n" for n in range(1, 9))
+    found = guess(text)
+    assert {p.header: p.column for p in found.placed} == {"a2": "sex_code", "a3": "residence_kato", "Дата рождения": "birth_on"} or (
+        {p.header: p.column for p in found.placed} == {"a2": "sex_code", "Дата рождения": "birth_on"}
+    )
+    assert found.unplaced["a1"].startswith("iin")
+
+
+def test_no_value_of_a_column_that_is_no_code_stands_in_the_proposal():
+    toml = guess(HEARING).toml
+    assert not [n for n in range(1, 13) if name_iin(n) in toml or f"text {n} of {n}" in toml]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("utf-8", "Жынысы;Тегі"), ("cp1251", "Пол;Фамилия;Объём"), ("kz1048", "Жынысы;Тегі;Әкесінің аты;Қала;Өңір;Ұйым")],
+)
+def test_the_encoding_is_told_by_the_letters_it_reads(encoding, text):
+    assert name_encoding((text + "\n" + text).encode(encoding)) == encoding
+
+
+@pytest.mark.parametrize(
+    ("values", "shape"),
+    [
+        ([name_iin(1), name_iin(2)], "iin (12 digits, check digit right)"), (["250314500011"] * 2, "whole number"),
+        (["751010000"], "kato (9 digits)"), (["3,5", "4"], "number"), (["10.02.2026"], "date %d.%m.%Y"), ([], "empty"),
+        (["a", "b"] * 4, "code (2 values)"), (["a", "b", "c"], "text"),
+    ],
+)  # fmt: skip
+def test_shapes_are_told_without_a_value(values, shape):
+    assert describe_shape(values) == shape
+
+
+def test_a_form_fits_when_nearly_all_dates_read_by_it():
+    assert find_forms(["13.02.2026"] * 9 + ["?"], "dates") == ["%d.%m.%Y"]
+    assert find_forms(["13.02.2026"] * 5 + ["2026-02-13"] * 5, "dates") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"", "file_empty"), (b"\x00\x01", "file_binary"), (b"one\ntwo\n", "layout_unknown"), (b"a,a\n1,2\n", "header_repeated")],
+)
+def test_what_is_no_table_is_refused_with_its_code(content, code):
+    with pytest.raises(FileRefusedError) as refused:
+        read_sample(content)
+    assert refused.value.code == code
+
+
+def test_every_word_is_of_a_column_of_a_contract():
+    from pipelines.contracts import RECORDS
+
+    known = {c for contract in RECORDS.values() for c in contract.column_names()}
+    assert set(read_words()["column"]) <= known
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.text(st.sampled_from('aж1.,;-"= \t\u00a0#]['), max_size=6), min_size=2, max_size=5), min_size=1, max_size=6))
+def test_whatever_is_sent_the_proposal_reads_or_the_file_is_refused(tmp_path_factory, rows):
+    text = "\n".join(";".join(row) for row in rows)
+    try:
+        found = guess(text, "any")
+    except FileRefusedError:
+        return
+    path = tmp_path_factory.mktemp("any") / "any.toml"
+    path.write_text(found.toml, "utf-8")
+    assert read_layout(path).name == "any"
+
+
+def invoke(*args):
+    done = CliRunner().invoke(app, ["layout", *map(str, args)])
+    return done.exit_code, done.stdout
+
+
+def test_guess_writes_a_layout_and_check_tries_the_file_with_it_and_stores_nothing(tmp_path):
+    sent, out, home = tmp_path / "sent.csv", tmp_path / "our-system.toml", tmp_path / "home"
+    sent.write_text(HEARING, "utf-8")
+    assert invoke("guess", sent, "--out", out)[0] == 0
+    assert invoke("guess", sent, "--out", out)[0] == 2
+    code, told = invoke("check", sent, "--layout", out, "--on", "2026-03-01", "--home", home, "--json")
+    trial = json.loads(told)
+    assert (code, trial["received_count"], trial["quarantined_count"]) == (1, 12, 12)
+    out.write_text(
+        out.read_text("utf-8").replace("[columns]", "[constants]\nstatus_code = \"final\"\naction_code = \"report\"\n[columns]", 1), "utf-8"
+    )
+    code, told = invoke("check", sent, "--layout", out, "--on", "2026-03-01", "--home", home, "--json")
+    trial = json.loads(told)
+    assert (code, trial["accepted_count"]) == (1, 8)
+    found = {f["code"]: (f["column"], f["rows"], f["lines"]) for f in trial["findings"]}
+    assert found["result_code_unknown"] == ("ВОАЭ левое / ВОАЭ правое", 4, [4, 7, 10, 13])
+    assert found["column_unknown"][0] == "Примечание"
+    assert not home.exists()
+
+
+def test_check_is_0_only_when_nothing_is_refused(tmp_path):
+    good = write_file(tmp_path / "good.csv", [bear(2), bear(4)])
+    bad = tmp_path / "bad.csv"
+    bad.write_text("colour,taste\nred,sweet\n")
+    home = ("--home", tmp_path / "home", "--json", "--on", "2026-03-01")
+    assert invoke("check", good, *home)[0] == 0
+    code, told = invoke("check", bad, *home)
+    assert (code, json.loads(told)["refusal_code"]) == (1, "layout_unknown")
+    assert invoke("check", tmp_path / "absent.csv", *home)[0] == 2
+    assert invoke("guess", tmp_path / "absent.csv")[0] == 2
+    assert all(invoke(name, "--help")[0] == 0 for name in ("guess", "check"))
