@@ -16,7 +16,7 @@ from pipelines.intake.feedback import group_findings, mask_source, name_headers,
 from pipelines.intake.layout import list_layouts
 from pipelines.intake.page import LANGUAGES, read_texts
 from pipelines.night.ask import tell_ledger, tell_submission
-from pipelines.night.hold import return_held
+from pipelines.night.hold import decide_held
 from pipelines.night.verify import verify_store
 from tests.nation import FIRST, ask, bear, consent, examine, flagged, run, send, settle, write_file
 
@@ -94,7 +94,7 @@ def test_findings_are_told_by_code_with_the_number_of_rows_the_first_lines_and_t
     source = pl.DataFrame({"row_no": list(range(2, 9)), "source_id": [f"B{no}" for no in range(2, 9)]})
     (group,) = group_findings(find(*rows), source, {"mother_iin": "ИИН матери"})
     assert (group.row_count, group.column) == (7, "ИИН матери")
-    assert group.examples == ((2, "B2"), (3, "B3"), (4, "B4"), (5, "B5"), (6, "B6"))
+    assert group.examples == ((2, "B2", None), (3, "B3", None), (4, "B4", None), (5, "B5", None), (6, "B6", None))
     assert "ИИН матери" in group.text["kk"]
 
 
@@ -110,7 +110,7 @@ def test_a_record_number_that_holds_an_iin_and_a_broken_line_are_not_repeated():
     assert (mask_source("250314500010"), mask_source("B-250314500010-1"), mask_source("12345")) == ("…0010", "B-…0010-1", "12345")
     source = pl.DataFrame({"row_no": [2], "source_id": ["1;FAMILY;GIVEN;whole line"]})
     (group,) = group_findings(find((2, None, "row_width_differs", "error")), source, {})
-    assert group.examples == ((2, None),)
+    assert group.examples == ((2, None, None),)
 
 
 def test_a_result_column_of_a_wide_layout_is_named_by_the_headers_it_gathers():
@@ -281,7 +281,7 @@ def test_a_returned_file_gets_a_page_with_the_stewards_reason(settings, tmp_path
     run(settings, FIRST)
     assert tell_submission(settings, submission)["state"] == "held"
     assert read_texts()["next"]["held"]["kk"] in page_of(settings, submission).text
-    return_held(settings, submission, "test data <b>")
+    decide_held(settings, submission, "return", "test data <b>", "steward")
     run(settings, SECOND)
     assert tell_submission(settings, submission)["state"] == "returned"
     assert "test data <b>" in page_of(settings, submission).text

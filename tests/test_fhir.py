@@ -497,6 +497,7 @@ def test_gzip_around_any_format_is_unpacked_and_leaves_nothing_behind(tmp_path, 
         (b"\x1f\x8b" + b"noise" * 9, "file_unreadable"), (gzip.compress(gzip.compress(b"{}")), "format_not_supported"),
         (gzip.compress(b""), "file_empty"),
     ],
+    ids=["bomb", "cut off", "noise", "packed twice", "empty"],
 )  # fmt: skip
 def test_a_packed_file_that_is_damaged_or_a_bomb_is_refused(tmp_path, content, code):
     path = tmp_path / "a.gz"

@@ -24,13 +24,13 @@ _IS_BROKEN = pl.col("code") == "row_width_differs"
 
 
 class FindingGroup(NamedTuple):
-    """Findings of one code in one column: `column` as the sender writes it, examples as (line, source id)."""
+    """Findings of one code in one column: `column` as the sender writes it, examples as (line, source id, counts that explain it)."""
 
     code: str
     column: str | None
     severity: str
     row_count: int
-    examples: tuple[tuple[int, str | None], ...]
+    examples: tuple[tuple[int, str | None, str | None], ...]
     text: dict[str, str]
 
 
@@ -85,8 +85,9 @@ def tell_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str
 
 def group_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str, str]) -> list[FindingGroup]:
     """All findings by code and column, errors and the most frequent first, with the first lines as examples."""
+    detail = pl.col("detail") if "detail" in finding.columns else pl.lit(None, pl.String)
     named = finding.join(source, on="row_no", how="left").with_columns(
-        pl.when(~_IS_BROKEN).then("source_id").alias("source_id")
+        pl.when(~_IS_BROKEN).then("source_id").alias("source_id"), detail.alias("detail")
     )
     assert len(named) == len(finding)  # noqa: S101
     order = pl.col("severity").replace_strict({"error": 0, "warning": 1, "info": 2}, return_dtype=pl.Int8)
@@ -95,14 +96,14 @@ def group_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[st
         .group_by("code", "column", "severity", maintain_order=True)
         .agg(
             pl.col("row_no").drop_nulls().n_unique().alias("row_count"),
-            pl.struct("row_no", "source_id").filter(pl.col("row_no").is_not_null()).head(_EXAMPLES).alias("example"),
+            pl.struct("row_no", "source_id", "detail").filter(pl.col("row_no").is_not_null()).head(_EXAMPLES).alias("example"),
         )
         .sort(order, -pl.col("row_count").cast(pl.Int64), "code", "column")
     )
     return [
         FindingGroup(
             g["code"], headers.get(g["column"] or "", g["column"]), g["severity"], g["row_count"],
-            tuple((e["row_no"], mask_source(e["source_id"])) for e in g["example"]),
+            tuple((e["row_no"], mask_source(e["source_id"]), e["detail"]) for e in g["example"]),
             tell_finding(g["code"], g["column"], headers),
         )
         for g in groups.iter_rows(named=True)
@@ -197,7 +198,8 @@ def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
             f"{g.row_count:,}".replace(",", "\u00a0") if g.examples else say("feedback", "whole", language),
             ", ".join(
                 f'<span class="nb">{say("feedback", "line", language, no=no)}{f" ({escape(source)})" if source else ""}</span>'
-                for no, source in g.examples
+                + (f" <small>{escape(detail)}</small>" if detail else "")
+                for no, source, detail in g.examples
             ) or "–",
         )
         for g in groups

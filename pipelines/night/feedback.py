@@ -99,7 +99,7 @@ def _write_folder(
                 "\n\n".join(f"# {w}\n{t}" for w, t in zip(why, ordered["row_text"], strict=True))
             )
     files = sorted((p.name for p in draft.iterdir()), key=lambda name: (not name.startswith("to-fix"), name))
-    groups = group_findings(finding.select("row_no", "column", "code", "severity"), source, headers)
+    groups = group_findings(finding.select("row_no", "column", "code", "severity", "detail"), source, headers)
     (draft / "feedback.html").write_text(render_feedback(receipt, groups, files, closings, reason), "utf-8")
     (draft / "receipt.json").write_text(json.dumps(receipt, ensure_ascii=False))
     if done.exists():

@@ -83,7 +83,7 @@ def _open_file(settings: Settings, path: Path, layout: Path | None) -> Opened:
 
 def _tell(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str, str]) -> list[dict[str, object]]:
     return [
-        {"code": g.code, "column": g.column, "severity": g.severity, "rows": g.row_count, "lines": [no for no, _ in g.examples],
+        {"code": g.code, "column": g.column, "severity": g.severity, "rows": g.row_count, "lines": [no for no, *_ in g.examples],
          **{f"text_{language}": g.text[language] for language in LANGUAGES}}
         for g in group_findings(finding, source, headers)
     ]  # fmt: skip

@@ -69,11 +69,11 @@ def note_resent(connection: Connection, folder: Path, taken: Sequence[Mapping[st
 
     To be called before this run's own refusals are written: of two files that came at once, neither mends the other.
     """
-    arrived = _list_arrived(connection, folder, taken)
-    if not len(arrived):
+    still_open = _list_open(connection)
+    if not len(still_open):
         return 0
-    put_frame(connection, "again", arrived)
-    put_frame(connection, "open_row", _list_open(connection))
+    put_frame(connection, "open_row", still_open)
+    put_frame(connection, "again", _list_arrived(connection, folder, taken))
     found = read_rows(connection, """
         select o.submission_id, o.row_no, a.outcome, min(a.submission_id) as resent_in
         from open_row o join again a using (record_kind, sender_id, source_id)
@@ -83,7 +83,7 @@ def note_resent(connection: Connection, folder: Path, taken: Sequence[Mapping[st
 
 
 def _list_arrived(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]]) -> pl.DataFrame:
-    """Rows of this run: record_kind, sender_id, source_id, submission_id, outcome."""
+    """Rows of this run that are named as a row of `open_row` is: record_kind, sender_id, source_id, submission_id, outcome."""
     schema = dict.fromkeys(("record_kind", "sender_id", "source_id", "submission_id", "outcome"), pl.String)
     parts = [pl.DataFrame(schema=schema)]
     ids = [str(receipt["submission_id"]) for receipt in taken]
@@ -92,7 +92,7 @@ def _list_arrived(connection: Connection, folder: Path, taken: Sequence[Mapping[
         if files:
             parts.append(read_rows(connection, """
                 select distinct ? as record_kind, sender_id, source_id, submission_id, 'accepted' as outcome
-                from read_parquet(?)""", [kind, files]))  # fmt: skip
+                from read_parquet(?) semi join open_row using (sender_id, source_id)""", [kind, files]))  # fmt: skip
     for receipt in taken:
         files = [str(f) for f in sorted((folder / str(receipt["submission_id"])).glob("quarantine-*.parquet"))]
         if files and receipt["sender_id"]:
