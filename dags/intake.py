@@ -9,8 +9,6 @@ from typing import Any
 
 import pendulum
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
-from airflow.sdk.definitions.callback import SyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 LAKE = Asset("erte_lake", uri="erte://lake")
 RUN = "intake-{{ dag_run.run_id | replace(':', '') | replace('+', '-') }}"
@@ -26,12 +24,6 @@ BUSY: dict[str, Any] = {
 }
 """Another run is writing: tried again after seconds, then every five minutes; anything else fails at once."""
 
-LATE = DeadlineAlert(
-    reference=DeadlineReference.DAGRUN_QUEUED_AT,
-    interval=timedelta(hours=2),
-    callback=SyncCallback("pipelines.late.tell_late", {"due": "two hours after it was queued"}),
-)
-
 
 @dag(
     schedule="*/30 * * * *",
@@ -39,7 +31,6 @@ LATE = DeadlineAlert(
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),
-    deadline=LATE,
     doc_md=__doc__,
     tags=["erte"],
 )

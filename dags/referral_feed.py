@@ -9,8 +9,6 @@ from typing import Any
 
 import pendulum
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
-from airflow.sdk.definitions.callback import SyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 FEED = Asset("erte_feed", uri="erte://outbox")
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
@@ -25,12 +23,6 @@ BUSY: dict[str, Any] = {
 }
 """Another run is writing: tried again after seconds, then every five minutes; anything else fails at once."""
 
-LATE = DeadlineAlert(
-    reference=DeadlineReference.DAGRUN_QUEUED_AT,
-    interval=timedelta(hours=1),
-    callback=SyncCallback("pipelines.late.tell_late", {"due": "sealed one hour after it was queued"}),
-)
-
 
 @dag(
     schedule="0 22 * * *",
@@ -38,7 +30,6 @@ LATE = DeadlineAlert(
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
-    deadline=LATE,
     doc_md=__doc__,
     tags=["erte"],
 )

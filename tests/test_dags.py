@@ -92,26 +92,6 @@ def test_a_run_that_meets_another_waits_for_seconds_first_and_never_more_than_fi
         )  # fmt: skip
 
 
-def test_what_others_wait_for_has_a_deadline_before_the_run_is_cut_off_and_being_late_is_one_line_without_values(
-    bag, caplog
-):
-    from airflow.sdk import DeadlineReference
-
-    from pipelines.late import tell_late
-
-    for name in ("intake", "referral_feed", "warehouse"):
-        (alert,) = bag.dags[name].deadline
-        assert alert.reference == DeadlineReference.DAGRUN_QUEUED_AT
-        assert timedelta() < alert.interval < bag.dags[name].dagrun_timeout
-        assert alert.callback.path == f"{tell_late.__module__}.{tell_late.__name__}"
-    late = {"dag_run": {"dag_id": "intake", "dag_run_id": "r1", "state": "running", "conf": {"secret": "never told"}},
-            "deadline": {"id": "1", "deadline_time": "2026-03-01T20:00:00Z"}}  # fmt: skip
-    tell_late(late, due="two hours")
-    assert [r.getMessage() for r in caplog.records if r.name == "erte.late"] == [
-        'deadline_missed dag=intake run=r1 state=running due_at=2026-03-01T20:00:00Z due="two hours"'
-    ]
-
-
 def test_each_held_batch_is_a_question_of_its_own_that_nobody_need_answer(bag):
     dag = bag.dags["held"]
     assert {t.task_id: t.downstream_task_ids for t in dag.tasks} == {

@@ -14,7 +14,6 @@ MAY_IMPORT = {
     "simulate": {"simulate", "contracts", "intake", "identity"},  # it writes what the layouts say senders write
     "contracts": {"identity"},  # the check digit of the IIN is the one rule a contract borrows
     "errors": set(),
-    "late": set(),
     "settings": set(),
     "expect": {"contracts"},
     "store": {"store", "contracts", "settings", "errors", "indicators"},

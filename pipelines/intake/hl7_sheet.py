@@ -62,8 +62,14 @@ def frame_rows(sheet: Sheet) -> pl.DataFrame:
             pl.when(pl.col("status_code") == "corrected").then(pl.lit("correct"))
             .when(pl.col("status_code").is_not_null()).then(pl.lit("report")).alias("action_code")
         )
+        .pipe(_add_unsaid)
         .select("row_no", *_COLUMNS, "sent")
     )  # fmt: skip
+
+
+def _add_unsaid(rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns of the contract of which HL7 says nothing."""
+    return rows.with_columns(pl.lit(None, pl.String).alias(name) for name in _COLUMNS if name not in rows.columns)
 
 
 def _frame_told(told: list[dict[str, str | None]], names: tuple[str, ...]) -> pl.DataFrame:

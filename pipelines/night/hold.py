@@ -22,7 +22,7 @@ from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, 
 DECISIONS = ("release", "return", "leave")
 REASON_LENGTHS = (5, 200)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d\d\.\d\d\.\d{4}")
-_LONG_NUMBER = re.compile(r"\d(?:[\s()+-]?\d){9,}")
+_LONG_NUMBER = re.compile(r"\d(?:[\s()+-]{0,3}\d){9,}")
 """Ten digits or more, also when they are spaced: an IIN has 12, a telephone number 10 or 11."""
 
 
@@ -139,9 +139,9 @@ def _return(connection: Connection, settings: Settings, held: _Held, reason: str
             )
             told = pl.DataFrame(
                 {"submission_id": held.submission_id, "row_no": None, "column": None, "code": "batch_returned",
-                 "severity": "error"},
+                 "severity": "error", "detail": None},
                 schema={"submission_id": pl.String, "row_no": pl.Int64, "column": pl.String, "code": pl.String,
-                        "severity": pl.String},
+                        "severity": pl.String, "detail": pl.String},
             )  # fmt: skip
             connection.execute(
                 "delete from lake.ledger.finding where submission_id = ? and code = 'batch_held'", [held.submission_id]
