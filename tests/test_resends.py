@@ -1,0 +1,91 @@
+"""What senders send again: a fact is counted once, the newest version is held true, and nothing that was refused spoils what follows."""
+
+from datetime import timedelta
+
+import pytest
+
+from pipelines import flow
+from pipelines.night.ask import tell_submission
+from pipelines.night.verify import verify_store
+from tests.nation import FIRST, ask, bear, examine, run, send, settle, write_file
+
+SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
+HELD = "select value from lake.clinical.screening where known_to is null and not is_cancelled order by value"
+VERSIONS = "select count(*) from lake.clinical.screening"
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A home in which four children are born and three of them examined on the first night."""
+    home = settle(tmp_path / "home")
+    send(home, tmp_path, [*({"birth": bear(n)} for n in range(2, 6)), *seen(2, 3, 4)])
+    run(home, FIRST)
+    return home
+
+
+def seen(*numbers, **other):
+    return [{"screening": examine(n, "motor", 2.0 + n / 10, 14, **other)} for n in numbers]
+
+
+def values(settings):
+    return [round(row[0], 1) for row in ask(settings, HELD)]
+
+
+def is_whole(settings):
+    return not [check for check in verify_store(settings) if check.broken]
+
+
+def test_the_same_bytes_again_change_nothing(settings, tmp_path):
+    send(settings, tmp_path, seen(2, 3, 4))
+    counts = run(settings, SECOND)
+    assert (counts["repeated"], counts["new"], counts["changed"]) == (counts["files"], 0, 0)
+    assert (values(settings), ask(settings, VERSIONS), is_whole(settings)) == ([2.2, 2.3, 2.4], [(3,)], True)
+
+
+def test_the_same_rows_in_a_new_file_are_counted_once(settings, tmp_path):
+    send(settings, tmp_path, seen(4, 3, 2), "in another order")
+    counts = run(settings, SECOND)
+    assert (counts["repeated"], counts["records"], counts["new"], counts["changed"]) == (0, 3, 0, 0)
+    assert (values(settings), ask(settings, VERSIONS), is_whole(settings)) == ([2.2, 2.3, 2.4], [(3,)], True)
+
+
+def test_a_corrected_row_replaces_its_version_and_leaves_the_others(settings, tmp_path):
+    mended = examine(3, "motor", 2.9, 14, action_code="correct", issued_at="2026-03-01T08:00:00")
+    send(settings, tmp_path, [{"screening": mended}], "mended")
+    assert run(settings, SECOND)["changed"] == 1
+    assert (values(settings), ask(settings, VERSIONS), is_whole(settings)) == ([2.2, 2.4, 2.9], [(4,)], True)
+
+
+def test_a_withdrawn_row_is_held_no_more_and_its_past_is_kept(settings, tmp_path):
+    send(settings, tmp_path, seen(3, action_code="cancel", issued_at="2026-03-01T08:00:00"), "withdrawn")
+    run(settings, SECOND)
+    assert (values(settings), ask(settings, VERSIONS), is_whole(settings)) == ([2.2, 2.4], [(4,)], True)
+
+
+def test_a_whole_replaced_file_leaves_one_version_of_each_row_and_takes_none_away_in_silence(settings, tmp_path):
+    again = [{"screening": row["screening"] | {"value": "2.7", "issued_at": "2026-03-01T08:00:00"}} for row in seen(2, 3)]
+    send(settings, tmp_path, again, "replaced")
+    counts = run(settings, SECOND)
+    assert (counts["changed"], counts["new"]) == (2, 0)
+    assert (values(settings), is_whole(settings)) == ([2.4, 2.7, 2.7], True)  # the child left out was not withdrawn
+
+
+def test_rows_of_a_refused_file_sent_again_are_new_and_its_receipt_stays(settings, tmp_path):
+    rows = [row["screening"] for row in seen(5)]
+    good = write_file(tmp_path / "good.csv", rows)
+    bad = tmp_path / "bad.csv"
+    bad.write_text(good.read_text().replace("mother_iin", "mother"))
+    (refused,) = flow.receive(settings, [bad])
+    assert run(settings, SECOND)["refused_files"] == 1
+    flow.receive(settings, [good])
+    assert run(settings, THIRD)["new"] == 1
+    assert (values(settings), is_whole(settings)) == ([2.2, 2.3, 2.4, 2.5], True)
+    assert tell_submission(settings, refused)["state"] == "refused"
+
+
+def test_overlapping_exports_every_night_count_each_fact_once_and_bring_what_is_new(settings, tmp_path):
+    for night, numbers in ((SECOND, (2, 3, 4, 5)), (THIRD, (3, 4, 5))):
+        send(settings, tmp_path, seen(*numbers), f"export of {night}")
+        run(settings, night)
+    assert (values(settings), ask(settings, VERSIONS), is_whole(settings)) == ([2.2, 2.3, 2.4, 2.5], [(4,)], True)
+    assert ask(settings, "select count(*) from lake.clinical.screening where known_from = ?", SECOND) == [(1,)]
