@@ -30,6 +30,14 @@ class Base(NamedTuple):
     on: date
 
 
+class Years(NamedTuple):
+    """Years of birth: all with their children, those told anew, and those whose indicators are counted anew."""
+
+    spine: dict[int, int]
+    told: list[int]
+    counted: list[int]
+
+
 def hash_definitions(settings: Settings, registers: Mapping[str, pl.DataFrame]) -> str:
     """sha256 of all that figures are made by, but the lake and the secret (which a home keeps for life)."""
     told = hashlib.sha256()
@@ -59,6 +67,26 @@ def find_base(connection: Connection, settings: Settings, on: date, definitions:
         if not release.execute("select 1 from duckdb_columns() where (table_name, column_name) = ('release', 'definitions')").fetchone():
             return None
         return base if release.execute("select definitions from release").fetchone() == (definitions,) else None
+
+
+def sort_years(connection: Connection, base: Base | None, on: date) -> Years:
+    """All years of birth as known on the day (of known_birth), and which of them the draft must tell or count anew."""
+    counted = "select year(birth_on), count(*) from known_birth where not is_cancelled group by all"
+    spine = {on.year: 0, **dict(connection.execute(counted).fetchall())}
+    if not base:
+        return Years(spine, sorted(spine), sorted(spine))
+    held = {year: count for year in list_held(connection) for (count,) in connection.execute(f"select count(*) from pathway_{year}").fetchall()}
+    told = list_touched(connection, base.on, on) | {year for year in spine if held.get(year) != spine[year]}
+    aged = list_aged(connection, base.on, on, spine)
+    return Years(spine, sorted(told & spine.keys()), sorted((told | aged) & spine.keys()))
+
+
+def list_held(connection: Connection) -> list[int]:
+    """Years of birth that have a table in the draft."""
+    tables = connection.execute("""
+        select table_name[9:]::integer from duckdb_tables()
+        where database_name = 'draft' and regexp_full_match(table_name, 'pathway_[0-9]{4}') order by 1""")  # fmt: skip
+    return [year for (year,) in tables.fetchall()]
 
 
 def list_touched(connection: Connection, since: date, on: date) -> set[int]:

@@ -20,15 +20,17 @@ from pipelines.indicators.disclose import NATION, Limits, disclose
 from pipelines.indicators.interval import add_intervals
 from pipelines.settings import PROJECT, Settings
 from pipelines.store.lake import Connection, put_frame
+from pipelines.store.release import swap_release, write_parquet
 from pipelines.store.settled import (
     OVERDUE_DAYS,
     VERSIONED,
     Base,
+    Years,
     find_base,
     hash_definitions,
-    list_aged,
-    list_touched,
+    list_held,
     say_age,
+    sort_years,
 )
 
 _SQL, _PROMISED = PROJECT / "sql", PROJECT / "warehouse"
@@ -44,14 +46,6 @@ class Built(NamedTuple):
     counts: dict[str, int]
     path: Path
     years: list[int]
-
-
-class Years(NamedTuple):
-    """Years of birth: all with their children, those told anew, and those whose indicators are counted anew."""
-
-    spine: dict[int, int]
-    told: list[int]
-    counted: list[int]
 
 
 def build_warehouse(connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame]) -> Built:
@@ -70,18 +64,18 @@ def build_warehouse(connection: Connection, settings: Settings, on: date, regist
     connection.execute("use draft")
     try:
         _view_known(connection, settings, on, registers)
-        years = _sort_years(connection, base, on)
+        years = sort_years(connection, base, on)
         _empty_draft(connection, base, years)
         _fill_marts(connection, years, on)
         _fill_indicators(connection, settings, years.counted)
         counts = _fill_release(connection, settings, on, definitions)
         _reconcile(connection, years, on)
-        parquet = _write_parquet(connection, settings, on, counts, base, years)
+        parquet = write_parquet(connection, settings, on, counts, base, years)
     finally:
         connection.execute("use memory")
         connection.execute("detach draft")
         connection.execute("detach database if exists earlier")
-    return Built(counts, _swap(settings, on, draft, parquet), years.told)
+    return Built(counts, swap_release(settings, on, draft, parquet), years.told)
 
 
 def open_published(settings: Settings) -> Connection:
@@ -121,25 +115,6 @@ def _view_table(connection: Connection, table: str, on: date, year: int | None =
         where known_from <= date '{on}' and (known_to is null or known_to > date '{on}') {born}""")
 
 
-def _sort_years(connection: Connection, base: Base | None, on: date) -> Years:
-    counted = "select year(birth_on), count(*) from known_birth where not is_cancelled group by all"
-    spine = {on.year: 0, **dict(connection.execute(counted).fetchall())}
-    if not base:
-        return Years(spine, sorted(spine), sorted(spine))
-    held = {year: _count(connection, f"select count(*) from pathway_{year}") for year in _list_held(connection)}
-    told = list_touched(connection, base.on, on) | {year for year in spine if held.get(year) != spine[year]}
-    aged = list_aged(connection, base.on, on, spine)
-    return Years(spine, sorted(told & spine.keys()), sorted((told | aged) & spine.keys()))
-
-
-def _list_held(connection: Connection) -> list[int]:
-    """Years of birth that have a table in the draft."""
-    tables = connection.execute("""
-        select table_name[9:]::integer from duckdb_tables()
-        where database_name = 'draft' and regexp_full_match(table_name, 'pathway_[0-9]{4}') order by 1""")  # fmt: skip
-    return [year for (year,) in tables.fetchall()]
-
-
 def _empty_draft(connection: Connection, base: Base | None, years: Years) -> None:
     """The promised tables, with what is taken over from the release before: its pathways as they stand, the small tables by row."""
     if base:
@@ -147,7 +122,7 @@ def _empty_draft(connection: Connection, base: Base | None, years: Years) -> Non
         connection.execute("drop schema published cascade; drop view pathway")
         for table in ("release", "indicator", "indicator_definition", "denominator", "data_quality", "facility_month"):
             connection.execute(f"drop table {table}")
-        for year in _list_held(connection):
+        for year in list_held(connection):
             if year in years.told or year not in years.spine:
                 connection.execute(f"drop table pathway_{year}")
         connection.execute("checkpoint draft")  # the room of what was dropped is used again: the file does not grow by the night
@@ -259,42 +234,6 @@ def _reconcile(connection: Connection, years: Years, on: date) -> None:
     told = _count(connection, "select count(*) from pathway where is_flagged")
     if not (spine == pathway == months) or flagged != told:
         raise AssertionError(f"marts do not reconcile: spine {spine}, pathway {pathway}, months {months}, flagged {flagged}/{told}")
-
-
-def _write_parquet(
-    connection: Connection, settings: Settings, on: date, counts: Mapping[str, int], base: Base | None, years: Years
-) -> Path:
-    """Every table as a file; a year of birth that was taken over is a copy of its file in the release before."""
-    folder = settings.published / f".parquet-{on}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for table in [*(f"pathway_{year}" for year in years.spine), *counts, "release"]:
-        name = table.replace(".", "_") + ".parquet"
-        held = settings.published / f"parquet-{base.on}" / name if base else None
-        if held and table.startswith("pathway_") and int(table[-4:]) not in years.told and held.exists():
-            shutil.copyfile(held, folder / name)
-        elif table != "pathway":  # a view of the years
-            connection.execute(f"copy (from {table}) to '{_quote(str(folder / name))}' (format parquet)")
-    return folder
-
-
-def _swap(settings: Settings, on: date, draft: Path, parquet: Path) -> Path:
-    """The release under its day, the pointers erte.duckdb and parquet onto it; older releases beyond those kept go."""
-    release, tables = settings.published / f"erte-{on}.duckdb", settings.published / f"parquet-{on}"
-    draft.replace(release)
-    shutil.rmtree(tables, ignore_errors=True)
-    parquet.rename(tables)
-    for pointer, target in (("erte.duckdb", release), ("parquet", tables)):
-        link = settings.published / f".{pointer}.link"
-        link.unlink(missing_ok=True)
-        link.symlink_to(target.name)
-        link.replace(settings.published / pointer)
-    kept = sorted(settings.published.glob("erte-*.duckdb"))[-settings.kept_releases :]
-    for old in settings.published.glob("erte-*.duckdb"):
-        if old not in kept and old != release:
-            old.unlink()
-            shutil.rmtree(settings.published / old.stem.replace("erte-", "parquet-"), ignore_errors=True)
-    return release
 
 
 def _list_years(years: Iterable[int]) -> str:
