@@ -68,12 +68,13 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
 
 
 def publish(settings: Settings, on: date) -> dict[str, int]:
-    """Build the published warehouse as known on a day and swap the pointer; counts."""
+    """Build the published warehouse as known on a day and swap the pointer; rows by table, and how many years of birth were told anew."""
     with lake.hold_lock(settings), lake.open_lake(settings) as connection:
         built = build_warehouse(connection, settings, on, dict(read_registers(settings)))
+        counts = {**built.counts, "birth_years_told": len(built.years)}
         with lake.transact(connection):
-            intake.record_publication(connection, on, built.counts)
-    return built.counts
+            intake.record_publication(connection, on, counts)
+    return counts
 
 
 def tell_senders(settings: Settings, on: date) -> dict[str, int]:

@@ -1,15 +1,18 @@
 """The published warehouse, as an epidemiologist opens it: one file, keys, comments, no way back to a child."""
 
+import shutil
 from datetime import timedelta
 
 import duckdb
+import polars as pl
 import pytest
 
 from pipelines import flow
 from pipelines.contracts import LAKE, describe_degree
 from pipelines.errors import UserError
+from pipelines.store.lake import open_lake
 from pipelines.store.warehouse import open_published
-from tests.nation import BORN, FIRST, ask, bear, consent, examine, flagged, name_iin, run, send, settle
+from tests.nation import BORN, FIRST, ask, bear, confirm, consent, examine, flagged, name_iin, run, send, settle
 
 PERSONAL = {c for contract in LAKE.values() for c, degree in describe_degree(contract).items() if degree == "identified"}
 WORKED = [
@@ -154,6 +157,90 @@ def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(tmp_path)
         assert reader.execute("select known_on from release").fetchone() == (FIRST,)
     assert sorted(p.name for p in settings.published.glob("erte-*.duckdb")) == ["erte-2026-03-03.duckdb", "erte-2026-03-04.duckdb"]
     assert len(list((settings.published / "parquet").glob("*.parquet"))) == 9
+
+
+def read_release(settings):
+    """Every table of the newest release, its rows in order."""
+    with duckdb.connect(str(settings.published / "erte.duckdb"), read_only=True) as release:
+        names = release.execute("select schema_name, table_name from duckdb_tables() union all values ('main', 'pathway')").fetchall()
+        return {f"{s}.{t}": release.execute(f"from {s}.{t} order by all").fetchall() for s, t in names}
+
+
+def forget_releases(settings):
+    for path in [*settings.published.glob("erte-*.duckdb"), *settings.published.glob("parquet-*")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def of_year(year, number):
+    """Birth, low mean, consent and confirmation of a child born on 10 February of a year."""
+    born, day = f"{year}-02-10", f"{year}-02-24"
+    return [
+        {"birth": bear(number, birth_on=born, issued_at=f"{year}-02-11T08:00:00")},
+        {"screening": examine(number, "motor", 1.2, birth_on=born, examined_on=day, issued_at=f"{day}T08:00:00")},
+        {"consent": consent(number, birth_on=born, decided_on=day, issued_at=f"{day}T09:00:00")},
+        {"confirmation": confirm(number, birth_on=born, confirmed_on=day)},
+    ]
+
+
+def test_nights_built_upon_one_another_publish_what_one_build_from_nothing_does(tmp_path):
+    settings = settle(tmp_path / "home", kept_releases=20)
+    later = {"issued_at": "2026-03-01T08:00:00"}
+    arrivals = {
+        0: [record for n, year in enumerate(range(2019, 2027), 2) for record in of_year(year, n)] + [{"birth": bear(20)}],
+        1: [{"birth": bear(30)}, {"screening": examine(30, "motor", 2.9, 14)}],
+        2: [],
+        20: [{"birth": bear(3, birth_on="2020-02-10", birth_weight_g="1400", **later)}],  # a correction of an old year
+        33: [{"birth": bear(5, birth_on="2021-12-31", **later)}, {"birth": bear(6, birth_on="2023-02-10", action_code="cancel", **later)}],
+        70: [{"consent": consent(20, "refused")}],  # the feeds of the first night have turned overdue
+        400: [{"birth": bear(40, birth_on="2027-04-01", issued_at="2027-04-02T08:00:00")}],
+    }  # fmt: skip
+    told = {}
+    for night, records in arrivals.items():
+        on = FIRST + timedelta(days=night)
+        if records:
+            send(settings, tmp_path, records, f"n{night}")
+        run(settings, on)
+        told[night] = flow.publish(settings, on)["birth_years_told"]
+        built = read_release(settings)
+        releases = {path: path.read_bytes() for path in settings.published.glob("erte-*.duckdb")}
+        parquet = settings.published / f"parquet-{on}"
+        files = {path.name: pl.read_parquet(path) for path in parquet.glob("*.parquet")}
+        forget_releases(settings)
+        assert flow.publish(settings, on)["birth_years_told"] == len(list(parquet.glob("pathway_*.parquet")))
+        assert read_release(settings) == built
+        for name, frame in files.items():
+            assert frame.sort(frame.columns).equals(pl.read_parquet(parquet / name).sort(frame.columns)), name
+        for path, content in releases.items():
+            path.write_bytes(content)
+    assert told == {0: 8, 1: 1, 2: 0, 20: 1, 33: 1, 70: 3, 400: 1}  # 33: 2021 is told anew, 2022 and 2023 have no child any more
+
+
+def test_a_release_made_by_other_registers_or_not_closed_is_not_built_upon(tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, [record for n, year in enumerate((2024, 2025, 2026), 2) for record in of_year(year, n)])
+    run(settings, FIRST)
+    nights = [FIRST + timedelta(days=n) for n in range(4)]
+    assert [flow.publish(settings, on)["birth_years_told"] for on in nights[:2]] == [3, 0]
+    register = settings.reference / "facility.csv"
+    register.write_text(register.read_text() + "M9,Maternity 9,maternity,7510\n")
+    assert [flow.publish(settings, on)["birth_years_told"] for on in nights[2:]] == [3, 0]
+    assert flow.publish(settings, nights[2])["birth_years_told"] == 3  # an older day owes nothing to any file
+    with open_lake(settings) as connection:
+        connection.execute("delete from lake.ledger.event where kind = 'publish' and subject = ?", [str(nights[3])])
+    assert flow.publish(settings, nights[3] + timedelta(days=1))["birth_years_told"] == 3
+
+
+def test_a_release_does_not_grow_by_being_built_upon(tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, [record for n, year in enumerate((2024, 2025, 2026), 2) for record in of_year(year, n)])
+    run(settings, FIRST)
+    flow.publish(settings, FIRST)
+    size = settings.published.joinpath("erte.duckdb").stat().st_size
+    for night in range(1, 9):
+        send(settings, tmp_path, [{"birth": bear(40 + night)}], f"n{night}")
+        run(settings, FIRST + timedelta(days=night))
+        assert flow.publish(settings, FIRST + timedelta(days=night))["birth_years_told"] == 1
+    assert settings.published.joinpath("erte.duckdb").stat().st_size <= 1.5 * size
 
 
 def test_asking_before_anything_is_published_says_what_to_do(tmp_path):

@@ -4,9 +4,10 @@ Everything is told as known on a day: versions learned later are not seen, so th
 (law 10). Tables, keys and comments are promised in warehouse/tables.sql; one file of sql/ fills one table.
 """
 
+import re
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -20,40 +21,62 @@ from pipelines.indicators.interval import add_intervals
 from pipelines.indicators.release import renew_tables
 from pipelines.settings import PROJECT, Settings
 from pipelines.store.lake import Connection, put_frame
+from pipelines.store.release import swap_release, write_parquet
+from pipelines.store.settled import (
+    OVERDUE_DAYS,
+    VERSIONED,
+    Base,
+    Years,
+    find_base,
+    hash_definitions,
+    list_held,
+    say_age,
+    sort_years,
+)
 
 _SQL, _PROMISED = PROJECT / "sql", PROJECT / "warehouse"
-_VERSIONED = ("birth", "verdict", "flag", "consent", "placement", "pmpc_report")
-_MARTS = ("pathway", "facility_month", "data_quality", "denominator")
+_BY_YEAR = {"facility_month": "year(month)", "denominator": "birth_year", "indicator": "birth_year", "published.indicator": "birth_year"}
+"""Tables whose rows are of one year of birth -> that year."""
 _PROGRAMMES = {"blood_spot": 1, "hearing": 1, "development": 2, "autism": 18, "eyes": 2, "phenotype": 1}
 """Programme -> completed months by which a child should have been examined once (O704 annexes 4, 14; PED annex 2)."""
 
 
 class Built(NamedTuple):
-    """Rows by table, and the release's file."""
+    """Rows by table, the release's file, and the years of birth whose pathways were told anew."""
 
     counts: dict[str, int]
     path: Path
+    years: list[int]
 
 
 def build_warehouse(connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame]) -> Built:
-    """Build the release as known on a day and swap it in; the last `kept_releases` stay beside it."""
+    """Build the release as known on a day and swap it in; the last `kept_releases` stay beside it.
+
+    Years of birth of which nothing was learned since the release before are taken over from it (pipelines/store/settled.py).
+    """
     settings.published.mkdir(parents=True, exist_ok=True)
     draft = settings.published / f".draft-{on}.duckdb"
     draft.unlink(missing_ok=True)
+    definitions = hash_definitions(settings, registers)
+    base = find_base(connection, settings, on, definitions)
+    if base:
+        shutil.copyfile(base.path, draft)
     connection.execute(f"attach '{_quote(str(draft))}' as draft")
     connection.execute("use draft")
     try:
-        connection.execute((_PROMISED / "tables.sql").read_text("utf-8"))
         _view_known(connection, settings, on, registers)
-        _fill_marts(connection)
-        _fill_indicators(connection, settings, on)
-        counts = _fill_release(connection, settings, on)
-        _reconcile(connection)
-        parquet = _write_parquet(connection, settings, on, counts)
+        years = sort_years(connection, base, on)
+        _empty_draft(connection, base, years)
+        _fill_marts(connection, years, on)
+        _fill_indicators(connection, settings, years.counted, on)
+        counts = _fill_release(connection, settings, on, definitions)
+        _reconcile(connection, years, on)
+        parquet = write_parquet(connection, settings, on, counts, base, years)
     finally:
         connection.execute("use memory")
         connection.execute("detach draft")
-    return Built(counts, _swap(settings, on, draft, parquet))
+        connection.execute("detach database if exists earlier")
+    return Built(counts, swap_release(settings, on, draft, parquet), years.told)
 
 
 def open_published(settings: Settings) -> Connection:
@@ -69,31 +92,70 @@ def open_published(settings: Settings) -> Connection:
 
 def _view_known(connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame]) -> None:
     """Temp views `known_<table>` as known on the day, the registers, and the few functions the marts use."""
+    for table in VERSIONED:
+        _view_table(connection, table, on)
     day = f"date '{on}'"
-    for table in _VERSIONED:
-        connection.execute(f"""
-            create or replace temp view known_{table} as from lake.clinical.{table}
-            where known_from <= {day} and (known_to is null or known_to > {day})""")
     connection.execute(f"create or replace temp view known_referral as from lake.clinical.referral where composed_on <= {day}")
     connection.execute(f"create or replace temp view known_submission as from lake.ledger.submission where received_on <= {day}")
     for name, frame in registers.items():
         put_frame(connection, f"register_{name}", frame)
     connection.execute(f"create or replace temp macro known_on() as {day}")
+    connection.execute(f"create or replace temp macro overdue_days() as {OVERDUE_DAYS}")
     connection.execute(f"create or replace temp macro secret_order() as '{settings.key.hex()}'")
-    connection.execute("""
-        create or replace temp macro completed_months(born, day) as
-        (year(day) - year(born)) * 12 + month(day) - month(born)
-        - (day(day) < least(day(born), day(last_day(day))))::integer""")
     connection.execute("""
         create or replace temp macro place_rank(place) as
         case place when 'referred' then 1 when 'withheld' then 2 when 'aged_out' then 3 else 4 end""")
     put_frame(connection, "region_row", pl.read_csv(_PROMISED / "reference" / "regions.csv", infer_schema=False))
-    connection.execute("insert into region by name select kato2, iso, name_kk, name_ru, name_en from region_row")
 
 
-def _fill_marts(connection: Connection) -> None:
-    for mart in _MARTS:
-        connection.execute(f"insert into {mart} by name {(_SQL / 'marts' / f'{mart}.sql').read_text('utf-8')}")
+def _view_table(connection: Connection, table: str, on: date, year: int | None = None) -> None:
+    """Temp view `known_<table>` as known on the day; of the children born in a year, where the table has the date of birth."""
+    born = f"and birth_on between date '{year}-01-01' and date '{year}-12-31'" if year else ""
+    connection.execute(f"""
+        create or replace temp view known_{table} as from lake.clinical.{table}
+        where known_from <= date '{on}' and (known_to is null or known_to > date '{on}') {born}""")
+
+
+def _empty_draft(connection: Connection, base: Base | None, years: Years) -> None:
+    """The promised tables, with what is taken over from the release before: its pathways as they stand, the small tables by row."""
+    if base:
+        connection.execute(f"attach '{_quote(str(base.path))}' as earlier (read_only)")
+        connection.execute("drop schema published cascade; drop view pathway")
+        for table in ("release", "indicator", "indicator_definition", "denominator", "data_quality", "facility_month"):
+            connection.execute(f"drop table {table}")
+        for year in list_held(connection):
+            if year in years.told or year not in years.spine:
+                connection.execute(f"drop table pathway_{year}")
+        connection.execute("checkpoint draft")  # the room of what was dropped is used again: the file does not grow by the night
+    connection.execute((_PROMISED / "tables.sql").read_text("utf-8"))
+    connection.execute("insert or ignore into region by name select kato2, iso, name_kk, name_ru, name_en from region_row")
+    definitions = _read_definitions()
+    put_frame(connection, "definition_row", definitions)
+    connection.execute("insert into indicator_definition by name from definition_row")
+    for table, born in _BY_YEAR.items() if base else ():
+        anew = years.counted if "indicator" in table else years.told
+        kept = _list_years(set(years.spine) - set(anew))
+        connection.execute(f"insert into {table} from earlier.{table if '.' in table else f'main.{table}'} where {born} in {kept}")
+
+
+def _fill_marts(connection: Connection, years: Years, on: date) -> None:
+    """One year of birth at a time, so that the lake reads no file of another, and memory is bounded by a year."""
+    promised, told = (_PROMISED / "pathway.sql").read_text("utf-8"), (_SQL / "marts" / "pathway.sql").read_text("utf-8")
+    by_month = (_SQL / "marts" / "facility_month.sql").read_text("utf-8")
+    for year in years.told:
+        for table in ("birth", "verdict"):
+            _view_table(connection, table, on, year)
+        connection.execute(re.sub(r"\bpathway\b", f"pathway_{year}", promised))
+        connection.execute(f"insert into pathway_{year} by name {told}")
+        connection.execute(f"insert into facility_month by name {by_month}")
+    every = " union all ".join(f"from pathway_{year}" for year in sorted(years.spine))
+    connection.execute(f"create view pathway as select *, {say_age('birth_month', on)} as age_months from ({every})")
+    for comment in re.findall(r"^comment on .*;$", promised, re.MULTILINE):
+        connection.execute(comment.replace("comment on table", "comment on view"))
+    connection.execute("comment on column pathway.age_months is 'completed months on the day of the release, of the youngest born in that month'")
+    denominator = (_SQL / "marts" / "denominator.sql").read_text("utf-8")
+    connection.execute(f"insert into denominator by name from ({denominator}) where birth_year in {_list_years(years.told)}")
+    connection.execute(f"insert into data_quality by name {(_SQL / 'marts' / 'data_quality.sql').read_text('utf-8')}")
     programmes = " union all ".join(
         f"select kato2, birth_year, sex_code, age_months, is_dead, flag_programmes, '{name}' as programme, {name} as verdict, "
         f"{f'is_{name}_in_window' if name in ('blood_spot', 'hearing') else 'null::boolean'} as is_in_window, "
@@ -105,10 +167,9 @@ def _fill_marts(connection: Connection) -> None:
     connection.execute(f"create or replace temp view pathway_programme as {programmes}")
 
 
-def _fill_indicators(connection: Connection, settings: Settings, on: date) -> None:
+def _fill_indicators(connection: Connection, settings: Settings, years: Iterable[int], on: date) -> None:
+    """Indicators of the years of birth that are counted anew, and what of them may leave the ministry."""
     definitions = _read_definitions()
-    put_frame(connection, "definition_row", definitions)
-    connection.execute("insert into indicator_definition by name from definition_row")
     parts = []
     for file in sorted((_SQL / "indicators").glob("*.sql")):
         parts.append(connection.execute(f"""
@@ -116,7 +177,7 @@ def _fill_indicators(connection: Connection, settings: Settings, on: date) -> No
                 count(*) as eligible, count(*) filter (is_excluded) as excluded,
                 count(*) filter (not is_excluded and is_counted) as numerator
             from ({file.read_text("utf-8")})
-            where kato2 is not null
+            where kato2 is not null and birth_year in {_list_years(years)}
             group by grouping sets ((indicator_id, kato2, birth_year, sex_code, stratum), (indicator_id, kato2, birth_year, stratum),
                                     (indicator_id, birth_year, sex_code, stratum), (indicator_id, birth_year, stratum))""").pl())  # fmt: skip
     counted = pl.concat(parts)
@@ -166,19 +227,20 @@ def _read_definitions() -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _fill_release(connection: Connection, settings: Settings, on: date) -> dict[str, int]:
-    tables = ["region", *_MARTS, "indicator_definition", "indicator", "published.indicator"]
+def _fill_release(connection: Connection, settings: Settings, on: date, definitions: str) -> dict[str, int]:
+    tables = ["region", "pathway", "facility_month", "data_quality", "denominator", "indicator_definition", "indicator", "published.indicator"]
     counts = {table: _count(connection, f"select count(*) from {table}") for table in tables}
     connection.execute(
-        "insert into release values (?, ?, ?, ?, ?)",
-        [on, settings.protocol, counts["pathway"], settings.small_count, settings.rounding],
+        "insert into release values (?, ?, ?, ?, ?, ?)",
+        [on, settings.protocol, counts["pathway"], settings.small_count, settings.rounding, definitions],
     )
     return counts
 
 
-def _reconcile(connection: Connection) -> None:
+def _reconcile(connection: Connection, years: Years, on: date) -> None:
     """Totals that must agree before anything is published; a difference is our broken promise."""
-    spine = _count(connection, "select count(*) from known_birth where not is_cancelled")
+    _view_table(connection, "birth", on)
+    spine = sum(years.spine.values())
     pathway = _count(connection, "select count(*) from pathway")
     months = _count(connection, "select coalesce(sum(birth_count), 0)::bigint from facility_month where role = 'maternity'")
     flagged = _count(connection, "select count(distinct child_key) from known_flag semi join known_birth using (child_key)")
@@ -187,32 +249,9 @@ def _reconcile(connection: Connection) -> None:
         raise AssertionError(f"marts do not reconcile: spine {spine}, pathway {pathway}, months {months}, flagged {flagged}/{told}")
 
 
-def _write_parquet(connection: Connection, settings: Settings, on: date, counts: Mapping[str, int]) -> Path:
-    folder = settings.published / f".parquet-{on}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for table in [*counts, "release"]:
-        connection.execute(f"copy (from {table}) to '{_quote(str(folder / (table.replace('.', '_') + '.parquet')))}' (format parquet)")
-    return folder
-
-
-def _swap(settings: Settings, on: date, draft: Path, parquet: Path) -> Path:
-    """The release under its day, the pointers erte.duckdb and parquet onto it; older releases beyond those kept go."""
-    release, tables = settings.published / f"erte-{on}.duckdb", settings.published / f"parquet-{on}"
-    draft.replace(release)
-    shutil.rmtree(tables, ignore_errors=True)
-    parquet.rename(tables)
-    for pointer, target in (("erte.duckdb", release), ("parquet", tables)):
-        link = settings.published / f".{pointer}.link"
-        link.unlink(missing_ok=True)
-        link.symlink_to(target.name)
-        link.replace(settings.published / pointer)
-    kept = sorted(settings.published.glob("erte-*.duckdb"))[-settings.kept_releases :]
-    for old in settings.published.glob("erte-*.duckdb"):
-        if old not in kept and old != release:
-            old.unlink()
-            shutil.rmtree(settings.published / old.stem.replace("erte-", "parquet-"), ignore_errors=True)
-    return release
+def _list_years(years: Iterable[int]) -> str:
+    """SQL: a list of years to look for one in."""
+    return f"({', '.join(str(year) for year in sorted(years)) or 'null'})"
 
 
 def _quote(text: str) -> str:

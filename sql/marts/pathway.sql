@@ -1,4 +1,4 @@
--- grain: one row a child of the spine, as known on the day of the release
+-- grain: one row a child of the spine born in the year that is told, as known on the day of the release
 with screened as (
     select
         child_key,
@@ -32,7 +32,7 @@ decided as (
 ),
 
 placed as (
-    select child_key, arg_min(place, place_rank(place)) as place, arg_min(reason, place_rank(place)) as place_reason
+    select child_key, arg_min(place, place_rank(place)) as place, arg_min(reason, row(place_rank(place), reason)) as place_reason
     from known_placement
     group by child_key
 ),
@@ -50,8 +50,8 @@ reported as (
         bool_or(report_status in ('5.1.4', '7.0')) as is_seen,
         bool_or(report_status = '5.1.2') as is_unattended,
         bool_or(report_status = '7.0') as is_concluded,
-        arg_max(category_codes, reported_on) filter (report_status = '7.0') as category_codes,
-        arg_max(is_severe, reported_on) filter (report_status = '7.0') as is_severe
+        arg_max(category_codes, row(reported_on, category_codes)) filter (report_status = '7.0') as category_codes,
+        arg_max(is_severe, row(reported_on, is_severe)) filter (report_status = '7.0') as is_severe
     from known_pmpc_report
     where not is_cancelled
     group by child_key
@@ -67,7 +67,7 @@ concluded as (
 )
 
 select
-    row_number() over (order by sha256(secret_order() || birth.child_key::varchar)) as pathway_no,
+    year(birth.birth_on) * 10000000::bigint + row_number() over (order by sha256(secret_order() || birth.child_key::varchar)) as pathway_no,
     region.kato2,
     birth.kato4,
     date_trunc('month', birth.birth_on)::date as birth_month,
@@ -82,7 +82,6 @@ select
         when birth.gestation_wk is null then 'unknown' when birth.gestation_wk < 28 then 'under 28'
         when birth.gestation_wk < 32 then '28-31' when birth.gestation_wk < 37 then '32-36' else '37 and over'
     end as gestation_band,
-    completed_months(birth.birth_on, known_on()) as age_months,
     birth.died_on is not null as is_dead,
     screened.blood_spot,
     screened.hearing,
@@ -104,6 +103,7 @@ select
     sent.referred_on - flagged.flagged_on as referred_delay_days,
     coalesce(reported.is_seen, false) as is_seen,
     coalesce(reported.is_unattended and not reported.is_seen, false) as is_unattended,
+    coalesce(known_on() - sent.referred_on > overdue_days() and not coalesce(reported.is_seen, false), false) as is_overdue,
     coalesce(reported.is_concluded, false) as is_concluded,
     reported.category_codes,
     case
