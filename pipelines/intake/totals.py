@@ -147,10 +147,12 @@ def _list_percent(rows: pl.DataFrame, declared: Totals) -> list[Difference]:
 
 
 def _compare_count(rows: pl.DataFrame, total: pl.DataFrame) -> list[Difference]:
-    """A list's total row that holds one number declares how many rows there are."""
+    """A list's total row that holds one number of its own declares how many rows there are."""
     found = []
+    usual = rows.row(0, named=True) if len(rows) else {}  # what a title says for every row is no number of the total's own
     for row in total.iter_rows(named=True):
-        numbers = [n for h, text in row.items() if h != "row_no" and text for n in re.findall(r"[0-9]+", text)]
+        own = [text for h, text in row.items() if h != "row_no" and text and text != usual.get(h)]
+        numbers = [n for text in own for n in re.findall(r"[0-9]+", text)]
         if len(numbers) == 1 and int(numbers[0]) != len(rows):
             found.append(Difference(row["row_no"], "", "declared_total_differs", float(numbers[0]), float(len(rows))))
     return found

@@ -1,0 +1,299 @@
+"""The monthly lists and returns of order 704: what is kept, what is refused and why, and how a sender mends it."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import openpyxl
+import polars as pl
+import pytest
+import xlsxwriter
+
+from pipelines import flow
+from pipelines.intake.layout import list_layouts
+from pipelines.intake.reading import FileRefusedError
+from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.repair import neutralise, write_repair, write_repair_workbook
+from pipelines.night.verify import verify_store
+from tests.nation import BORN, FIRST, ask, bear, name_iin, run, send, settle
+
+SECOND = FIRST + timedelta(days=1)
+LIST_12 = ["№ п/п", "ФИО ребенка", "Дата рождения", "ИИН", "Адрес, телефон", "Результат скрининга", "Правое ухо", "Левое ухо"]
+DAY = "12.02.2026"
+RETURN_16 = ["Возрастная группа", "Подлежало осмотру", "Осмотрено абс.", "Осмотрено %", "Выявлено с риском абс.",
+             "Направлено в ПМПК абс."]  # fmt: skip
+GROUPS = [["Новорожденные", 100, 90, 90, 3, 2], ["До 1 года", 50, 40, 80, 1, 1], ["1-3 года", 30, 30, 100, 0, 0]]
+TOTAL = ["Всего", 180, 160, 88.9, 4, 3]
+TITLES = [["Организация:", "M1"], ["Отчетный период", date(2026, 2, 1)]]
+
+
+@pytest.fixture
+def home(tmp_path):
+    return settle(tmp_path / "home")
+
+
+def write(path: Path, *sheets: list[list]) -> Path:
+    with xlsxwriter.Workbook(path, {"default_date_format": "dd.mm.yyyy"}) as book:
+        for rows in sheets:
+            sheet = book.add_worksheet()
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+    return path
+
+
+def child(number: int, right: str = "Прошел", left: str = "Прошел", born: str = f"{BORN:%d.%m.%Y}", iin: str | None = None) -> list:
+    return [number, f"FAMILY{number}", born, name_iin(number) if iin is None else iin, "STREET", right, right, left]
+
+
+def listed(path: Path, *children: list, day: bool = True) -> Path:
+    """The name list of annex 12 with the column of the day that the order's form lacks."""
+    rows = [[*LIST_12, "Дата обследования"], *([*c, DAY] for c in children)] if day else [LIST_12, *children]
+    return write(path, [["Приложение 12"], ["Организация: M1"], [], *rows])
+
+
+def judge(path: Path, on: date = FIRST):
+    opened = open_submission(path)
+    judged = [judge_chunk(chunk, opened.layout, "a" * 64, on) for chunk in opened.chunks]
+    return opened.layout, judged
+
+
+def codes(judged) -> list[tuple]:
+    finding = pl.concat(j.finding for j in judged).filter(pl.col("severity") == "error")
+    return finding.select("row_no", "code").sort("row_no", "code").rows()
+
+
+def night(home, paths: list[Path], on: date = FIRST) -> dict:
+    flow.receive(home, paths)
+    return run(home, on)
+
+
+def feedback(home, name: str, path: Path) -> Path:
+    """A file of the feedback of a submission by its file name."""
+    rows = ask(home, "select submission_id from lake.ledger.submission where file_name like ?", f"%{path.name}")
+    return home.reports / "feedback" / rows[0][0] / name
+
+
+# ------------------------------------------------------------------------------------------------ named lists
+
+
+def test_a_list_of_annex_12_becomes_a_result_an_ear(tmp_path):
+    layout, judged = judge(listed(tmp_path / "a.xlsx", child(2), child(3, "Не прошел", "Прошел")))
+    rows = judged[0].accepted.select("row_no", "component", "result_code", "sender_id", "child_iin").sort("row_no", "component").rows()
+    assert layout.name == "annex-12-list"
+    assert rows == [
+        (5, "hearing_left", "pass", "M1", name_iin(2)), (5, "hearing_right", "pass", "M1", name_iin(2)),
+        (6, "hearing_left", "pass", "M1", name_iin(3)), (6, "hearing_right", "refer", "M1", name_iin(3)),
+    ]  # fmt: skip
+
+
+def test_a_list_without_the_day_of_examination_is_refused_row_by_row_and_no_day_is_invented(tmp_path):
+    _, judged = judge(listed(tmp_path / "a.xlsx", child(2), day=False))
+    assert codes(judged) == [(5, "examined_on_missing")]
+
+
+def test_a_child_that_no_number_names_is_quarantined_with_that_reason(tmp_path):
+    _, judged = judge(listed(tmp_path / "a.xlsx", child(2, iin="")))
+    assert codes(judged) == [(5, "child_unidentifiable")]
+
+
+def test_a_row_of_a_list_keeps_its_id_whatever_place_it_has_in_the_list(tmp_path):
+    _, first = judge(listed(tmp_path / "a.xlsx", child(2), child(3)))
+    _, again = judge(listed(tmp_path / "b.xlsx", child(3), child(4), child(2)))
+    ids = [dict(j[0].accepted.select("child_iin", "source_id").unique().iter_rows()) for j in (first, again)]
+    assert ids[0][name_iin(2)] == ids[1][name_iin(2)] != ids[0][name_iin(3)]
+    assert name_iin(2) not in ids[0][name_iin(2)]
+
+
+def test_a_list_of_annex_17_names_no_child_and_is_kept_only_with_the_columns_that_do(tmp_path):
+    header = ["ФИО", "Возраст", "Домашний адрес", "Диагноз", "Дата направления", "Дата осмотра в ПМПК"]
+    row = ["FAMILY", "2 года", "STREET", "F80.1", "20.02.2026", ""]
+    layout, judged = judge(write(tmp_path / "a.xlsx", [*TITLES, header, row]))
+    assert (layout.name, codes(judged)) == ("annex-17-list", [(4, "child_unidentifiable"), (4, "examined_on_missing")])
+    _, judged = judge(write(tmp_path / "b.xlsx", [*TITLES, [*header, "ИИН", "Дата скрининга"], [*row, name_iin(2), DAY]]))
+    kept = judged[0].accepted.select("programme", "component", "result_code", "examined_on").rows()
+    assert kept == [("development", "district_referral", "refer", date(2026, 2, 12))]
+
+
+def test_a_list_of_annex_19_becomes_a_result_of_the_eyes(tmp_path):
+    header = ["ФИО", "Дата рождения", "ИИН", "Адрес, телефон", "Срок гестации, недель", "Масса тела при рождении, г",
+              "Результат", "Дата обследования"]  # fmt: skip
+    rows = [["A", BORN, name_iin(2), "x", 30, 1400, "РН нет", DAY], ["B", BORN, name_iin(3), "x", 28, 900, "РН выявлена", DAY]]
+    layout, judged = judge(write(tmp_path / "a.xlsx", [*TITLES, header, *rows]))
+    kept = judged[0].accepted.select("component", "result_code", "gestation_wk").rows()
+    assert (layout.name, kept) == ("annex-19-list", [("rop", "pass", 30), ("rop", "refer", 28)])
+
+
+def test_a_list_that_declares_another_number_of_children_is_refused_whole(tmp_path):
+    rows = [[*LIST_12, "Дата обследования"], [*child(2), DAY], [*child(3), DAY], ["Итого", 3]]
+    path = write(tmp_path / "a.xlsx", [*TITLES, *rows])
+    with pytest.raises(FileRefusedError) as refused:
+        judge(path)
+    assert [(d.row_no, d.detail) for d in refused.value.differences] == [(6, "declared=3 computed=2 difference=1")]
+
+
+# ------------------------------------------------------------------------------------------------ returns
+
+
+def test_a_return_of_annex_16_becomes_a_count_a_group_and_measure_and_its_total_none(tmp_path):
+    layout, judged = judge(write(tmp_path / "a.xlsx", [["Приложение 16"], *TITLES, [], RETURN_16, *GROUPS, TOTAL]))
+    kept = judged[0].accepted
+    told = kept.filter(pl.col("measure") == "screened").select("row_group", "child_count", "period_month", "sender_id").rows()
+    assert (layout.name, len(kept)) == ("annex-16-return", 12)
+    assert told == [(g, n, date(2026, 2, 1), "M1") for g, n in (("newborn", 90), ("under_1", 40), ("from_1_to_3", 30))]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda g: [*g, ["Всего", 180, 161, 89.4, 4, 3]], (8, "Осмотрено абс.", "declared_total_differs", "declared=161 computed=160 difference=1")),
+        (lambda g: [["Новорожденные", 100, 110, 110, 3, 2], *g[1:]],
+         (5, "Осмотрено абс.", "part_above_whole", "declared=110 computed=100 difference=10")),
+        (lambda g: [["Новорожденные", 100, 90, 95, 3, 2], *g[1:]],
+         (5, "Осмотрено %", "percent_differs", "declared=95 computed=90 difference=5")),
+        (lambda g: [*g, ["До 1 года", 5, 4, 80, 0, 0]], (6, "Возрастная группа", "group_repeated", "declared=1 computed=2 difference=-1")),
+    ],
+    ids=["total", "part", "percent", "group"],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["xlsx", "csv"])
+def test_a_return_that_disagrees_with_itself_is_refused_with_the_difference(tmp_path, change, expected, form):
+    header = [*(t[0].strip(":") for t in TITLES), *RETURN_16]
+    rows = [["M1", "01.02.2026", *row] for row in change(GROUPS)]
+    if form == "xlsx":
+        path = write(tmp_path / "a.xlsx", [[], [], [], header, *rows])
+    else:
+        path = tmp_path / "a.csv"
+        lines = [header, *rows]
+        path.write_text("\n".join(";".join(str(c).replace(".", ",") if isinstance(c, float) else str(c) for c in r) for r in lines), "utf-8")
+        expected = (expected[0] - 3, *expected[1:])
+    with pytest.raises(FileRefusedError) as refused:
+        judge(path)
+    found = [(d.row_no, d.column, d.code, d.detail) for d in refused.value.differences]
+    assert refused.value.code == ("group_repeated" if expected[2] == "group_repeated" else "totals_differ")
+    assert found[0] == expected
+
+
+@pytest.mark.parametrize("percent", ["88,9", "88.88", "88,8", 0.8889, "89%", 88.88888888888889, ""])
+def test_a_percentage_may_be_rounded_cut_off_or_a_share(tmp_path, percent):
+    _, judged = judge(write(tmp_path / "a.xlsx", [*TITLES, RETURN_16, ["До 1 года", 180, 160, percent, 0, 0]]))
+    assert len(judged[0].accepted) == 4
+
+
+def test_a_return_of_each_annex_is_read_by_its_layout(tmp_path):
+    told = []
+    for name in ("annex-7-return", "annex-12-return", "annex-18-return"):
+        layout = next(x for x in list_layouts() if x.name == name)
+        counts = [c.header for c in layout.components]
+        group = [["Возрастная группа", "6 лет"]] if layout.totals.group else []
+        header = [*(g[0] for g in group), *counts]
+        found, judged = judge(write(tmp_path / f"{name}.xlsx", [*TITLES, header, [*(g[1] for g in group), *[5] * len(counts)]]))
+        told.append((found.name, judged[0].accepted["row_group"].unique().to_list(), len(judged[0].accepted)))
+    assert told == [("annex-7-return", ["all"], 8), ("annex-12-return", ["year_6"], 9), ("annex-18-return", ["all"], 6)]
+
+
+def test_a_period_is_the_first_of_its_month_and_not_to_come(tmp_path):
+    for day, code in ((date(2026, 2, 3), "period_month_not_first_day"), (date(2026, 4, 1), "period_month_in_future")):
+        _, judged = judge(write(tmp_path / "a.xlsx", [["Организация:", "M1"], ["Отчетный период", day], RETURN_16, GROUPS[0]]))
+        assert {c for _, c in codes(judged)} == {code}
+
+
+def test_a_return_and_its_name_list_come_in_one_workbook(tmp_path):
+    header = ["Возрастная группа", "Всего в группе", "ВОАЭ абс.", "Прошли оба уха"]
+    path = write(tmp_path / "a.xlsx", [*TITLES, header, ["3 мес", 5, 5, 5], ["Всего", 5, 5, 5]],
+                 [["Организация: M1"], [*LIST_12, "Дата обследования"], [*child(2), DAY]])  # fmt: skip
+    _, judged = judge(path)
+    assert [(j.kind, len(j.accepted)) for j in judged if len(j.accepted)] == [("aggregate", 3), ("screening", 2)]
+
+
+# ------------------------------------------------------------------------------------------------ a night
+
+
+COUNTS = """select row_group, measure, child_count, known_to from lake.clinical.aggregate
+            where measure = 'screened' order by known_from, row_group"""
+
+
+def test_a_corrected_return_replaces_the_one_before_and_the_same_again_changes_nothing(home, tmp_path):
+    first = night(home, [write(tmp_path / "a.xlsx", [*TITLES, RETURN_16, *GROUPS, TOTAL])])
+    assert (first["new"], first["waiting"]) == (12, 0)
+    again = night(home, [write(tmp_path / "again.xlsx", [["Форма"], *TITLES, RETURN_16, *GROUPS, TOTAL])], SECOND)
+    assert (again["new"], again["changed"]) == (0, 0)
+    mended = [GROUPS[0], ["До 1 года", 50, 41, 82, 1, 1], GROUPS[2], ["Всего", 180, 161, 89.4, 4, 3]]
+    counts = night(home, [write(tmp_path / "b.xlsx", [*TITLES, RETURN_16, *mended])], SECOND)
+    assert (counts["new"], counts["changed"]) == (0, 1)
+    assert ask(home, COUNTS) == [
+        ("from_1_to_3", "screened", 30, None), ("newborn", "screened", 90, None), ("under_1", "screened", 40, SECOND),
+        ("under_1", "screened", 41, None),
+    ]  # fmt: skip
+    assert not [check for check in verify_store(home) if check.broken]
+
+
+def test_a_refused_return_tells_column_declared_computed_and_difference_and_leaves_nothing(home, tmp_path):
+    path = write(tmp_path / "a.xlsx", [*TITLES, RETURN_16, *GROUPS, ["Всего", 180, 161, 89.4, 4, 3]])
+    assert night(home, [path])["refused_files"] == 1
+    told = json.loads(feedback(home, "feedback.json", path).read_text("utf-8"))
+    (finding,) = [f for f in told["findings"] if f["code"] == "declared_total_differs"]
+    assert (told["status"], told["refusal_code"]) == ("refused", "totals_differ")
+    assert (finding["row_no"], finding["column"]) == (7, "Осмотрено абс.")
+    assert finding["detail"] == "declared=161 computed=160 difference=1"
+    assert ask(home, "select count(*) from lake.clinical.aggregate") == [(0,)]
+
+
+def test_mending_the_workbook_to_fix_and_sending_it_again_closes_its_findings(home, tmp_path):
+    """The form lacks the day: the workbook to fix has a column for it, with notes on the cells that are wrong."""
+    send(home, tmp_path, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in (2, 3)])
+    path = listed(tmp_path / "march.xlsx", child(2, "=1+1"), child(3), day=False)
+    counts = night(home, [path])
+    assert counts["quarantined"] == 2
+    book = openpyxl.load_workbook(feedback(home, "to-fix.xlsx", path))
+    sheet = book.active
+    header = {cell.value: cell.column for cell in sheet[1]}
+    assert list(header)[-2:] == ["Дата обследования", "erte_reasons"]
+    assert sheet.cell(2, header["Организация"]).value == "M1"
+    assert "Дата обследования" in sheet.cell(2, header["Дата обследования"]).comment.text
+    assert "examined_on_missing" in sheet.cell(2, header["erte_reasons"]).value
+    assert not any(cell.data_type == "f" for row in sheet.iter_rows() for cell in row)
+    for row in (2, 3):
+        sheet.cell(row, header["Дата обследования"]).value = DAY
+    for ear in ("Правое ухо", "Левое ухо", "Результат скрининга"):
+        sheet.cell(2, header[ear]).value = "Прошел"
+    mended = tmp_path / "mended.xlsx"
+    book.save(mended)
+    counts = night(home, [mended], SECOND)
+    assert (counts["quarantined"], counts["new"], counts["waiting"]) == (0, 4, 0)
+    told = json.loads(feedback(home, "feedback.json", mended).read_text("utf-8"))
+    assert {f["severity"] for f in told["findings"]} <= {"info"}
+    assert told["status"] == "accepted"
+    assert not [check for check in verify_store(home) if check.broken]
+
+
+def test_a_text_file_gets_a_text_file_to_fix_in_its_own_separator(home, tmp_path):
+    path = tmp_path / "march.csv"
+    header = ["Организация", *LIST_12, "Дата обследования"]
+    path.write_text("\n".join(";".join(map(str, r)) for r in (header, ["M1", *child(2, iin=""), DAY])), "utf-8")
+    night(home, [path])
+    lines = feedback(home, "to-fix.csv", path).read_text("utf-8-sig").splitlines()
+    assert lines[0] == ";".join([*header, "erte_reasons"])
+    assert lines[1].startswith("M1;2;FAMILY2;")
+
+
+# ------------------------------------------------------------------------------------------------ what a spreadsheet would run
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [("=1+1", "'=1+1"), ("+cmd", "'+cmd"), ("-1+cmd|' /C calc'!A0", "'-1+cmd|' /C calc'!A0"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"),
+     ("\r=1", "'\r=1"), ("=1", "'=1"), ("-3", "-3"), ("-3,5", "-3,5"), ("+7", "+7"), ("-", "'-"), ("a=1", "a=1"), (None, "")],
+)  # fmt: skip
+def test_a_value_that_a_spreadsheet_would_run_is_neutralised_and_a_signed_number_is_not(text, safe):
+    assert neutralise(text) == safe
+    layout = list_layouts()[0]
+    assert write_repair([json.dumps({"a": text})], ["why"], layout).decode("utf-8-sig").count("'") == safe.count("'")
+
+
+def test_a_workbook_to_fix_holds_texts_and_plain_numbers_only(tmp_path):
+    sent = {"a": "=1+1", "b": "-3", "c": "012345", "d": "250314500010", "e": "http://example.invalid", "f": "+77001112233", "g": "3.5"}
+    (tmp_path / "a.xlsx").write_bytes(write_repair_workbook([json.dumps(sent)], ["=why"], [{"a": "note"}]))
+    (row,) = openpyxl.load_workbook(tmp_path / "a.xlsx").active.iter_rows(min_row=2)
+    assert [cell.value for cell in row] == ["'=1+1", -3, "012345", "250314500010", "http://example.invalid", "+77001112233", 3.5, "'=why"]
+    assert {cell.data_type for cell in row} == {"s", "n"}
+    assert row[0].comment.text == "note"
+    assert not any(cell.hyperlink for cell in row)
