@@ -164,7 +164,7 @@ def test_a_pmpc_report_closes_the_loop(settings, tmp_path):
 REFUSED = {
     "empty": (b"", "file_empty"),
     "binary": (b"MZ\x00\x01\x02" * 100, "file_binary"),
-    "workbook": (b"PK\x03\x04" + b"x" * 100, "format_not_supported"),
+    "workbook": (b"PK\x03\x04" + b"x" * 100, "file_unreadable"),
     "other": (b"colour,taste\nred,sweet\n", "layout_unknown"),
     "header only": ((",".join(bear(1)) + "\n").encode(), "file_without_rows"),
     "changed": ((",".join(bear(1)).replace("history_no", "history") + "\n" + ",".join(bear(1).values()) + "\n").encode(),

@@ -74,7 +74,7 @@ def test_rows_of_a_refused_file_sent_again_are_new_and_its_receipt_stays(setting
     rows = [row["screening"] for row in seen(5)]
     good = write_file(tmp_path / "good.csv", rows)
     bad = tmp_path / "bad.csv"
-    bad.write_text(good.read_text().replace("mother_iin", "mother"))
+    bad.write_text(good.read_text().replace("component", "analyte"))
     (refused,) = flow.receive(settings, [bad])
     assert run(settings, SECOND)["refused_files"] == 1
     flow.receive(settings, [good])

@@ -162,7 +162,9 @@ def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(tmp_path)
 def read_release(settings):
     """Every table of the newest release, its rows in order."""
     with duckdb.connect(str(settings.published / "erte.duckdb"), read_only=True) as release:
-        names = release.execute("select schema_name, table_name from duckdb_tables() union all values ('main', 'pathway')").fetchall()
+        names = release.execute("""
+            select schema_name, table_name from duckdb_tables() where schema_name <> 'published' -- told with regard to earlier releases
+            union all values ('main', 'pathway')""").fetchall()
         return {f"{s}.{t}": release.execute(f"from {s}.{t} order by all").fetchall() for s, t in names}
 
 
@@ -204,7 +206,7 @@ def test_nights_built_upon_one_another_publish_what_one_build_from_nothing_does(
         built = read_release(settings)
         releases = {path: path.read_bytes() for path in settings.published.glob("erte-*.duckdb")}
         parquet = settings.published / f"parquet-{on}"
-        files = {path.name: pl.read_parquet(path) for path in parquet.glob("*.parquet")}
+        files = {path.name: pl.read_parquet(path) for path in parquet.glob("*.parquet") if not path.name.startswith("published")}
         forget_releases(settings)
         assert flow.publish(settings, on)["birth_years_told"] == len(list(parquet.glob("pathway_*.parquet")))
         assert read_release(settings) == built

@@ -80,6 +80,7 @@ def tell_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str
     return joined.select(
         "row_no", pl.when(~_IS_BROKEN).then("source_id").alias("source_id"),  # a broken line is whole in its first column
         pl.col("column").replace(headers).alias("column"), "code", "severity", *(f"text_{lang}" for lang in LANGUAGES),
+        pl.col("detail") if "detail" in joined.columns else pl.lit(None, pl.String).alias("detail"),
     ).sort("row_no", "code", nulls_last=False)  # fmt: skip
 
 

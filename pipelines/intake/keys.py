@@ -68,7 +68,7 @@ def _read_bits(frame: pl.DataFrame, names: list[str]) -> dict[str, tuple[Numbers
 
 def _as_integer(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Float64:
-        return (column + 0.0).reinterpret(signed=False)  # minus nought is nought
+        return pl.Series((column.fill_null(0.0) + 0.0).to_numpy().view(np.uint64))  # all its bits; minus nought is nought
     return column.to_physical().cast(pl.Int64)
 
 
