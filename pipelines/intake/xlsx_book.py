@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -101,9 +102,13 @@ class _OldBook(NamedTuple):
     def _ask(self, question: str, *about: str) -> bytes:
         command = [sys.executable, str(_CHILD), str(self.memory_mb), question, str(self.path), *about]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=True)  # noqa: S603  # our own script
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603  # our own script
+        except subprocess.TimeoutExpired:
             raise FileRefusedError("file_unreadable") from None
+        if done.returncode in (-signal.SIGKILL, -signal.SIGTERM):
+            raise RuntimeError("the reader of old workbooks was killed from outside: that is not the file's fault")
+        if done.returncode:
+            raise FileRefusedError("file_unreadable")
         return done.stdout
 
 

@@ -29,6 +29,8 @@ _BLOCK = 4 << 20
 _RATIO, _RATIO_FROM = 200, 64 << 20
 _LONG_TEXT = 4_096
 _WIDE_CELL = re.compile(rb'<c r="([A-Z]{2,})')
+_FAR_CELL = re.compile(rb'<c r="[A-Z](?:[A-Z]|[0-9]{7})')
+_NEAR_ROWS = 1_000_000
 _LAST_ROW = re.compile(rb'<row [^>]*?\br="([0-9]+)"')
 _EACH_CELL = re.compile(rb'<c r="[A-Z]+([0-9]+)"')
 _ANY_CELL = re.compile(rb"""<(?:[^<>\s:]+:)?c\s[^>]*?\br\s*=\s*["']\s*([A-Za-z]+)""")
@@ -152,10 +154,10 @@ def _measure_texts(blocks: Iterator[bytes], kept: list[bytes] | None) -> dict[in
     for block in blocks:
         if kept is not None:
             kept.append(block)
-        if any(int(count) > _MOST_TEXTS for count in _TEXT_COUNT.findall(block)):
-            raise FileRefusedError("file_unpacks_too_large")
         is_plain = block.count(b"<si>") == block.count(b"<si") and b":si" not in block
         first, *others = block.split(b"<si>") if is_plain else _TEXTS.split(block)
+        if any(int(count[:18]) > _MOST_TEXTS for count in _TEXT_COUNT.findall(first)):
+            raise FileRefusedError("file_unpacks_too_large")
         size += len(first)
         if others:
             sizes = [size, *map(len, others)]
@@ -176,9 +178,10 @@ def _check_sheet(
     most = limits.unpacked_mb << 20
     for block in _read_blocks(file):
         is_plain = _is_plain(block)
-        columns = max(columns, _count_columns(block, is_plain=is_plain))
+        is_near = is_plain and not _FAR_CELL.search(block)  # of at most 26 columns and a million rows
+        columns = max(columns, 26 if is_near else _count_columns(block, is_plain=is_plain))
         room = most // (columns * CELL_BYTES)
-        rows = max(rows, _last_row(block, max(rows, 1), room, is_plain=is_plain))
+        rows = max(rows, _last_row(block, max(rows, 1), room, is_plain=is_plain, is_near=is_near))
         unnumbered += 0 if is_plain else max(len(_ROWS_OPEN.findall(block)) - len(_ANY_ROW.findall(block)), 0)
         if long_texts:
             copied += sum(long_texts.get(int(no), 0) for no in _TEXT_NO.findall(block))
@@ -198,7 +201,7 @@ def _check_sheet(
     return merged
 
 
-def _last_row(block: bytes, before: int, room: int, *, is_plain: bool) -> int:
+def _last_row(block: bytes, before: int, room: int, *, is_plain: bool, is_near: bool) -> int:
     """The greatest row of a block, or fewer than `room` in any case: cells and rows may disagree, the reader believes cells.
 
     Where no cell's row has more digits than the last row's, and even the greatest number of so many digits has room, no cell
@@ -210,6 +213,8 @@ def _last_row(block: bytes, before: int, room: int, *, is_plain: bool) -> int:
     found = _LAST_ROW.match(block, max(block.rfind(b"<row "), 0))
     last = max(int(found[1]) if found else 0, before)
     digits = len(str(last))
+    if is_near and room >= _NEAR_ROWS:
+        return last
     if 10**digits <= room and not re.search(rb'<c r="[A-Z]+[0-9]{%d,}' % (digits + 1), block):
         return last
     return max((int(n[:18]) for n in set(_EACH_CELL.findall(block))), default=last)
