@@ -354,6 +354,13 @@ def test_no_folder_with_personal_data_is_open_to_others(settings, tmp_path):
         assert folder.stat().st_mode & 0o077 == 0, folder.name
 
 
+def test_a_home_may_be_named_by_a_relative_and_by_an_absolute_path(settings, tmp_path, monkeypatch):
+    send(settings, tmp_path, flagged(2))
+    run(settings, FIRST)
+    monkeypatch.chdir(tmp_path)
+    assert not broken(settle(Path("home")))
+
+
 def test_aged_out_children_go_to_the_facilitys_list_and_are_not_dropped(settings, tmp_path):
     old = {"birth_on": "2023-02-15"}
     send(settings, tmp_path, [

@@ -44,7 +44,7 @@ def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connectio
             connection.execute(f"load '{_find_extension(name)}'")
         connection.execute(
             f"attach 'ducklake:{_quote(where)}' as lake "
-            f"(data_path '{_quote(str(settings.lake / 'data'))}', encrypted, data_inlining_row_limit 0)"
+            f"(data_path '{_quote(str(settings.lake.absolute() / 'data'))}', encrypted, data_inlining_row_limit 0)"
         )
         if is_new:
             _create_tables(connection)
