@@ -1,7 +1,6 @@
 """The night's feeds: gate, place, compose, gate again, seal, and only then send; and the worklists of what is withheld."""
 
 import json
-import os
 import shutil
 from datetime import date
 from pathlib import Path
@@ -10,27 +9,22 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.consent.gate import Gated, gate_consent
-from pipelines.contracts import LAKE
 from pipelines.night.commit import record_event
 from pipelines.night.intake import open_day
+from pipelines.night.seal import FLAGGED, write_drafts
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, place_flags
-from pipelines.referral.render import FeedHeader, render_feed
-from pipelines.referral.verify import verify_feed
 from pipelines.settings import Settings
 from pipelines.store.lake import (
     Connection,
     append_rows,
     hold_lock,
     open_lake,
-    put_frame,
     read_current,
     read_rows,
     replace_state,
     transact,
 )
 from pipelines.store.registers import Registers, read_registers
-
-_FLAGGED = "child_key in (select child_key from lake.clinical.flag union select child_key from lake.clinical.referral)"
 
 
 class Known(NamedTuple):
@@ -126,7 +120,7 @@ def _seal_feeds(connection: Connection, settings: Settings, registers: Registers
     numbered = placed.item.join(feeds.select("pmpc_id", "feed_no"), on="pmpc_id", how="left")
     assert len(numbered) == len(placed.item)  # noqa: S101
     assert not numbered["feed_no"].null_count()  # noqa: S101  # every item has a feed
-    sealed = _write_drafts(connection, settings, feeds, numbered, placed, on)
+    sealed = write_drafts(connection, settings, feeds, numbered, placed, on)
     append_rows(connection, "clinical.referral", numbered)
     append_rows(connection, "ledger.feed", sealed)
     moved = replace_state(connection, "clinical.placement", placed.placement, ["flag_id"], "true", on)
@@ -145,10 +139,10 @@ def read_known(connection: Connection) -> Known:
     """Current rows of the children who are or were flagged; all of clinical.referral."""
     return Known(
         flag=read_current(connection, "clinical.flag"),
-        birth=read_current(connection, "clinical.birth", _FLAGGED),
-        consent=read_current(connection, "clinical.consent", _FLAGGED),
-        confirmation=read_current(connection, "clinical.confirmation", _FLAGGED),
-        report=read_current(connection, "clinical.pmpc_report", _FLAGGED),
+        birth=read_current(connection, "clinical.birth", FLAGGED),
+        consent=read_current(connection, "clinical.consent", FLAGGED),
+        confirmation=read_current(connection, "clinical.confirmation", FLAGGED),
+        report=read_current(connection, "clinical.pmpc_report", FLAGGED),
         referral=read_rows(connection, "from lake.clinical.referral"),
     )
 
@@ -171,55 +165,6 @@ def _assert_gate_still_open(connection: Connection, placed: Placed, on: date) ->
     shut = sealing.explode("flag_id").join(gated.open, on="flag_id", how="anti")
     if len(shut):
         raise AssertionError(f"{len(shut)} flags were composed whose consent is not in force at sealing")
-
-
-def _write_drafts(
-    connection: Connection, settings: Settings, feeds: pl.DataFrame, item: pl.DataFrame, placed: Placed, on: date
-) -> pl.DataFrame:
-    """Write every feed's folder as a draft and flush it to disk; the rows of ledger.feed with their hashes."""
-    person = _read_persons(connection, item)
-    flag = read_rows(
-        connection,
-        f"from lake.clinical.flag where {_FLAGGED} qualify row_number() over (partition by flag_id order by known_from desc) = 1",
-    )
-    items = {key[0]: part for key, part in item.partition_by("pmpc_id", as_dict=True).items()}
-    rows = []
-    for feed in feeds.iter_rows(named=True):
-        header = FeedHeader(
-            feed["pmpc_id"], feed["pmpc_name"], feed["feed_no"], on, feed["previous_hash"], feed["zero_reason"]
-        )
-        part = items.get(feed["pmpc_id"], item.clear())
-        files = render_feed(header, part, person.join(part, on="child_key", how="semi"), flag, placed.recall)
-        wrong = verify_feed(files, feed["previous_hash"])
-        if wrong:
-            raise AssertionError(f"a feed that breaks its own promises is not sealed: {', '.join(wrong)}")
-        folder = settings.outbox / ".draft" / feed["pmpc_id"] / f"{feed['feed_no']:06}"
-        _write_durably(folder, files)
-        rows.append({**feed, "content_hash": json.loads(files["manifest.json"])["content_hash"]})
-    columns = LAKE["ledger.feed"].column_names()
-    schema = {name: column.dtype for name, column in LAKE["ledger.feed"].columns().items()}
-    return pl.DataFrame(rows, infer_schema_length=None).select(columns) if rows else pl.DataFrame(schema=schema)
-
-
-def _read_persons(connection: Connection, item: pl.DataFrame) -> pl.DataFrame:
-    """Identified birth rows of the children of tonight's items, one a child, with an IIN learned later filled in."""
-    put_frame(connection, "wanted", item.select("child_key").unique())
-    return read_rows(connection, """
-        select b.* replace (coalesce(b.child_iin, i.child_iin) as child_iin)
-        from lake.identified.birth b semi join wanted using (child_key)
-        left join (select child_key, child_iin from lake.identified.iin where known_to is null) i using (child_key)
-        where b.known_to is null and not b.is_cancelled
-        qualify row_number() over (partition by b.child_key order by b.version_at desc, b.content_hash desc) = 1""")  # fmt: skip
-
-
-def _write_durably(folder: Path, files: dict[str, bytes]) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
-    for name, content in files.items():
-        with (folder / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def _read_hash(folder: Path) -> str | None:

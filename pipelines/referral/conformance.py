@@ -6,11 +6,10 @@ never as values. The tables are in r4.toml. A feed that breaks one of them is ne
 
 import re
 import tomllib
-from collections.abc import Iterator
 from datetime import date, datetime
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipelines.referral.words import Resource, read_words
 
@@ -25,11 +24,25 @@ _LOINC = re.compile(r"(\d{1,7})-(\d)")
 _VALUES = ("valueQuantity", "valueCodeableConcept", "valueString", "valueBoolean", "valueInteger")
 
 
-class _Element(NamedTuple):
-    """An object inside a resource, by the path of its names without places in lists."""
+class _Place:
+    """What R4 asks of the element at one path; places inside it are made when they are first met."""
 
-    path: str
-    value: dict[str, Any]
+    def __init__(self, path: str) -> None:
+        rules = _read_rules()
+        self.path = path
+        self.is_plain = path in rules["plain"]
+        self.targets: list[str] | None = rules["targets"].get(path)
+        self.is_quantity, self.is_telecom = path.endswith("Quantity"), path.endswith("telecom")
+        self.is_coding = path.endswith("coding")
+        self.is_of_system = path.endswith(("coding", "identifier"))
+        self._inner: dict[str, _Place] = {}
+
+    def find(self, name: str) -> "_Place":
+        """The place of an element inside this one."""
+        place = self._inner.get(name)
+        if place is None:
+            place = self._inner[name] = _Place(f"{self.path}.{name}")
+        return place
 
 
 @cache
@@ -103,30 +116,44 @@ def _check_observation(seen: Resource) -> set[str]:
 
 
 def _check_elements(root: str, value: dict[str, Any], types: dict[Any, str]) -> set[str]:
-    rules = _read_rules()
+    """Every object inside one, itself first."""
     wrong: set[str] = set()
-    for path, element in _walk(root, value):
+    parts = [(_find_root(root), value)]
+    while parts:
+        place, element = parts.pop()
         if not element:
             wrong.add("r4_element_empty")
         for name, part in element.items():
-            if part is None or part in ("", [], {}) or (isinstance(part, str) and not part.strip()):
+            if isinstance(part, str):
+                wrong |= _check_text(place.path, name, part, place.is_plain)
+            elif isinstance(part, dict):
+                parts.append((place.find(name), part))
+            elif isinstance(part, list):
+                if not part or any(item is None or item in ("", [], {}) for item in part):
+                    wrong.add("r4_element_empty")
+                parts += [(place.find(name), item) for item in part if isinstance(item, dict)]
+            elif part is None:
                 wrong.add("r4_element_empty")
-            elif isinstance(part, str):
-                wrong |= _check_text(f"{path}.{name}", name, part, path in rules["plain"])
-            elif isinstance(part, list) and any(item is None or item in ("", [], {}) for item in part):
-                wrong.add("r4_element_empty")
-        if "system" in element and path not in rules["plain"]:
+        if "system" in element and not place.is_plain:
             wrong |= _check_coded(element)
-        if path in rules["targets"]:
-            wrong |= _check_reference(element, rules["targets"][path], types)
-        wrong |= _check_datatype(path, element)
+        if place.targets is not None:
+            wrong |= _check_reference(element, place.targets, types)
+        wrong |= _check_datatype(place, element)
     return wrong
+
+
+@cache
+def _find_root(path: str) -> _Place:
+    return _Place(path)
 
 
 @lru_cache(maxsize=65_536)
 def _check_text(path: str, name: str, text: str, is_plain: bool) -> frozenset[str]:
+    """`path`: of the element whose part `name` the text is."""
+    if not text.strip():
+        return frozenset({"r4_element_empty"})
     rules = _read_rules()
-    bound = rules["bindings"].get(path)
+    bound = rules["bindings"].get(f"{path}.{name}")
     if bound is not None and text not in bound:
         return frozenset({"r4_code_unbound"})
     form = rules["formats"].get(name) if not (is_plain and name == "system") else "code"
@@ -161,27 +188,19 @@ def _check_reference(element: dict[str, Any], allowed: list[str], types: dict[An
     return {"r4_target_wrong"} if wrong or (said and found and said != found) else set()
 
 
-def _check_datatype(path: str, element: dict[str, Any]) -> set[str]:
-    rules = {
-        "r4_qty_3": path.endswith("Quantity") and "code" in element and "system" not in element,
-        "r4_cpt_2": path.endswith("telecom") and "value" in element and "system" not in element,
-        "r4_per_1": "start" in element and "end" in element and str(element["start"]) > str(element["end"]),
-        "r4_element_missing": path.endswith("coding") and "code" not in element,
-        "r4_system_unknown": path.endswith(("coding", "identifier")) and "system" not in element,
-    }
-    return {code for code, is_broken in rules.items() if is_broken}
-
-
-def _walk(root: str, value: dict[str, Any]) -> Iterator[_Element]:
-    """Every object inside one, itself first; contained resources by their own type."""
-    parts = [_Element(root, value)]
-    while parts:
-        part = parts.pop()
-        yield part
-        for name, inner in part.value.items():
-            for item in inner if isinstance(inner, list) else (inner,):
-                if isinstance(item, dict):
-                    parts.append(_Element(f"{part.path}.{name}", item))
+def _check_datatype(place: _Place, element: dict[str, Any]) -> set[str]:
+    wrong = set()
+    if place.is_quantity and "code" in element and "system" not in element:
+        wrong.add("r4_qty_3")
+    if place.is_telecom and "value" in element and "system" not in element:
+        wrong.add("r4_cpt_2")
+    if place.is_coding and "code" not in element:
+        wrong.add("r4_element_missing")
+    if place.is_of_system and "system" not in element:
+        wrong.add("r4_system_unknown")
+    if "start" in element and "end" in element and str(element["start"]) > str(element["end"]):
+        wrong.add("r4_per_1")
+    return wrong
 
 
 def _type_of(resource: Any) -> str:

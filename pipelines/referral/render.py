@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
+import msgspec
 import polars as pl
 
 from pipelines.referral.bundle import Party, frame_bundle, write_recall, write_referral
@@ -201,7 +202,7 @@ def _clean(text: str) -> str:
 
 
 def _encode(bundle: Resource) -> bytes:
-    return json.dumps(bundle, ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode()
+    return msgspec.json.encode(bundle)
 
 
 def _hash(content: bytes) -> str:

@@ -6,11 +6,12 @@ What is wrong is a code, never an exception: a feed that came back damaged is an
 import csv
 import hashlib
 import io
-import json
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from pipelines.referral.compose import FIRST_HASH
@@ -18,6 +19,8 @@ from pipelines.referral.conformance import check_bundle
 from pipelines.referral.render import BUNDLE, CONTENT, MANIFEST, TABLE, hash_content
 from pipelines.referral.words import read_words
 
+_REFERENCE = re.compile(rb'"reference"\s*:\s*("(?:[^"\\]|\\.)*")')
+"""A literal reference in the bytes of a Bundle; inside a text its quotes would be escaped."""
 _TASK, _PREVIOUS = "urn:erte:task", "urn:erte:previous-feed"
 
 
@@ -49,7 +52,7 @@ def verify_feed(files: Mapping[str, bytes], previous_hash: str) -> list[str]:
     if manifest is not None and rows is not None:
         wrong |= _check_totals(rows, manifest)
     if manifest is not None and bundle is not None:
-        wrong |= _check_bundle(bundle, manifest)
+        wrong |= _check_bundle(bundle, manifest, files[BUNDLE])
     if bundle is not None:
         wrong |= check_bundle(bundle)
     if rows is not None and bundle is not None:
@@ -119,7 +122,7 @@ def _check_totals(rows: list[dict[str, str]], manifest: dict[str, Any]) -> set[s
     return wrong
 
 
-def _check_bundle(bundle: dict[str, Any], manifest: dict[str, Any]) -> set[str]:
+def _check_bundle(bundle: dict[str, Any], manifest: dict[str, Any], content: bytes) -> set[str]:
     entries = bundle.get("entry", [])
     resources = [entry["resource"] for entry in entries]
     births = [resource.get("birthDate") for resource in resources if resource["resourceType"] == "Patient"]
@@ -131,7 +134,7 @@ def _check_bundle(bundle: dict[str, Any], manifest: dict[str, Any]) -> set[str]:
         wrong.add("feed_no_mismatch")
     if manifest["totals"].get("age_days_sum") != _sum_ages(births, manifest["composed_on"]):
         wrong.add("age_total_mismatch")
-    if not _list_references(resources) <= {entry["fullUrl"] for entry in entries}:
+    if not set(map(msgspec.json.decode, _REFERENCE.findall(content))) <= {entry["fullUrl"] for entry in entries}:
         wrong.add("reference_unresolved")
     return wrong
 
@@ -163,23 +166,10 @@ def _sum_ages(births: list[Any], composed_on: str) -> int | None:
         return None
 
 
-def _list_references(resources: list[dict[str, Any]]) -> set[str]:
-    """Every literal reference inside the resources."""
-    found: set[str] = set()
-    parts: list[Any] = list(resources)
-    while parts:
-        part = parts.pop()
-        inner = part.values() if isinstance(part, dict) else part
-        parts += [value for value in inner if isinstance(value, dict | list)]
-        if isinstance(part, dict) and isinstance(part.get("reference"), str):
-            found.add(part["reference"])
-    return found
-
-
 def _read_json(content: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
+        value = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
