@@ -11,18 +11,9 @@ from typing import Any
 
 import pendulum
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task, task_group
+from airflow.sdk import Param, dag, task, task_group
 
-BUSY: dict[str, Any] = {
-    "retry_policy": ExceptionRetryPolicy(
-        [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
-    ),
-    "retries": 20,
-    "retry_delay": timedelta(seconds=15),
-    "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=5),
-}
-"""Another run is writing: tried again after seconds, then every five minutes; anything else fails at once."""
+from pipelines.retry import BUSY
 
 
 @dag(

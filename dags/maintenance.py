@@ -4,22 +4,13 @@ An erasure is complete only after this has run: until then the old snapshots of 
 """
 
 from datetime import timedelta
-from typing import Any
 
 import pendulum
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
+from airflow.sdk import dag, task
+
+from pipelines.retry import BUSY
 
 DAY = "{{ (dag_run.logical_date or dag_run.run_after).astimezone(dag.timezone).date() }}"
-BUSY: dict[str, Any] = {
-    "retry_policy": ExceptionRetryPolicy(
-        [RetryRule(["pipelines.errors.BusyError", "builtins.OSError"])], default=RetryAction.FAIL
-    ),
-    "retries": 20,
-    "retry_delay": timedelta(seconds=15),
-    "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=5),
-}
-"""Another run is writing: tried again after seconds, then every five minutes; anything else fails at once."""
 
 
 @dag(

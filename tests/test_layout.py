@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "contracts": {"identity"},  # the check digit of the IIN is the one rule a contract borrows
     "errors": set(),
     "settings": set(),
+    "retry": set(),
     "expect": {"contracts"},
     "store": {"store", "contracts", "settings", "errors", "indicators"},
     "night": STAGES | {"night", "store", "contracts", "settings", "errors", "expect"},

@@ -188,7 +188,7 @@ def _load_waited(connection: Connection, kind: str) -> int:
 
 
 def _link_births(connection: Connection, key: bytes) -> None:
-    spine = _read_spine(connection)
+    spine = _read_spine(connection, "arrived")
     birth = read_rows(connection, f"""
         select row_number() over () as ref, a.record_key, coalesce(d.child_key, k.child_key) as known_key, a.plurality,
             {", ".join("a." + c for c in WHO)}
@@ -209,14 +209,15 @@ def _link_records(connection: Connection, on: date) -> None:
     who = read_rows(connection, f"""
         select row_number() over () as ref, * from (
             select who_no, {", ".join(f"any_value({c}) as {c}" for c in WHO)} from arrived group by who_no)""")  # fmt: skip
-    spine = _read_spine(connection)
+    put_frame(connection, "asked_who", who)
+    spine = _read_spine(connection, "asked_who")
     linked = link_children(who, spine)
     learned = learn_iins(who, linked.linked, spine)
     if len(learned):
         rows = learned.with_columns(pl.lit(on).alias("known_from"), pl.lit(None, pl.Date).alias("known_to"))
         append_rows(connection, "identified.iin", rows)
         again = who.join(linked.unlinked, on="ref", how="semi").filter(pl.col("child_iin").is_not_null())
-        found = link_children(again, _read_spine(connection)).linked
+        found = link_children(again, _read_spine(connection, "asked_who")).linked
         linked = linked._replace(
             linked=pl.concat([linked.linked, found]), unlinked=linked.unlinked.join(found, on="ref", how="anti")
         )
@@ -313,14 +314,14 @@ def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _read_spine(connection: Connection) -> pl.DataFrame:
-    """The ways in which the children are known that this run's records ask for (link.SPINE)."""
+def _read_spine(connection: Connection, asked: str) -> pl.DataFrame:
+    """The ways in which the children are known that the rows of a table ask for (link.SPINE)."""
     births = "select {} from lake.identified.birth b where known_to is null and not is_cancelled and ({})"
     columns = ", ".join(f"b.{c}" for c in SPINE)
     asks = " or ".join([
-        "b.child_iin in (select child_iin from arrived where child_iin is not null)",
-        "b.mother_iin in (select mother_iin from arrived where mother_iin is not null)",
-        "b.history_no in (select history_no from arrived where history_no is not null)",
+        f"b.child_iin in (select child_iin from {asked} where child_iin is not null)",
+        f"b.mother_iin in (select mother_iin from {asked} where mother_iin is not null)",
+        f"b.history_no in (select history_no from {asked} where history_no is not null)",
     ])  # fmt: skip
     nulls = ", ".join(f"null::{'bigint' if t == pl.Int64 else 'date' if t == pl.Date else 'varchar'} as {c}"
                       for c, t in SPINE.items() if c not in {"child_key", "child_iin"})  # fmt: skip
@@ -328,7 +329,7 @@ def _read_spine(connection: Connection) -> pl.DataFrame:
         with found as ({births.format(columns, asks)}),
         learned as (
             select child_key, child_iin from lake.identified.iin where known_to is null
-            and (child_iin in (select child_iin from arrived where child_iin is not null)
+            and (child_iin in (select child_iin from {asked} where child_iin is not null)
                  or child_key in (select child_key from found)))
         select {", ".join(SPINE)} from found
         union all select {", ".join(SPINE)} from (select child_key, child_iin, {nulls} from learned)""")  # fmt: skip

@@ -92,21 +92,25 @@ def upsert_versions(
     """
     columns = [name for name in LAKE[table].column_names() if name not in {"known_from", "known_to"}]
     listed = ", ".join(f'"{name}"' for name in columns)
+    total = _one_row(connection, f"select count(*) from {arrived}")[0]
     connection.execute(f"""
-        create or replace temp table upsert_decision as
-        with held as (
-            select c.{key}, c.child_key, c.version_at, c.version_rank, c.content_hash from lake.{table} c
-            where c.known_to is null and c.{key} in (select {key} from {arrived}))
-        select a.{key}, h.child_key as held_child_key,
-               h.{key} is null as is_new,
-               h.{key} is not null and a.content_hash <> h.content_hash
-               and (a.version_at, a.version_rank, a.content_hash)
-                 > (h.version_at, h.version_rank, h.content_hash) as is_newer
-        from {arrived} a left join held h on a.{key} = h.{key}""")
-    new, newer, total = _one_row(
-        connection,
-        "select count(*) filter (is_new), count(*) filter (is_newer), count(*) from upsert_decision",
-    )
+        create or replace temp table upsert_held as
+        select c.{key}, c.child_key as held_child_key, c.version_at, c.version_rank, c.content_hash
+        from lake.{table} c where c.known_to is null and c.{key} in (select {key} from {arrived})""")
+    if _one_row(connection, "select count(*) from upsert_held")[0]:
+        connection.execute(f"""
+            create or replace temp table upsert_decision as
+            select a.{key}, h.held_child_key,
+                   h.{key} is null as is_new,
+                   h.{key} is not null and a.content_hash <> h.content_hash
+                   and (a.version_at, a.version_rank, a.content_hash)
+                     > (h.version_at, h.version_rank, h.content_hash) as is_newer
+            from {arrived} a left join upsert_held h on a.{key} = h.{key}""")
+        new, newer = _one_row(
+            connection, "select count(*) filter (is_new), count(*) filter (is_newer) from upsert_decision"
+        )
+    else:
+        new, newer = total, 0
     if newer:
         connection.execute(
             f"update lake.{table} set known_to = ? where known_to is null and {key} in "
@@ -134,8 +138,9 @@ def replace_state(
     listed = ", ".join(f'"{name}"' for name in columns)
     held = connection.execute(f"select {listed} from lake.{table} where known_to is null and {scope}").pl()
     state = state.select(pl.col(c).cast(held.schema[c]) for c in columns)
-    fresh = state.join(held, on=columns, how="anti", nulls_equal=True)
-    stale = held.join(state, on=columns, how="anti", nulls_equal=True)
+    is_first = held.is_empty()
+    fresh = state if is_first else state.join(held, on=columns, how="anti", nulls_equal=True)
+    stale = held if is_first else held.join(state, on=columns, how="anti", nulls_equal=True)
     if len(stale):
         put_frame(connection, "stale_key", stale.select(key).unique())
         matched = " and ".join(f"s.{name} = lake.{table}.{name}" for name in key)

@@ -1,0 +1,130 @@
+"""Commands that look: receipts, rows, one child, the published warehouse, the promises kept."""
+
+import json
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.say import AsJson, Home, answer, answer_rows, settings_of, telling
+from pipelines.errors import UserError
+
+app = typer.Typer()
+
+
+@app.command()
+def status(
+    submission: Annotated[str | None, typer.Argument(help="Id of a submission, or its first 8 or more digits.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """The state of everything, or the receipt of one submission.
+
+    Example: erte status 3f2a9c1b
+    """
+    from pipelines.night.ask import tell_status, tell_submission
+
+    with telling(as_json):
+        settings = settings_of(home)
+        answer(tell_submission(settings, submission) if submission else tell_status(settings), as_json)
+
+
+@app.command()
+def ledger(
+    sender: Annotated[str | None, typer.Option(help="Only of this sender (facility id).")] = None,
+    state: Annotated[str | None, typer.Option(help="Only in this state: received, waiting, held, partly_accepted, accepted, "
+                                                   "refused, returned.")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only received since this day.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Receipts of submissions: state, counts, and how many refused rows are still to be mended.
+
+    Example: erte ledger --state partly_accepted --sender M1
+    """
+    from pipelines.night.ask import tell_ledger
+    from pipelines.night.receipt import STATES
+
+    with telling(as_json):
+        if state and state not in STATES:
+            raise UserError("state_unknown", f"a state is one of {', '.join(STATES)}")
+        answer_rows(tell_ledger(settings_of(home), sender, state, since.date() if since else None, most), as_json)
+
+
+@app.command()
+def records(
+    submission: str,
+    identified: Annotated[
+        bool, typer.Option("--identified", help="Show identity; the look is written to the ledger.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every row of a submission as we hold it, accepted and quarantined, with its findings; identity masked.
+
+    Example: erte records 3f2a9c1b --json
+    """
+    from pipelines.night.ask import list_records
+
+    with telling(as_json):
+        answer_rows(list_records(settings_of(home), submission, is_identified=identified), as_json)
+
+
+@app.command()
+def explain(
+    child: Annotated[str, typer.Argument(help="A child key, a referral id (R...), a flag id (F...) or an IIN.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """One child's results, verdicts, flags and why, and where each flag is now.
+
+    Example: erte explain 4611686018427387904
+    """
+    from pipelines.night.ask import explain_child
+
+    with telling(as_json):
+        print(
+            json.dumps(
+                explain_child(settings_of(home), child), ensure_ascii=False, indent=None if as_json else 2, default=str
+            )
+        )
+
+
+@app.command()
+def query(sql: str, home: Home = None, as_json: AsJson = False) -> None:
+    """Ask the published warehouse (read only).
+
+    Example: erte query "select region, count(*) from pathway group by all"
+    """
+    import duckdb
+
+    from pipelines.store.warehouse import open_published
+
+    with telling(as_json):
+        try:
+            frame = open_published(settings_of(home)).execute(sql).pl()
+        except duckdb.Error as error:
+            raise UserError("query_failed", str(error)) from None
+        answer_rows(frame.to_dicts(), as_json)
+
+
+@app.command()
+def verify(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also recompute every verdict and flag from all results.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the laws, the feed chain and the ledger on the actual store; exit code 1 when any is broken.
+
+    Example: erte verify --deep
+    """
+    from pipelines.night.verify import verify_store
+
+    with telling(as_json):
+        checks = verify_store(settings_of(home), is_deep=deep)
+        answer_rows([c._asdict() for c in checks], as_json)
+        if any(c.broken for c in checks):
+            raise typer.Exit(1)

@@ -1,0 +1,82 @@
+"""Every table that crosses a border: its columns, their meaning, and how far they identify a child.
+
+Row contracts judge what senders deliver (`RECORDS`); lake contracts say what is kept (`LAKE`); reference
+contracts say what the ministry's registers look like (`REFERENCE`). The lake's tables are created from
+these classes, the published file's comments are taken from them, and a test proves on the built stores
+that no column passes to a degree it was not declared for.
+
+Degree of a column: `identified` (who the child is), `clinical` (what was found), `published` (leaves the ministry).
+"""
+
+from collections.abc import Mapping
+
+import dataframely as dy
+
+from pipelines.contracts.clinical_tables import (
+    ClinicalAggregate,
+    ClinicalBirth,
+    ClinicalConfirmation,
+    ClinicalConsent,
+    ClinicalPmpcReport,
+    ClinicalScreening,
+    Flag,
+    Placement,
+    Referral,
+    Verdict,
+)
+from pipelines.contracts.codes import AUTHORITIES, DECISIONS, PROGRAMMES, PURPOSES, RESULTS
+from pipelines.contracts.identified_tables import (
+    IdentifiedBirth,
+    IdentifiedConsent,
+    IdentifiedDecision,
+    IdentifiedIin,
+    IdentifiedQuarantine,
+    IdentifiedWaiting,
+)
+from pipelines.contracts.ledger_tables import (
+    Event,
+    Feed,
+    Finding,
+    Profile,
+    Resent,
+    SenderCode,
+    Submission,
+)
+from pipelines.contracts.records import NOTICES, PROBLEMS, RECORDS, WHO, ScreeningRecord
+from pipelines.contracts.reference import REFERENCE
+from pipelines.identity.iin import is_valid_iin
+
+__all__ = [
+    "AUTHORITIES", "DECISIONS", "LAKE", "NOTICES", "PROBLEMS", "PROGRAMMES", "PURPOSES", "RECORDS", "REFERENCE", "RESULTS", "WHO", "Feed", "Flag", "Placement", "Referral", "ScreeningRecord", "Verdict", "describe_degree", "is_valid_iin",
+]  # fmt: skip
+
+LAKE: Mapping[str, type[dy.Schema]] = {
+    "identified.birth": IdentifiedBirth,
+    "identified.iin": IdentifiedIin,
+    "identified.decision": IdentifiedDecision,
+    "identified.consent": IdentifiedConsent,
+    "identified.waiting": IdentifiedWaiting,
+    "identified.quarantine": IdentifiedQuarantine,
+    "clinical.birth": ClinicalBirth,
+    "clinical.screening": ClinicalScreening,
+    "clinical.consent": ClinicalConsent,
+    "clinical.confirmation": ClinicalConfirmation,
+    "clinical.pmpc_report": ClinicalPmpcReport,
+    "clinical.aggregate": ClinicalAggregate,
+    "clinical.verdict": Verdict,
+    "clinical.flag": Flag,
+    "clinical.placement": Placement,
+    "clinical.referral": Referral,
+    "ledger.submission": Submission,
+    "ledger.finding": Finding,
+    "ledger.profile": Profile,
+    "ledger.sender_code": SenderCode,
+    "ledger.resent": Resent,
+    "ledger.feed": Feed,
+    "ledger.event": Event,
+}
+
+
+def describe_degree(contract: type[dy.Schema]) -> dict[str, str]:
+    """Column -> degree of identity, as declared."""
+    return {name: (column.metadata or {})["degree"] for name, column in contract.columns().items()}
