@@ -433,7 +433,7 @@ sampled = pytest.mark.skipif(not SAMPLES.exists(), reason="the samples are not a
         ("merged-cells.xlsx", "layout_unknown"),
         ("multiline-headers.xlsx", "layout_unknown"),
         ("skip-rows.xlsx", "layout_unknown"),
-        ("excel_1251.csv", "file_encoding_unknown"),
+        ("excel_1251.csv", "layout_unknown"),
         ("invalid.csv", "header_repeated"),
     ],
 )

@@ -185,15 +185,21 @@ def is_encoded(path: Path, encoding: str) -> bool:
 
 
 def _open_declared(path: Path, line: bytes, survey: Survey, layouts: tuple[Layout, ...], limits: Limits) -> Header:
-    refused: FileRefusedError = FileRefusedError("file_encoding_unknown")
-    for encoding in dict.fromkeys(e for layout in layouts for e in layout.encodings if e != "utf-8"):
-        if not is_encoded(path, encoding):
-            continue
+    declared = dict.fromkeys(e for layout in layouts for e in layout.encodings if e != "utf-8")
+    readable = [encoding for encoding in declared if is_encoded(path, encoding)]
+    refused = FileRefusedError("file_encoding_unknown")
+    for encoding in readable:
         try:
             found = _open_as(encoding, line, survey, tuple(x for x in layouts if encoding in x.encodings), limits)
             return _prefer_declared(path, line, found, limits)
         except FileRefusedError as error:
-            refused = error if error.columns else refused
+            refused = error if error.columns or not refused.columns else refused
+    for encoding in readable:
+        try:
+            _open_as(encoding, line, survey, layouts, limits)
+        except FileRefusedError:
+            continue
+        raise FileRefusedError("file_encoding_unknown")  # a known header, in a code page its layout does not allow
     raise refused
 
 
