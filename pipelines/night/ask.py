@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
-from pipelines.night.commit import record_event
+from pipelines.night.audit import record_event
 from pipelines.night.front_door import hash_file, list_arrivals
 from pipelines.night.receipt import list_closings, list_receipts, read_receipts
 from pipelines.risk.calendar import list_calendar

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.errors import UserError
-from pipelines.night.commit import record_event
+from pipelines.night.audit import record_event
 from pipelines.night.feedback import write_feedback
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, read_rows, transact

@@ -11,7 +11,8 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.expect.judge import hold_batches, prepare
 from pipelines.night.aggregate import keep_aggregates
-from pipelines.night.commit import Kept, assess_touched, commit_kind, record_event
+from pipelines.night.audit import record_event
+from pipelines.night.commit import Kept, assess_touched, commit_kind
 from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import LEDGER_FINDING, read_staged

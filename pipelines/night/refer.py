@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.consent.gate import Gated, gate_consent
-from pipelines.night.commit import record_event
+from pipelines.night.audit import record_event
 from pipelines.night.intake import open_day
 from pipelines.night.seal import FLAGGED, write_drafts
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, place_flags

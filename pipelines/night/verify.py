@@ -7,7 +7,7 @@ import polars as pl
 from pipelines.contracts import LAKE, describe_degree
 from pipelines.indicators.attack import attack_release
 from pipelines.indicators.disclose import Limits
-from pipelines.night.commit import hash_event
+from pipelines.night.audit import hash_event
 from pipelines.referral.verify import verify_chain, verify_feed
 from pipelines.risk.assess import assess_risk
 from pipelines.risk.protocol import load_protocols

@@ -1,0 +1,117 @@
+"""Whose record is it: the spine is asked, and what nobody answers for goes on the waiting list."""
+
+from datetime import date
+
+import polars as pl
+
+from pipelines.contracts import RECORDS, WHO
+from pipelines.identity.link import SPINE, learn_iins, link_children, mint_children
+from pipelines.store.lake import Connection, append_rows, put_frame, read_rows, replace_state
+
+
+def link_births(connection: Connection, key: bytes) -> None:
+    """Table `answer` for births: the child each is of, minted where none is known."""
+    spine = _read_spine(connection, "arrived")
+    birth = read_rows(connection, f"""
+        select row_number() over () as ref, a.record_key, coalesce(d.child_key, k.child_key) as known_key, a.plurality,
+            {", ".join("a." + c for c in WHO)}
+        from arrived a
+        left join (select record_key, child_key from lake.identified.birth where known_to is null) k using (record_key)
+        left join (select record_key, child_key from lake.identified.decision where known_to is null) d using (record_key)""")  # fmt: skip
+    minted = mint_children(birth, spine, key).join(birth.select("ref", "record_key"), on="ref")
+    assert len(minted) == len(birth)  # noqa: S101
+    _keep_answer(
+        connection,
+        minted.select(pl.col("record_key").alias("asked_no"), "child_key", pl.lit(None, pl.String).alias("reason")),
+    )
+    connection.execute("create or replace temp macro asked_no(record_key, who_no) as record_key")
+
+
+def link_records(connection: Connection, on: date) -> None:
+    """Ask once for every distinct way of naming a child, not once a record."""
+    who = read_rows(connection, f"""
+        select row_number() over () as ref, * from (
+            select who_no, {", ".join(f"any_value({c}) as {c}" for c in WHO)} from arrived group by who_no)""")  # fmt: skip
+    put_frame(connection, "asked_who", who)
+    spine = _read_spine(connection, "asked_who")
+    linked = link_children(who, spine)
+    learned = learn_iins(who, linked.linked, spine)
+    if len(learned):
+        rows = learned.with_columns(pl.lit(on).alias("known_from"), pl.lit(None, pl.Date).alias("known_to"))
+        append_rows(connection, "identified.iin", rows)
+        again = who.join(linked.unlinked, on="ref", how="semi").filter(pl.col("child_iin").is_not_null())
+        found = link_children(again, _read_spine(connection, "asked_who")).linked
+        linked = linked._replace(
+            linked=pl.concat([linked.linked, found]), unlinked=linked.unlinked.join(found, on="ref", how="anti")
+        )
+    answer = who.select("ref", pl.col("who_no").alias("asked_no")).join(linked.linked, on="ref", how="left")
+    _keep_answer(
+        connection, answer.join(linked.unlinked, on="ref", how="left").select("asked_no", "child_key", "reason")
+    )
+    connection.execute("create or replace temp macro asked_no(record_key, who_no) as who_no")
+
+
+def link_reports(connection: Connection) -> None:
+    """A report is of the child of its referral; one for a referral never sent waits, and its sender is told."""
+    answer = read_rows(connection, """
+        select a.record_key as asked_no, coalesce(d.child_key, r.child_key) as child_key,
+            case when r.child_key is null then 'referral_unknown' end as reason
+        from arrived a
+        left join (select distinct referral_id, child_key from lake.clinical.referral where item_kind = 'referral') r
+        using (referral_id)
+        left join (select distinct earlier_key, child_key from lake.identified.decision
+                   where known_to is null and decision = 'merge') d on d.earlier_key = r.child_key""")  # fmt: skip
+    _keep_answer(connection, answer)
+    connection.execute("create or replace temp macro asked_no(record_key, who_no) as record_key")
+
+
+def _keep_answer(connection: Connection, answer: pl.DataFrame) -> None:
+    """Temp table `answer`: asked_no (a record, or a way of naming a child) -> child_key or reason."""
+    assert answer["asked_no"].is_unique().all()  # noqa: S101
+    assert (answer["child_key"].is_null() == answer["reason"].is_not_null()).all()  # noqa: S101
+    put_frame(connection, "answer", answer)
+
+
+def keep_waiting(connection: Connection, kind: str, on: date) -> int:
+    """Records without a child go on (or stay on) the waiting list; those that found theirs leave it."""
+    names = RECORDS[kind].column_names()
+    listed = ", ".join(f'"{c}"' for c in names if c not in ("submission_id", "row_no"))
+    records = read_rows(
+        connection,
+        f"select '{kind}' as record_kind, record_key, submission_id, row_no, reason, {listed} "
+        "from arrived join answer on asked_no = asked_no(record_key, who_no) where reason is not null",
+    )
+    record = pl.struct(_as_text(name, records.schema[name]) for name in names).struct.json_encode()
+    waiting = records.with_columns(record.alias("record"))
+    replace_state(
+        connection, "identified.waiting", waiting, ["record_kind", "record_key"], f"record_kind = '{kind}'", on
+    )
+    return len(waiting)
+
+
+def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
+    if dtype == pl.Date:
+        return pl.col(name).dt.to_string("%Y-%m-%d")
+    return pl.col(name).dt.to_string("%Y-%m-%dT%H:%M:%S") if dtype == pl.Datetime else pl.col(name)
+
+
+def _read_spine(connection: Connection, asked: str) -> pl.DataFrame:
+    """The ways in which the children are known that the rows of a table ask for (link.SPINE)."""
+    births = "select {} from lake.identified.birth b where known_to is null and not is_cancelled and ({})"
+    columns = ", ".join(f"b.{c}" for c in SPINE)
+    asks = " or ".join([
+        f"b.child_iin in (select child_iin from {asked} where child_iin is not null)",
+        f"b.mother_iin in (select mother_iin from {asked} where mother_iin is not null)",
+        f"b.history_no in (select history_no from {asked} where history_no is not null)",
+    ])  # fmt: skip
+    nulls = ", ".join(f"null::{'bigint' if t == pl.Int64 else 'date' if t == pl.Date else 'varchar'} as {c}"
+                      for c, t in SPINE.items() if c not in {"child_key", "child_iin"})  # fmt: skip
+    frame = read_rows(connection, f"""
+        with found as ({births.format(columns, asks)}),
+        learned as (
+            select child_key, child_iin from lake.identified.iin where known_to is null
+            and (child_iin in (select child_iin from {asked} where child_iin is not null)
+                 or child_key in (select child_key from found)))
+        select {", ".join(SPINE)} from found
+        union all select {", ".join(SPINE)} from (select child_key, child_iin, {nulls} from learned)""")  # fmt: skip
+    return frame.cast({name: kind for name, kind in SPINE.items()})  # noqa: C416
