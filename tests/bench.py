@@ -3,18 +3,22 @@
 Prints a Markdown table for the README. A benchmark, not a test: nothing here fails because a machine is slow.
 """
 
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 import typer
 
+from pipelines import flow
+from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.simulate.year import write_national_year
 
 
@@ -38,6 +42,8 @@ def main(
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print("\n| what | floor | Erte | ratio | peak memory |\n|---|---|---|---|---|")
     measure_year(folder / "year", births, "national year")
+    measure_csv(folder / "csv")
+    measure_xlsx(folder / "xlsx")
     measure_hl7(folder / "hl7")
     measure_fhir(folder / "fhir")
     if not skip_history:
@@ -55,6 +61,22 @@ def measure_year(folder: Path, births: int, name: str) -> None:
     run = _erte(home, "run", "--on", "2026-02-01")
     _print(name, floor, run)
     shutil.rmtree(folder)
+
+
+def measure_csv(folder: Path) -> None:
+    """Screening results as CSV, judged and staged by two threads, against Arrow reading the same files as text by two."""
+    write_national_year(folder, 100_000, 1, 2025)
+    for path in folder.glob("landing/*.csv"):
+        if not path.name.startswith("screening"):
+            path.unlink()
+    flow.receive(flow.load_settings(home=folder / "home"), [folder / "landing"])
+    _compare("CSV rows, judged and staged", folder, "read_by_arrow", "stage_all")
+
+
+def measure_xlsx(folder: Path) -> None:
+    """A workbook of 100,000 results of 17 columns: checked, its table found, its rows read, against fastexcel reading it as text."""
+    write_workbook(folder)
+    _compare("XLSX rows, read", folder, "read_by_fastexcel", "read_workbook")
 
 
 def measure_hl7(folder: Path) -> None:
@@ -147,6 +169,61 @@ def write_observations(folder: Path, count: int = 200_000) -> int:
     return count
 
 
+def write_workbook(folder: Path, rows: int = 100_000) -> None:
+    """A sheet in the columns of the canonical layout, as an export writes it: text, and numbers as numbers."""
+    import polars as pl
+    import xlsxwriter
+
+    write_national_year(folder / "in", 10_000, 1, 2025)
+    sent = pl.read_csv(folder / "in" / "landing" / "screening-000.csv", infer_schema=False).head(rows)
+    with xlsxwriter.Workbook(folder / "a.xlsx", {"constant_memory": True}) as book:
+        sheet = book.add_worksheet()
+        for place, row in enumerate([tuple(sent.columns), *sent.iter_rows()]):
+            for column, text in enumerate(row):
+                if text is not None and place and sent.columns[column] in ("value", "birth_order"):
+                    sheet.write_number(place, column, float(text))
+                elif text is not None:
+                    sheet.write_string(place, column, text)
+    shutil.rmtree(folder / "in")
+
+
+def read_by_arrow(folder: Path) -> int:
+    """The floor: every value of every file as text."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    def read(path: Path) -> int:
+        with path.open() as file:
+            names = file.readline().strip().split(",")
+        text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
+        return len(csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False), convert_options=text))
+
+    with ThreadPoolExecutor(2) as pool:
+        return sum(pool.map(read, sorted(folder.glob("landing/*.csv"))))
+
+
+def stage_all(folder: Path) -> int:
+    """What a night does with the same files before it commits."""
+    settings = flow.load_settings(home=folder / "home")
+    groups = flow.list_arrivals(settings)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda group: flow.judge_group(settings, "bench", group, date(2026, 2, 1)), groups))
+    receipts = [json.loads(path.read_text()) for path in settings.staging.glob("bench/*/receipt.json")]
+    return sum(r["accepted_count"] for r in receipts)
+
+
+def read_by_fastexcel(folder: Path) -> int:
+    """The floor: the sheet as text."""
+    import fastexcel
+
+    return len(fastexcel.read_excel(folder / "a.xlsx").load_sheet(0, dtypes="string").to_polars())
+
+
+def read_workbook(folder: Path) -> int:
+    """Check the package, find the table, read its rows; what follows is the same for every format."""
+    return sum(len(chunk.rows) for chunk in open_submission(folder / "a.xlsx").chunks)
+
+
 def parse_lines(path: Path) -> int:
     """The floor: every line parsed, and let go."""
     import msgspec
@@ -162,10 +239,29 @@ def split_all(path: Path) -> int:
 
 def read_all(path: Path) -> int:
     """Open, parse, conform and judge a file; rows received."""
-    from pipelines.intake.receive import judge_chunk, open_submission
-
     opened = open_submission(path)
     return sum(judge_chunk(c, opened.layout, "0" * 64, date(2026, 2, 1)).received_count for c in opened.chunks)
+
+
+def _compare(name: str, folder: Path, floor: str, ours: str) -> None:
+    """Rows a second of two functions of this file over a folder, each in a process of its own, imports not counted."""
+    rows, rates, peak = 0, [], 0.0
+    for function in (floor, ours):
+        script = "; ".join([
+            "import time", "from pathlib import Path", f"from tests.bench import {function}, read_peak_mib",
+            f"t = time.perf_counter(); n = {function}(Path({str(folder)!r}))", "print(n, time.perf_counter() - t, read_peak_mib())",
+        ])  # fmt: skip
+        told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+        rows, peak = int(told[0]), float(told[2])
+        rates.append(rows / float(told[1]))
+    print(f"| {rows:,} {name} | {rates[0]:,.0f}/s | {rates[1]:,.0f}/s | {rates[0] / rates[1]:.1f} | {peak:,.0f} MiB |", flush=True)
+    shutil.rmtree(folder)
+
+
+def read_peak_mib() -> float:
+    """Peak resident memory of this process; asked of the system, as ru_maxrss of a child begins with that of its parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def _floor(landing: Path, out: Path) -> list[str]:

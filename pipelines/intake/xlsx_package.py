@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from pipelines.intake.reading import FileRefusedError, Limits
+
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
 
 CELL_BYTES = 32
 _MERGE = re.compile(rb'<mergeCell [^>]*?ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
@@ -29,7 +36,6 @@ _BLOCK = 4 << 20
 _RATIO, _RATIO_FROM = 200, 64 << 20
 _LONG_TEXT = 4_096
 _WIDE_CELL = re.compile(rb'<c r="([A-Z]{2,})')
-_FAR_CELL = re.compile(rb'<c r="[A-Z](?:[A-Z]|[0-9]{7})')
 _NEAR_ROWS = 1_000_000
 _LAST_ROW = re.compile(rb'<row [^>]*?\br="([0-9]+)"')
 _EACH_CELL = re.compile(rb'<c r="[A-Z]+([0-9]+)"')
@@ -43,6 +49,8 @@ _TEXTS = re.compile(rb"<(?:[^<>\s:/]+:)?si[\s/>]")
 _TEXT_COUNT = re.compile(rb"""\b(?:count|uniqueCount)\s*=\s*["']\s*\+?([0-9]+)""")
 _MOST_TEXTS = 50_000_000
 """The reader makes room for as many shared texts, styles or merged cells as are announced (24 bytes each)."""
+_REACH = 16
+"""How far behind a "<" the first look reads."""
 _FOREIGN = re.compile(rb"<!DOCTYPE|<!ENTITY")
 _DECLARED = re.compile(rb"""^[^<]*<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9_-]+)""")
 
@@ -177,8 +185,7 @@ def _check_sheet(
     rows = unnumbered = columns = copied = 0
     most = limits.unpacked_mb << 20
     for block in _read_blocks(file):
-        is_plain = _is_plain(block)
-        is_near = is_plain and not _FAR_CELL.search(block)  # of at most 26 columns and a million rows
+        is_plain, is_near = _look(block)
         columns = max(columns, 26 if is_near else _count_columns(block, is_plain=is_plain))
         room = most // (columns * CELL_BYTES)
         rows = max(rows, _last_row(block, max(rows, 1), room, is_plain=is_plain, is_near=is_near))
@@ -230,14 +237,39 @@ def _count_columns(block: bytes, *, is_plain: bool) -> int:
     return named + max(len(_CELLS_OPEN.findall(row)) for row in _ROWS_OPEN.split(block))
 
 
-def _is_plain(block: bytes) -> bool:
-    """Every cell and row of the block starts with its own reference, as all spreadsheets write them."""
-    return (
-        block.count(b"<c") == block.count(b'<c r="') + block.count(b"<col")
-        and block.count(b"<row") == block.count(b'<row r="')
-        and b":c" not in block
-        and b":row" not in block
+def _look(block: bytes) -> tuple[bool, bool]:
+    """Whether a block is plain (every cell and row starts with its own reference, as all spreadsheets write them).
+
+    And whether it is near: plain, and all its cells in the first 26 columns and fewer than a million rows.
+    """
+    byte = np.frombuffer(block + bytes(_REACH), np.uint8)
+    opened = np.flatnonzero(byte[:-_REACH] == ord("<"))
+    second = byte[opened + 1]
+    cells, rows = opened[second == ord("c")], opened[second == ord("r")]
+    is_cell, rows = _says(byte, cells, b'<c r="'), rows[_says(byte, rows, b"<row")]
+    colons = np.flatnonzero(byte[:-_REACH] == ord(":"))
+    is_plain = (
+        bool((is_cell | _says(byte, cells, b"<col")).all())
+        and bool(_says(byte, rows, b'<row r="').all())
+        and not (byte[colons + 1] == ord("c")).any()
+        and not _says(byte, colons, b":row").any()
     )
+    if not is_plain:
+        return False, False
+    cells = cells[is_cell]
+    is_digit = (byte[cells + 7] - ord("0")) < 10  # the second sign of the reference: A1, not AA1
+    is_short = np.zeros(len(cells), bool)
+    for place in range(8, 14):
+        is_short |= byte[cells + place] == ord('"')
+    return True, bool((is_digit & is_short).all())
+
+
+def _says(byte: Bytes, places: Places, said: bytes) -> Flags:
+    """Whether the bytes from each place on are the ones said."""
+    found = np.ones(len(places), bool)
+    for after, one in enumerate(said):
+        found &= byte[places + after] == one
+    return found
 
 
 def _number_column(letters: bytes) -> int:
