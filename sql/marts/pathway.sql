@@ -9,9 +9,15 @@ with screened as (
         max(coalesce(verdict, 'undecided')) filter (programme = 'eyes') as eyes,
         max(coalesce(verdict, 'undecided')) filter (programme = 'phenotype') as phenotype,
         bool_or(is_in_window) filter (programme = 'blood_spot') as is_blood_spot_in_window,
-        bool_or(is_in_window) filter (programme = 'hearing') as is_hearing_in_window,
-        string_agg(programme, ' ' order by programme) filter (is_first_positive) as positive_programmes
+        bool_or(is_in_window) filter (programme = 'hearing') as is_hearing_in_window
     from known_verdict
+    group by child_key
+),
+
+positive as (
+    select child_key, string_agg(programme, ' ' order by programme) as positive_programmes
+    from known_verdict
+    where is_first_positive
     group by child_key
 ),
 
@@ -91,7 +97,7 @@ select
     screened.phenotype,
     screened.is_blood_spot_in_window,
     screened.is_hearing_in_window,
-    coalesce(screened.positive_programmes, '') as positive_programmes,
+    coalesce(positive.positive_programmes, '') as positive_programmes,
     flagged.child_key is not null as is_flagged,
     coalesce(flagged.flag_programmes, '') as flag_programmes,
     flagged.flagged_on - birth.birth_on as flagged_age_days,
@@ -114,6 +120,7 @@ select
 from known_birth as birth
 left join region on region.kato2 = left(birth.kato4, 2)
 left join screened using (child_key)
+left join positive using (child_key)
 left join flagged using (child_key)
 left join decided using (child_key)
 left join placed using (child_key)
