@@ -14,10 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.intake.feedback import tell_finding
+from pipelines.intake.fhir import sort_shapes
 from pipelines.intake.fhir.decode import decode_line, decode_loosely, has_repeated_key, measure_depth
+from pipelines.intake.fhir.frames import frame_screening
 from pipelines.intake.fhir.index import Index
 from pipelines.intake.fhir.people import read_tables
+from pipelines.intake.fhir.plain import take_plain
 from pipelines.intake.fhir.results import Results
+from pipelines.intake.fhir.rows import SCREENING
 from pipelines.intake.fhir.values import read_moment
 from pipelines.intake.reading import FileRefusedError, Limits
 from pipelines.intake.receive import judge_chunk, open_submission
@@ -545,11 +549,14 @@ VARIED = st.fixed_dictionaries({}, optional={
     "code": st.sampled_from([coded("54108-6"), coded(" 29575-8"), coded("12345-5"), coded("57718-9"), coded("motor", "urn:erte:component")]),
     "category": st.sampled_from([[coded("laboratory")], [coded("vital-signs")], [coded("a"), coded("b")], []]),
     "valueQuantity": st.sampled_from([{"value": 1}, {"value": "0 .07", "unit": "g"}, {"value": 1e400}, {"comparator": "<"}, None]),
-    "subject": st.sampled_from([{"reference": "Patient/p2"}, {"reference": " Patient/p1"}, {"display": "x"}, None]),
-    "issued": st.sampled_from(["2026-01-07", "then", "", None]), "meta": st.just({"lastUpdated": "2026-01-08T10:00:00Z"}),
+    "subject": st.sampled_from([{"reference": "Patient/p2"}, {"reference": " Patient/p1"}, {"reference": "Patient/p1/_history/2"},
+                               {"reference": "Patient/p1", "identifier": {"value": "7"}}, {"display": "x"}, None]),
+    "issued": st.sampled_from(["2026-01-07", "then", "", None]),
+    "specimen": st.just({"reference": "Specimen/\\"}), "meta": st.just({"lastUpdated": "2026-01-08T10:00:00Z"}),
     "status": st.sampled_from(["amended", "preliminary", "unknown", None]), "identifier": st.just([{"value": "X1"}]),
-    "performer": st.sampled_from([[{"identifier": {"value": "L2"}}], [{"reference": "Practitioner/1"}], []]),
-    "interpretation": st.just([coded("H")]), "effectiveDateTime": st.sampled_from(["2026", "2026-01-05T23:00:00Z", None]),
+    "performer": st.sampled_from([[{"identifier": {"value": "L2"}}], [{"reference": "Practitioner/1"}], [], "x"]),
+    "interpretation": st.sampled_from([[coded("H")], [coded("refer", "urn:erte:result")], ["H"], []]),
+    "effectiveDateTime": st.sampled_from(["2026", "2026-01-05T23:00:00Z", None]),
     "component": st.just([{"code": coded("54109-4"), "valueString": "Pass"}]), "id": st.none(),
 })  # fmt: skip
 
@@ -560,12 +567,23 @@ def test_the_quick_way_and_the_whole_way_give_the_same_rows(varied):
     index = Index(100, is_bundle=False)
     index.add_patient(decode_line(json.dumps(patient()).encode()).resource, None)
     index.freeze()
+    raws = [json.dumps(seen(**parts)).replace("Infinity", "1e400").encode() for parts in varied]
     quick, whole = (Results(index, None, Counter()) for _ in range(2))
-    for number, parts in enumerate(varied):
-        resource = decode_line(json.dumps(seen(**parts), allow_nan=True).replace("Infinity", "1e400").encode()).resource
-        quick.take_observation(number, number, resource, None)
-        whole.take_any(number, number, resource, None)
-    assert (quick.screening, quick.findings, quick.counted) == (whole.screening, whole.findings, whole.counted)
+    shapes = sort_shapes(pl.Series("sent", raws, pl.Binary).cast(pl.String), 64)
+    taken = take_plain(quick, [(number, None, raw) for number, raw in enumerate(raws)], shapes.plain)
+    for number in sorted(taken):
+        decoded = decode_line(raws[number])
+        assert not decoded.dropped
+        whole.take_observation(number, number, decoded.resource, None)
+    assert frame_screening(quick).select(SCREENING).rows() == frame_screening(whole).rows()
+    assert (quick.findings, quick.counted) == (whole.findings, whole.counted) == ([], {})
+
+
+def test_an_ordinary_line_is_read_the_quick_way():
+    """Else an export is read at a third of the speed, and no other test would tell."""
+    raws = [json.dumps(seen(**more)).encode() for more in ({}, {"identifier": [{"value": "X1"}]}, {"interpretation": [coded("H")]},
+                                                           {"text": {"div": "<p class=\"a\">"}}, {"category": None, "performer": None})]  # fmt: skip
+    assert sort_shapes(pl.Series("sent", raws, pl.Binary).cast(pl.String), 64).plain == set(range(5))
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

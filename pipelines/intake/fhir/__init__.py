@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -17,6 +18,7 @@ from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repea
 from pipelines.intake.fhir.frames import build_chunks
 from pipelines.intake.fhir.index import Index
 from pipelines.intake.fhir.people import read_tables
+from pipelines.intake.fhir.plain import may_be_plain, take_plain
 from pipelines.intake.fhir.records import take_consent, take_patient, take_task
 from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.shape import (
@@ -99,16 +101,19 @@ def _index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
 def _read_batch(rows: Results, batch: list[Item], limits: Limits) -> pl.Series:
     """Gather the rows of a batch; the texts of its lines."""
     texts, broken = _read_texts([raw for _, _, raw in batch])
-    repeated, deep = find_odd_shapes(texts, limits.depth)
+    shapes = sort_shapes(texts, limits.depth)
     was_on = gc.isenabled()
     gc.disable()  # what is gathered here lives until the end of the batch and has no cycles: looking for them costs a half
     try:
+        taken = take_plain(rows, batch, shapes.plain - broken)
         for place, (number, url, raw) in enumerate(batch):
+            if place in taken:
+                continue
             if place in broken:
                 rows.refuse(number, place, "message_not_json")
-            elif place in deep and is_too_deep(raw, limits.depth):
+            elif place in shapes.deep and is_too_deep(raw, limits.depth):
                 rows.refuse(number, place, "message_too_deep")
-            elif place in repeated and has_repeated_key(raw):
+            elif place in shapes.repeated and has_repeated_key(raw):
                 rows.refuse(number, place, "message_keys_repeated")
             else:
                 _read_item(rows, place, number, url, raw)
@@ -159,16 +164,33 @@ def take_resource(rows: Results, place: int, number: int, url: str | None, resou
             rows.counted[name or type(resource).__name__] += 1
 
 
-def find_odd_shapes(texts: pl.Series, depth: int) -> tuple[set[int], set[int]]:
-    """Places of lines, values left out, where a key may stand twice, and where objects may lie too deep: to be looked at closely.
+class Shapes(NamedTuple):
+    """Places of lines where a key may stand twice, and where objects may lie too deep: to be looked at closely; and of plain ones."""
+
+    repeated: set[int]
+    deep: set[int]
+    plain: set[int]
+
+
+def sort_shapes(texts: pl.Series, depth: int) -> Shapes:
+    """Lines by what they are like when values are left out.
 
     Lines of a shape are looked at once: an export has millions of lines and a few dozen shapes.
     """
-    shape = texts.str.replace_all(_VALUE, ":0")
-    unlike = [said for said in shape.unique() if said]
-    odd = ([said for said in unlike if _is_twice(said)], [said for said in unlike if measure_depth(said.encode()) > depth])
-    repeated, deep = (set(shape.is_in(some).arg_true().to_list()) if some else set[int]() for some in odd)
-    return repeated, deep
+    shapes = Shapes(set(), set(), set())
+    if texts.is_empty():
+        return shapes
+    part = -(-len(texts) // pl.thread_pool_size())
+    lazy = [some.lazy().select(pl.col("sent").str.replace_all(_VALUE, ":0")) for some in texts.to_frame().iter_slices(part)]
+    for said, places in pl.concat(pl.collect_all(lazy)).with_row_index("place").group_by("sent").agg("place").iter_rows():
+        is_twice, is_deep = _is_twice(said), measure_depth(said.encode()) > depth
+        if is_twice:
+            shapes.repeated.update(places)
+        if is_deep:
+            shapes.deep.update(places)
+        if not (is_twice or is_deep) and may_be_plain(said):
+            shapes.plain.update(places)
+    return shapes
 
 
 def _is_twice(shape: str) -> bool:
