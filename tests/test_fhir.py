@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.intake.feedback import tell_finding
-from pipelines.intake.fhir import sort_shapes
+from pipelines.intake.fhir import index_item, sort_shapes
 from pipelines.intake.fhir.decode import decode_line, decode_loosely, has_repeated_key, measure_depth
 from pipelines.intake.fhir.frames import frame_screening
 from pipelines.intake.fhir.index import Index
@@ -22,6 +24,7 @@ from pipelines.intake.fhir.people import read_tables
 from pipelines.intake.fhir.plain import take_plain
 from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.rows import SCREENING
+from pipelines.intake.fhir.source import read_context_lines
 from pipelines.intake.fhir.values import read_moment
 from pipelines.intake.reading import FileRefusedError, Limits
 from pipelines.intake.receive import judge_chunk, open_submission
@@ -494,6 +497,23 @@ def test_gzip_around_any_format_is_unpacked_and_leaves_nothing_behind(tmp_path, 
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_killed_reader_unpacked_is_removed_by_the_next_and_what_is_being_read_is_not(tmp_path):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress((json.dumps(patient()) + "\n" + json.dumps(seen())).encode()))
+    script = (
+        "import os, sys; from pathlib import Path; from pipelines.intake.receive import open_submission; "
+        "opened = open_submission(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == -9
+    left = [p for p in tmp_path.iterdir() if p != path]
+    assert len(left) == 1
+    opened = open_submission(path)
+    assert len(judge(path)["screening"]) == 1
+    assert not left[0].exists()
+    assert sum(len(chunk.rows) for chunk in opened.chunks) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [
@@ -577,6 +597,33 @@ def test_the_quick_way_and_the_whole_way_give_the_same_rows(varied):
         whole.take_observation(number, number, decoded.resource, None)
     assert frame_screening(quick).select(SCREENING).rows() == frame_screening(whole).rows()
     assert (quick.findings, quick.counted) == (whole.findings, whole.counted) == ([], {})
+
+
+WRITTEN = st.sampled_from([
+    patient(), patient("p2", birthDate=None), seen(), seen(number="o577", performer=[{"type": "Patient"}]), seen(contained=[patient("c")]),
+    seen("57714-8", "t1", valueQuantity={"value": 32, "unit": "wk"}), seen(" 8339-4", "t2", valueQuantity={"value": 3200, "unit": "g"}),
+    {"resourceType": "Organization", "id": "L1", "identifier": [{"value": "LAB-1"}]}, GUARDIAN | {"relationship": [coded("MTH")]},
+    {"resourceType": "PractitionerRole", "id": "r1", "organization": {"reference": "Organization/L1"}},
+    {"id": "s1", "identifier": [{"system": "urn:erte:referral", "value": REFERRAL}], "resourceType": "ServiceRequest"},
+])  # fmt: skip
+HIDDEN = st.sampled_from([("Patient", "P\\u0061tient"), ("57714-8", "\\u00357714-8"), ('"resourceType": ', '"resourceType" :'), (" ", ""), ("", "")])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(WRITTEN, HIDDEN), max_size=6), st.sampled_from(["\n", "\r\n", "\n\n"]))
+def test_the_first_pass_finds_all_that_may_be_referred_to(path, written, end):
+    raws = [json.dumps(resource).replace(*hidden).encode() for resource, hidden in written]
+    path.write_bytes(end.encode().join(raws))
+    found, whole = Index(100, is_bundle=False), Index(100, is_bundle=False)
+    for _, url, raw in read_context_lines(path, Limits()):
+        index_item(found, url, raw, 64)
+    for raw in raws:
+        index_item(whole, None, raw, 64)
+    for index in (found, whole):
+        index.freeze()
+    assert found.frame.rows() == whole.frame.rows()
+    for held in ("place", "organizations", "roles", "kin", "referrals", "told"):
+        assert getattr(found, held) == getattr(whole, held)
 
 
 def test_an_ordinary_line_is_read_the_quick_way():

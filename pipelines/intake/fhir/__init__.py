@@ -54,7 +54,7 @@ def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
     document = read_document(path, limits)
     index = Index(limits.people, is_bundle=document is not None)
     for _, url, raw in read_context_lines(path, limits) if document is None else document.items:
-        _index_item(index, url, raw, limits.depth)
+        index_item(index, url, raw, limits.depth)
     index.freeze()
     counted: Counter[str] = Counter()
     is_any = False
@@ -70,7 +70,7 @@ def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
     yield Chunk(pl.DataFrame(schema={"sent": pl.String, "row_no": pl.Int64}), list_findings(list(told)))
 
 
-def _index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
+def index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
     """Keep what records may refer to; a line that cannot be read is told in the second pass."""
     if not raw or is_too_deep(raw, depth):
         return
