@@ -105,7 +105,7 @@ def _read_batch(rows: Results, batch: list[Item], limits: Limits) -> pl.Series:
     was_on = gc.isenabled()
     gc.disable()  # what is gathered here lives until the end of the batch and has no cycles: looking for them costs a half
     try:
-        taken = take_plain(rows, batch, shapes.plain - broken)
+        taken = take_plain(rows, batch, sorted(shapes.plain - broken))
         for place, (number, url, raw) in enumerate(batch):
             if place in taken:
                 continue

@@ -21,7 +21,6 @@ from pipelines.intake.fhir.values import name_meaning, read_measure, read_moment
 
 Text = str | None
 
-
 _READ = msgspec.json.Decoder(PlainObservation)
 _CONCEPT, _CONCEPTS = msgspec.json.Decoder(Concept | None), msgspec.json.Decoder(list[Concept])
 _REFERENCES, _QUANTITY = msgspec.json.Decoder(list[Reference]), msgspec.json.Decoder(Quantity | None)
@@ -31,6 +30,7 @@ _NEEDED = frozenset({"resourceType", "code", "subject", "valueQuantity"})
 _OTHER = frozenset(field.encode_name for field in msgspec.structs.fields(Observation)) - {
     field.encode_name for field in msgspec.structs.fields(PlainObservation)
 }
+_OWN = {"row_no": pl.Int64(), "place": pl.Int64(), "person": pl.Int64(), "source_id": pl.String()}
 _KIND = ("programme", "component", "result_code", "status_code", "action_code")
 _AMOUNT = ("value", "comparator", "unit")
 _SEEN, _ISSUED = ("examined_on", "examined_at"), ("reported_on", "issued_at")
@@ -54,7 +54,7 @@ class Shared(dict[Any, int]):
             self.rows.append(row)
         return number
 
-    def frame(self, numbers: Sequence[int]) -> list[pl.Series]:
+    def gather(self, numbers: Sequence[int]) -> list[pl.Series]:
         """The columns of `names` at each of the numbers."""
         place = pl.Series(numbers, dtype=pl.UInt32)
         columns = zip(*self.rows, strict=True)
@@ -73,7 +73,7 @@ def may_be_plain(shape: str) -> bool:
 
 
 def take_plain(results: Results, batch: list[Item], places: Iterable[int]) -> set[int]:
-    """Set `results.plain` to the rows of lines at `places` that are plain; the places that are taken."""
+    """Set `results.plain` to the rows of the lines at `places` (ascending) that are plain; the places that are taken."""
     index = results.index
     if index.is_bundle:
         return set()
@@ -105,15 +105,14 @@ def take_plain(results: Results, batch: list[Item], places: Iterable[int]) -> se
             continue
         source = results.name_source(seen.identifier, seen.id, None) if seen.identifier else seen.id
         rows.append((number, place, person, source, kind, facility, amount, examined, issued))
-    if rows:
-        numbers, taken, persons, sources, *shared = zip(*rows, strict=True)
-        own = [pl.Series("row_no", numbers, pl.Int64), pl.Series("place", taken, pl.Int64), pl.Series("person", persons, pl.Int64),
-               pl.Series("source_id", sources, pl.String)]  # fmt: skip
-        read = zip((kinds, facilities, amounts, seen_at, issued_at), shared, strict=True)
-        results.plain = pl.DataFrame([*own, *(column for table, at in read for column in table.frame(at))]).with_columns(
-            sender_id="facility_id"
-        )
-    return {row[1] for row in rows}
+    if not rows:
+        return set()
+    columns = list(zip(*rows, strict=True))
+    own = [pl.Series(name, said, kind) for (name, kind), said in zip(_OWN.items(), columns[: len(_OWN)], strict=True)]
+    shared = zip((kinds, facilities, amounts, seen_at, issued_at), columns[len(_OWN) :], strict=True)
+    read = [column for table, numbers in shared for column in table.gather(numbers)]
+    results.plain = pl.DataFrame([*own, *read]).with_columns(sender_id="facility_id")
+    return set(columns[1])
 
 
 def _read_kind(results: Results) -> Callable[[bytes], tuple[Text, ...] | None]:

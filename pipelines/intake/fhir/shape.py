@@ -164,12 +164,12 @@ class PlainObservation(Part, tag_field="resourceType", tag="Observation"):
     status: Raw = NONE
     category: Raw = NONE
     code: Raw = NONE
-    interpretation: Raw = NONE
     subject: Reference | None = None
     effective_date_time: str | None = None
     issued: str | None = None
     performer: Raw = NONE
     value_quantity: Raw = NONE
+    interpretation: Raw = NONE
 
 
 class Patient(Part, tag_field="resourceType", tag="Patient"):
