@@ -8,7 +8,8 @@ that is a record is accepted or refused by itself, whatever the others are; one 
 import gc
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,23 @@ _VALUE = r':\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.eE0-9]*)'
 """A text or a number that is the value of a key."""
 
 
+class Shapes(NamedTuple):
+    """Places of lines where a key may stand twice, and where objects may lie too deep: to be looked at closely; and of plain ones."""
+
+    repeated: set[int]
+    deep: set[int]
+    plain: set[int]
+
+
+class Batch(NamedTuple):
+    """Lines, their texts, the places of those that are not UTF-8, and what they are like."""
+
+    items: list[Item]
+    texts: pl.Series
+    broken: set[int]
+    shapes: Shapes
+
+
 def open_file(path: Path, limits: Limits) -> Opened:
     """A file of FHIR resources. Raises FileRefusedError."""
     return Opened(speak_ours("fhir-r4", "screening"), list_findings([]), read_chunks(path, limits))
@@ -58,10 +76,10 @@ def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
     index.freeze()
     counted: Counter[str] = Counter()
     is_any = False
-    for batch in [document.items] if document else read_batches(path, limits):
+    for batch in _look_ahead([document.items] if document else read_batches(path, limits), limits):
         rows = Results(index, document.timestamp if document else None, counted)
-        texts = _read_batch(rows, batch, limits)
-        for chunk in build_chunks(rows, texts):
+        _read_batch(rows, batch, limits)
+        for chunk in build_chunks(rows, batch.texts):
             is_any = True
             yield chunk
     if not is_any:
@@ -98,15 +116,32 @@ def index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
             index.sender = index.sender or (resource.sender if isinstance(resource, MessageHeader) else resource.custodian)
 
 
-def _read_batch(rows: Results, batch: list[Item], limits: Limits) -> pl.Series:
-    """Gather the rows of a batch; the texts of its lines."""
-    texts, broken = _read_texts([raw for _, _, raw in batch])
-    shapes = sort_shapes(texts, limits.depth)
+def _look_ahead(batches: Iterable[list[Item]], limits: Limits) -> Iterator[Batch]:
+    """Batches with the shapes of their lines, which polars finds on another core while the batch before is read and judged."""
+    with ThreadPoolExecutor(1) as pool:
+        before: Future[Batch] | None = None
+        for items in batches:
+            following = pool.submit(_sort_batch, items, limits)
+            if before:
+                yield before.result()
+            before = following
+        if before:
+            yield before.result()
+
+
+def _sort_batch(items: list[Item], limits: Limits) -> Batch:
+    texts, broken = _read_texts([raw for _, _, raw in items])
+    return Batch(items, texts, broken, sort_shapes(texts, limits.depth))
+
+
+def _read_batch(rows: Results, batch: Batch, limits: Limits) -> None:
+    """Gather the rows of a batch."""
+    broken, shapes = batch.broken, batch.shapes
     was_on = gc.isenabled()
     gc.disable()  # what is gathered here lives until the end of the batch and has no cycles: looking for them costs a half
     try:
-        taken = take_plain(rows, batch, sorted(shapes.plain - broken))
-        for place, (number, url, raw) in enumerate(batch):
+        taken = take_plain(rows, batch.items, sorted(shapes.plain - broken))
+        for place, (number, url, raw) in enumerate(batch.items):
             if place in taken:
                 continue
             if place in broken:
@@ -120,7 +155,6 @@ def _read_batch(rows: Results, batch: list[Item], limits: Limits) -> pl.Series:
     finally:
         if was_on:
             gc.enable()
-    return texts
 
 
 def _read_texts(raws: list[bytes]) -> tuple[pl.Series, set[int]]:
@@ -162,14 +196,6 @@ def take_resource(rows: Results, place: int, number: int, url: str | None, resou
             rows.refuse(number, place, "message_not_resource")
         case _:
             rows.counted[name or type(resource).__name__] += 1
-
-
-class Shapes(NamedTuple):
-    """Places of lines where a key may stand twice, and where objects may lie too deep: to be looked at closely; and of plain ones."""
-
-    repeated: set[int]
-    deep: set[int]
-    plain: set[int]
 
 
 def sort_shapes(texts: pl.Series, depth: int) -> Shapes:

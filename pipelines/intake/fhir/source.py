@@ -12,7 +12,7 @@ from pipelines.intake.fhir.shape import Bundle, Raw
 from pipelines.intake.reading import FileRefusedError, Limits
 
 _BOM = b"\xef\xbb\xbf"
-_BLOCK, _BATCH, _LINES = 4 << 20, 16 << 20, 16_000
+_BLOCK, _BATCH, _LINES = 4 << 20, 16 << 20, 20_000
 """Bytes read at a time; bytes and lines of a batch (a little more, as a batch is of whole blocks): what memory is bounded by."""
 _LOOKED_AT = 100
 _TYPE, _OBSERVATION = b'"resourceType"', b'"resourceType":"Observation"'
