@@ -1,5 +1,10 @@
-"""gzip around a file of any format: unpacked beside it, bounded, and gone when it has been read."""
+"""gzip around a file of any format: unpacked beside it, bounded, and gone when it has been read.
 
+What a killed reader left behind is removed when the next packed file of the folder is opened: a reader holds a lock on what it
+reads, and the system lets go of it with the reader.
+"""
+
+import fcntl
 import gzip
 import tempfile
 import zlib
@@ -11,6 +16,7 @@ from pipelines.intake.reading import Chunk, FileRefusedError, Limits
 
 MAGIC = b"\x1f\x8b"
 _BLOCK = 4 << 20
+_SUFFIX = ".erte-unpacked"
 
 
 def unpack_file(path: Path, limits: Limits) -> IO[bytes]:
@@ -18,7 +24,9 @@ def unpack_file(path: Path, limits: Limits) -> IO[bytes]:
 
     Raises FileRefusedError: packed_file_too_large (more than `unpacked_mb`, a bomb), file_unreadable (damaged or cut off).
     """
-    unpacked = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:60]}.")  # noqa: SIM115  # lives with its chunks
+    _sweep_folder(path.parent)
+    unpacked = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:60]}.", suffix=_SUFFIX)  # noqa: SIM115  # lives with its chunks
+    fcntl.flock(unpacked, fcntl.LOCK_EX)  # before the first byte: an empty file is swept by nobody
     left = limits.unpacked_mb << 20
     try:
         with gzip.open(path) as packed:
@@ -41,3 +49,15 @@ def read_held(chunks: Iterator[Chunk], unpacked: IO[bytes]) -> Iterator[Chunk]:
     """The chunks of an unpacked file, which is removed after the last one."""
     with unpacked:
         yield from chunks
+
+
+def _sweep_folder(folder: Path) -> None:
+    """Remove unpacked files that nobody holds."""
+    for left in folder.glob(f".*{_SUFFIX}"):
+        try:
+            with left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if file.read(1):
+                    left.unlink(missing_ok=True)
+        except OSError:  # held by its reader, gone meanwhile, or another user's
+            continue

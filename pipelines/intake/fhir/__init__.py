@@ -8,8 +8,10 @@ that is a record is accepted or refused by itself, whatever the others are; one 
 import gc
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -17,6 +19,7 @@ from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repea
 from pipelines.intake.fhir.frames import build_chunks
 from pipelines.intake.fhir.index import Index
 from pipelines.intake.fhir.people import read_tables
+from pipelines.intake.fhir.plain import may_be_plain, take_plain
 from pipelines.intake.fhir.records import take_consent, take_patient, take_task
 from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.shape import (
@@ -42,6 +45,23 @@ _VALUE = r':\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.eE0-9]*)'
 """A text or a number that is the value of a key."""
 
 
+class Shapes(NamedTuple):
+    """Places of lines where a key may stand twice, and where objects may lie too deep: to be looked at closely; and of plain ones."""
+
+    repeated: set[int]
+    deep: set[int]
+    plain: set[int]
+
+
+class Batch(NamedTuple):
+    """Lines, their texts, the places of those that are not UTF-8, and what they are like."""
+
+    items: list[Item]
+    texts: pl.Series
+    broken: set[int]
+    shapes: Shapes
+
+
 def open_file(path: Path, limits: Limits) -> Opened:
     """A file of FHIR resources. Raises FileRefusedError."""
     return Opened(speak_ours("fhir-r4", "screening"), list_findings([]), read_chunks(path, limits))
@@ -52,14 +72,14 @@ def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
     document = read_document(path, limits)
     index = Index(limits.people, is_bundle=document is not None)
     for _, url, raw in read_context_lines(path, limits) if document is None else document.items:
-        _index_item(index, url, raw, limits.depth)
+        index_item(index, url, raw, limits.depth)
     index.freeze()
     counted: Counter[str] = Counter()
     is_any = False
-    for batch in [document.items] if document else read_batches(path, limits):
+    for batch in _look_ahead([document.items] if document else read_batches(path, limits), limits):
         rows = Results(index, document.timestamp if document else None, counted)
-        texts = _read_batch(rows, batch, limits)
-        for chunk in build_chunks(rows, texts):
+        _read_batch(rows, batch, limits)
+        for chunk in build_chunks(rows, batch.texts):
             is_any = True
             yield chunk
     if not is_any:
@@ -68,7 +88,7 @@ def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
     yield Chunk(pl.DataFrame(schema={"sent": pl.String, "row_no": pl.Int64}), list_findings(list(told)))
 
 
-def _index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
+def index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
     """Keep what records may refer to; a line that cannot be read is told in the second pass."""
     if not raw or is_too_deep(raw, depth):
         return
@@ -96,26 +116,45 @@ def _index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
             index.sender = index.sender or (resource.sender if isinstance(resource, MessageHeader) else resource.custodian)
 
 
-def _read_batch(rows: Results, batch: list[Item], limits: Limits) -> pl.Series:
-    """Gather the rows of a batch; the texts of its lines."""
-    texts, broken = _read_texts([raw for _, _, raw in batch])
-    repeated, deep = find_odd_shapes(texts, limits.depth)
+def _look_ahead(batches: Iterable[list[Item]], limits: Limits) -> Iterator[Batch]:
+    """Batches with the shapes of their lines, which polars finds on another core while the batch before is read and judged."""
+    with ThreadPoolExecutor(1) as pool:
+        before: Future[Batch] | None = None
+        for items in batches:
+            following = pool.submit(_sort_batch, items, limits)
+            if before:
+                yield before.result()
+            before = following
+        if before:
+            yield before.result()
+
+
+def _sort_batch(items: list[Item], limits: Limits) -> Batch:
+    texts, broken = _read_texts([raw for _, _, raw in items])
+    return Batch(items, texts, broken, sort_shapes(texts, limits.depth))
+
+
+def _read_batch(rows: Results, batch: Batch, limits: Limits) -> None:
+    """Gather the rows of a batch."""
+    broken, shapes = batch.broken, batch.shapes
     was_on = gc.isenabled()
     gc.disable()  # what is gathered here lives until the end of the batch and has no cycles: looking for them costs a half
     try:
-        for place, (number, url, raw) in enumerate(batch):
+        taken = take_plain(rows, batch.items, sorted(shapes.plain - broken))
+        for place, (number, url, raw) in enumerate(batch.items):
+            if place in taken:
+                continue
             if place in broken:
                 rows.refuse(number, place, "message_not_json")
-            elif place in deep and is_too_deep(raw, limits.depth):
+            elif place in shapes.deep and is_too_deep(raw, limits.depth):
                 rows.refuse(number, place, "message_too_deep")
-            elif place in repeated and has_repeated_key(raw):
+            elif place in shapes.repeated and has_repeated_key(raw):
                 rows.refuse(number, place, "message_keys_repeated")
             else:
                 _read_item(rows, place, number, url, raw)
     finally:
         if was_on:
             gc.enable()
-    return texts
 
 
 def _read_texts(raws: list[bytes]) -> tuple[pl.Series, set[int]]:
@@ -159,16 +198,25 @@ def take_resource(rows: Results, place: int, number: int, url: str | None, resou
             rows.counted[name or type(resource).__name__] += 1
 
 
-def find_odd_shapes(texts: pl.Series, depth: int) -> tuple[set[int], set[int]]:
-    """Places of lines, values left out, where a key may stand twice, and where objects may lie too deep: to be looked at closely.
+def sort_shapes(texts: pl.Series, depth: int) -> Shapes:
+    """Lines by what they are like when values are left out.
 
     Lines of a shape are looked at once: an export has millions of lines and a few dozen shapes.
     """
-    shape = texts.str.replace_all(_VALUE, ":0")
-    unlike = [said for said in shape.unique() if said]
-    odd = ([said for said in unlike if _is_twice(said)], [said for said in unlike if measure_depth(said.encode()) > depth])
-    repeated, deep = (set(shape.is_in(some).arg_true().to_list()) if some else set[int]() for some in odd)
-    return repeated, deep
+    shapes = Shapes(set(), set(), set())
+    if texts.is_empty():
+        return shapes
+    part = -(-len(texts) // pl.thread_pool_size())
+    lazy = [some.lazy().select(pl.col("sent").str.replace_all(_VALUE, ":0")) for some in texts.to_frame().iter_slices(part)]
+    for said, places in pl.concat(pl.collect_all(lazy)).with_row_index("place").group_by("sent").agg("place").iter_rows():
+        is_twice, is_deep = _is_twice(said), measure_depth(said.encode()) > depth
+        if is_twice:
+            shapes.repeated.update(places)
+        if is_deep:
+            shapes.deep.update(places)
+        if not (is_twice or is_deep) and may_be_plain(said):
+            shapes.plain.update(places)
+    return shapes
 
 
 def _is_twice(shape: str) -> bool:

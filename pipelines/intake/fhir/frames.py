@@ -22,8 +22,8 @@ def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
         people = pl.concat([people, frame_local(rows.local)])
     frames: dict[str, pl.DataFrame] = {}
     told = [list_findings(rows.findings)]
-    if rows.screening:
-        screening = _join_person(_frame_screening(rows.screening), people)
+    if rows.screening or rows.plain is not None:
+        screening = _join_person(frame_screening(rows), people)
         told += [_note_contradictions(screening), _note_checksums(screening)]
         frames["screening"] = screening
     for kind, records in rows.other.items():
@@ -40,11 +40,14 @@ def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
         yield Chunk(_keep_columns(kind, frame, texts), pl.concat([own, spare]) if number == 0 else own, kind)
 
 
-def _frame_screening(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
-    columns = zip(*rows, strict=True)
-    return pl.DataFrame(
-        [pl.Series(name, said, _TYPES.get(name, pl.String)) for name, said in zip(SCREENING, columns, strict=True)]
-    )
+def frame_screening(rows: Rows) -> pl.DataFrame:
+    """The screenings that were gathered (SCREENING), in the order of the lines."""
+    columns = list(zip(*rows.screening, strict=True)) or [()] * len(SCREENING)
+    frame = pl.DataFrame([pl.Series(name, said, _TYPES.get(name, pl.String)) for name, said in zip(SCREENING, columns, strict=True)])
+    if rows.plain is None:
+        return frame
+    joined = pl.concat([frame, rows.plain], how="diagonal")
+    return joined.sort("place", maintain_order=True) if len(frame) else joined
 
 
 def _frame_records(kind: str, records: list[dict[str, Any]]) -> pl.DataFrame:

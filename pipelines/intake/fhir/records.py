@@ -77,9 +77,9 @@ def take_task(rows: Rows, number: int, place: int, task: Task) -> None:
 def take_patient(rows: Rows, number: int, place: int, patient: Patient, url: str | None) -> None:
     """A birth where the maternity organisation that keeps the patient declares one: day, number of the history, order."""
     is_ordered = patient.multiple_birth_integer is not None or patient.multiple_birth_boolean is not None
-    person = read_person(patient)
-    maternity = rows.index.find_organization(patient.managing_organization)
-    if not (maternity and patient.birth_date and is_ordered and person[7]):
+    maternity = rows.index.find_organization(patient.managing_organization) if is_ordered and patient.birth_date else None
+    person = read_person(patient) if maternity else ()
+    if not (person and person[7]):
         rows.counted["Patient"] += 1
         return
     known = next((p for key in rows.index.name_keys(url, "Patient", patient.id)

@@ -3,7 +3,7 @@
 from pipelines.intake.fhir.index import Report
 from pipelines.intake.fhir.people import list_codes
 from pipelines.intake.fhir.rows import Rows
-from pipelines.intake.fhir.shape import NONE, Coding, Concept, Measured, Observation
+from pipelines.intake.fhir.shape import NONE, Concept, Measured, Observation
 from pipelines.intake.fhir.values import (
     Meaning,
     Value,
@@ -18,7 +18,6 @@ from pipelines.intake.hl7_fields import clean_number
 
 _NO_RESULT = ("skip", "context")
 _NOTHING: dict[str, str] = {}
-_UNSAID: list[Coding] = []
 
 
 class Results(Rows):
@@ -26,41 +25,6 @@ class Results(Rows):
 
     def take_observation(self, number: int, place: int, seen: Observation, url: str | None) -> None:
         """A screening of an Observation and of each of its components; or a count of what it is instead."""
-        if not self._take_plain(number, place, seen):
-            self.take_any(number, place, seen, url)
-
-    def _take_plain(self, number: int, place: int, seen: Observation) -> bool:
-        """The quick way for what nearly every line of an export is: one number of a child of the file. The same as take_any."""
-        quantity, code, subject = seen.value_quantity, seen.code, seen.subject
-        if quantity is None or code is None or subject is None or self.is_told or seen.component or seen.has_member:
-            return False
-        if seen.interpretation or seen.identifier or len(code.coding) != 1 or len(seen.category) > 1:
-            return False
-        coding, category = code.coding[0], seen.category[0].coding if seen.category else _UNSAID
-        key = (coding.system, coding.code, coding.display, code.text, category[0].code if len(category) == 1 else None, len(category))
-        meaning = self._meanings.get(key)
-        if meaning is None:
-            if len(category) > 1:
-                return False
-            meaning = self._meanings[key] = name_meaning(code, seen.category, False)
-        person = self.index.place.get(subject.reference or "")
-        if meaning.kind != "result" or person is None or person < 0:
-            return False
-        status, action = self.statuses.get(seen.status or "", (seen.status, "report"))
-        day, moment = read_day(seen)
-        reported_on, issued_at = self.read_issued(number, seen.issued or (seen.meta.last_updated if seen.meta else None))
-        facility = self.find_facility(seen.performer) if seen.performer else None
-        value = read_measure(seen)
-        self.screening.append((
-            number, seen.id, meaning.programme, meaning.component, value.value, value.comparator, value.unit, None, place, person,
-            facility, action, issued_at, facility, None, day, moment, reported_on if seen.issued else None, status, None, None, None,
-        ))  # fmt: skip
-        if value.problem:
-            self._tell_problem(number, value.problem)
-        return True
-
-    def take_any(self, number: int, place: int, seen: Observation, url: str | None) -> None:
-        """Any Observation."""
         report = self._find_report(seen, url) if self.index.reports else None
         is_newborn = report is not None and report.is_newborn
         meaning = name_meaning(seen.code, seen.category, is_newborn)
@@ -116,6 +80,10 @@ class Results(Rows):
         if len(self.screening) == first:
             self.counted["Observation (nothing listed)"] += 1
 
+    def find_opinion(self, interpretation: list[Concept]) -> str | None:
+        """The result that the sender's interpretation of a number names."""
+        return next((r for said in interpretation if (r := self._find_answer(said))), None)
+
     def _tell_problem(self, number: int, problem: str) -> None:
         column = "component" if problem == "component_unknown" else "value"
         self.findings.append((number, column, problem, "info" if problem == "value_cleaned" else "error"))
@@ -134,9 +102,7 @@ class Results(Rows):
             return read_measure(part)._replace(problem="component_unknown")
         if meaning.kind != "result":
             return Value(result_code="unsatisfactory" if meaning.kind == "spoiled" else None)
-        opinion = None
-        if part.interpretation:
-            opinion = next((r for said in part.interpretation if (r := self._find_answer(said))), None)
+        opinion = self.find_opinion(part.interpretation)
         if part.value_quantity is not None or part.value_integer is not NONE:
             value = read_measure(part)
             return value._replace(result_code=opinion) if opinion else value

@@ -5,11 +5,12 @@ from datetime import date
 from typing import Any
 
 import msgspec
+import polars as pl
 
 from pipelines.intake.fhir.index import Index
 from pipelines.intake.fhir.people import Person, name_identifier, read_person, read_tables
 from pipelines.intake.fhir.shape import Identifier, Patient, Raw, Reference
-from pipelines.intake.fhir.values import Meaning, read_moment
+from pipelines.intake.fhir.values import read_moment
 
 SCREENING = (
     "row_no", "source_id", "programme", "component", "value", "comparator", "unit", "result_code", "place", "person", "sender_id",
@@ -23,7 +24,10 @@ Finding = tuple[int | None, str | None, str, str]
 
 
 class Rows:
-    """Rows and findings of a part of a file; `counted` = resources that are no record, by type."""
+    """Rows and findings of a part of a file; `counted` = resources that are no record, by type.
+
+    `screening`: rows as SCREENING; `plain`: those of plain lines, as a frame.
+    """
 
     def __init__(self, index: Index, issued: str | None, counted: Counter[str]) -> None:
         self.index, self.issued, self.counted = index, issued, counted
@@ -32,13 +36,12 @@ class Rows:
         self._facilities: dict[str, str | None] = {}
         self.sender = index.find_organization(index.sender)
         self.screening: list[tuple[Any, ...]] = []
+        self.plain: pl.DataFrame | None = None
         self.other: dict[str, list[dict[str, Any]]] = {"consent": [], "pmpc_report": [], "birth": []}
         self.local: list[Person] = []
         self.findings: list[Finding] = []
         self.seen: Counter[tuple[str | None, str]] = Counter()
-        self.is_told = bool(index.is_bundle or index.told or index.reports)  # something is told of results elsewhere
         self._known: dict[str, int] = {}
-        self._meanings: dict[tuple[str | int | None, ...], Meaning] = {}
 
     def refuse(self, number: int, place: int, code: str) -> None:
         """A line that gives no record though it should: one refused row that says why."""
@@ -85,11 +88,10 @@ class Rows:
         """(day, moment) a version was issued; one that cannot be read is told and refuses nothing."""
         if not text:
             return None, None
-        day, moment = read_moment(text)
-        if moment is None and not _is_day(day):
+        issued = read_issued(text)
+        if issued is None:
             self.findings.append((number, "issued_at", "issued_at_unreadable", "warning"))
-            return None, None
-        return day, moment or f"{day}T00:00:00"
+        return issued or (None, None)
 
     def name_source(self, identifiers: list[Identifier], number: str | None, other: str | None) -> str | None:
         """The sender's id of a record: its own identifier, else that of its order, else the id of the resource."""
@@ -111,14 +113,17 @@ class Rows:
         return None
 
 
+def read_issued(text: str) -> tuple[str, str] | None:
+    """(day, moment) of a version; None for a text that is neither."""
+    day, moment = read_moment(text)
+    return (day, moment or f"{day}T00:00:00") if moment or _is_day(day) else None
+
 
 def _read_contained(raw: Raw) -> Patient | None:
     try:
         return msgspec.json.decode(bytes(raw), type=Patient)
     except (ValueError, RecursionError):
         return None
-
-
 
 
 def _is_day(text: str) -> bool:

