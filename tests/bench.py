@@ -19,7 +19,6 @@ import typer
 
 from pipelines import flow
 from pipelines.intake.receive import judge_chunk, open_submission
-from pipelines.simulate.year import write_national_year
 
 
 class Timed(NamedTuple):
@@ -53,7 +52,7 @@ def main(
 
 def measure_year(folder: Path, births: int, name: str) -> None:
     """A national year as CSV: the whole run against DuckDB turning the same CSV into Parquet."""
-    write_national_year(folder / "in", births, 1, 2025)
+    _simulate(folder / "in", births, 1, 2025)
     floor = _time(_floor(folder / "in" / "landing", folder / "floor.parquet"))
     home = folder / "home"
     _erte(home, "reference", str(folder / "in" / "reference"))
@@ -65,7 +64,7 @@ def measure_year(folder: Path, births: int, name: str) -> None:
 
 def measure_csv(folder: Path) -> None:
     """Screening results as CSV, judged and staged by two threads, against Arrow reading the same files as text by two."""
-    write_national_year(folder, 100_000, 1, 2025)
+    _simulate(folder, 100_000, 1, 2025)
     for path in folder.glob("landing/*.csv"):
         if not path.name.startswith("screening"):
             path.unlink()
@@ -103,7 +102,7 @@ def measure_fhir(folder: Path) -> None:
         f"p = Path({str(folder)!r}); n = write_observations(p)",
         "t = time.perf_counter(); parse_lines(p / 'a.ndjson'); f = time.perf_counter() - t",
         "t = time.perf_counter(); read_all(p / 'a.ndjson'); e = time.perf_counter() - t",
-        "m = next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM')) / 1024",
+        "from tests.bench import read_peak_mib; m = read_peak_mib()",
         "print(f'| FHIR NDJSON, {n:,} Observations | {n / f:,.0f}/s | {n / e:,.0f}/s | {e / f:.1f} | {m:,.0f} MiB |')",
     ])  # fmt: skip
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -115,13 +114,13 @@ def measure_nights(folder: Path, births: int, years: int, rows: int) -> None:
     home = folder / "home"
     first = 2025 - years + 1
     for year in range(first, 2026):
-        write_national_year(folder / f"{year}", births, year, year)
+        _simulate(folder / f"{year}", births, year, year)
         _erte(home, "reference", str(folder / f"{year}" / "reference"))
         _erte(home, "receive", str(folder / f"{year}" / "landing"))
         _erte(home, "run", "--on", f"{year + 1}-02-01")
         shutil.rmtree(folder / f"{year}")
         if year in (first, 2025):
-            write_national_year(folder / "night", max(100, rows // 13), year + 1000, year + 1)
+            _simulate(folder / "night", max(100, rows // 13), year + 1000, year + 1)
             _erte(home, "receive", str(folder / "night" / "landing"))
             floor = _time(_floor(folder / "night" / "landing", folder / "floor.parquet"))
             night = _erte(home, "run", "--on", f"{year + 2}-02-02")
@@ -177,7 +176,7 @@ def write_workbook(folder: Path, rows: int = 100_000) -> None:
     import polars as pl
     import xlsxwriter
 
-    write_national_year(folder / "in", 10_000, 1, 2025)
+    _simulate(folder / "in", 10_000, 1, 2025)
     sent = pl.read_csv(folder / "in" / "landing" / "screening-000.csv", infer_schema=False).head(rows)
     with xlsxwriter.Workbook(folder / "a.xlsx", {"constant_memory": True}) as book:
         sheet = book.add_worksheet()
@@ -265,6 +264,13 @@ def read_peak_mib() -> float:
     """Peak resident memory of this process; asked of the system, as ru_maxrss of a child begins with that of its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def _simulate(out: Path, births: int, seed: int, year: int) -> None:
+    """In a process of its own: the peak memory of a child begins with that of its parent."""
+    call = f"write_national_year(Path({str(out)!r}), {births}, {seed}, {year})"
+    script = f"from pathlib import Path; from pipelines.simulate.year import write_national_year; {call}"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def _floor(landing: Path, out: Path) -> list[str]:

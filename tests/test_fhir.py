@@ -320,6 +320,11 @@ def test_what_is_told_of_a_child_is_told_of_every_result_of_that_day(path):
     assert [(r["is_transfused"], r["gestation_wk"], r["stage_code"]) for r in rows] == [(True, 32, "repeat"), (None, 32, None)]
 
 
+def test_what_is_told_of_nobody_known_is_told_of_no_child_of_the_file(path):
+    strange = seen("57714-8", "t2", subject={"reference": "@0"}, effectiveDateTime=None, valueQuantity={"value": 32, "unit": "wk"})
+    assert [r["gestation_wk"] for r in lines(path, patient(), strange, seen())["screening"]] == [None]
+
+
 def test_an_unusable_specimen_spoils_the_numbers_of_its_day(path):
     spoiled = seen("57718-9", "q1", valueQuantity=None, valueCodeableConcept=coded("LA20627-8"))
     rows = lines(path, patient(), seen(), spoiled)["screening"]

@@ -72,7 +72,7 @@ class Index:
         self.referrals: dict[str, str] = {}
         self.observations: dict[str, bool] = {}
         self.sender: Reference | None = None
-        self.told: dict[tuple[str, str], dict[str, str]] = {}
+        self.told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         self.frame = pl.DataFrame(schema=dict.fromkeys(WHO, pl.String))
         self._based: set[str] = set()
         self._rows: list[Person] = []
@@ -174,10 +174,10 @@ class Index:
                 "assigner_system",
             ),
         ).select(WHO)
-        told: dict[tuple[str, str], dict[str, str]] = {}
+        told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         for (subject, day), said in self.told.items():
-            number = self.find_place(subject)
-            told.setdefault((f"@{number}" if number is not None else subject, day), {}).update(said)
+            number = self.find_place(str(subject))
+            told.setdefault((subject if number is None else number, day), {}).update(said)
         self.told, self._rows, self._parts, self._mothers = told, [], [], []
 
     def name_keys(self, url: str | None, kind: str, number: str | None) -> list[str]:

@@ -78,7 +78,7 @@ class Rows:
 
     def list_told(self, subject: Reference | None, person: int | None, day: str | None) -> dict[str, str]:
         """What is told of all results of a child: of that day, or of every day."""
-        names = [f"@{person}"]
+        names: list[int | str | None] = [person]
         if subject and subject.identifier:
             names.append(name_identifier(subject.identifier))
         said = [self.index.told.get((name, when), _NOTHING) for when in ("", day or "") for name in names]
