@@ -3,7 +3,7 @@ PYTHON ?= python3
 HOME_OF_DATA ?= $(or $(ERTE_HOME),var)
 BIN := .venv/bin
 
-.PHONY: run test up bench lock
+.PHONY: run test up bench fuzz lock
 
 # A simulated nation through the Airflow DAGs for three nights, then a table of what happened and where to look.
 run: .venv/.installed
@@ -13,7 +13,7 @@ run: .venv/.installed
 test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 # Airflow's own web page and scheduler on the same home.
 up: .venv/.installed
@@ -21,6 +21,10 @@ up: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python -m tests.bench
+
+# Bytes that no sender would write, half a minute for each reader: rows or a refusal, never a crash, a hang or unbounded memory.
+fuzz: .venv/.installed
+	$(BIN)/python -m tests.fuzz --seconds 30
 
 # Newest versions that pyproject.toml allows, with their hashes and no address; uv and setuptools build the environment.
 lock: .venv/.installed

@@ -1,6 +1,18 @@
-"""Two tests run side by side on two cores: one thread each, of polars and of DuckDB, is faster than four that wait for one another."""
+"""How the tests run: what two side by side have of the machine, and in what order."""
 
 import os
 
+import pytest
+
+# One thread each, of polars and of DuckDB, is faster on two cores than four that wait for one another.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("ERTE_THREADS", "1")
+
+SLOWEST = ("test_dags", "test_flow", "test_merge", "test_warehouse", "test_feedback", "test_hold", "test_laws", "test_simulate",
+           "test_resends", "test_annex", "test_hl7", "test_expect", "test_risk", "test_fhir")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest modules first: a worker takes a module whole (its homes are made once), and the short ones fill the end."""
+    rank = {name: number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(SLOWEST)))

@@ -1,5 +1,9 @@
 """A nation small enough to draw: registers of two regions, and files as the canonical layouts read them."""
 
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -34,6 +38,16 @@ def settle(home: Path, **given) -> Settings:
     for name, text in REGISTERS.items():
         (settings.reference / f"{name}.csv").write_text(text)
     return settings
+
+
+def copy_home(settings: Settings, home: Path) -> Settings:
+    """A home like another, which a test may change: a night takes seconds, a copy of what it left takes none."""
+    shutil.copytree(settings.home, home)
+    copy = settings.model_copy(update={"home": home})
+    with closing(sqlite3.connect(copy.lake / "catalogue.sqlite")) as catalogue, catalogue:
+        told = catalogue.execute("update ducklake_metadata set value = ? where key = 'data_path'", [f"{copy.lake.absolute() / 'data'}/"])
+        assert told.rowcount == 1
+    return copy
 
 
 def name_iin(number: int) -> str:
@@ -121,3 +135,9 @@ def ask(settings: Settings, query: str, *values) -> list[tuple]:
     """Rows of the lake."""
     with open_lake(settings) as connection:
         return read_rows(connection, query, list(values)).rows()
+
+
+def ask_all(settings: Settings, queries: Mapping[str, str]) -> dict[str, list[str]]:
+    """The answers to several questions, each as texts in order."""
+    with open_lake(settings) as connection:
+        return {name: sorted(map(str, read_rows(connection, query).rows())) for name, query in queries.items()}

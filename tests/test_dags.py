@@ -2,20 +2,25 @@
 
 import ast
 import inspect
+import json
 import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from pipelines import flow
-from pipelines.store.lake import open_lake, read_rows
-from tests.nation import bear, flagged, run, send, settle, write_file
+from pipelines.settings import Settings
+from tests.nation import ask, bear, flagged, run, send, settle, write_file
 
 FOLDER = Path(__file__).parents[1] / "dags"
 FILES = sorted(FOLDER.glob("*.py"))
 SCHEDULES = {"held": "0 */4 * * *", "intake": "*/30 * * * *", "referral_feed": "0 22 * * *", "maintenance": "0 4 * * 0"}
+NIGHT_OF = date(2026, 3, 2)
+"""In Almaty; 2026-03-01 20:00 in Greenwich."""
+ANSWERS = {"M1": ("release", "checked by telephone"), "M2": ("return", "test data of a new system")}
 
 
 @pytest.fixture(scope="module")
@@ -135,93 +140,100 @@ def test_a_dag_holds_no_frame_no_query_and_no_rule_and_imports_the_pipeline_only
         assert sum(c.startswith("flow.") and c != "flow.load_settings" for c in calls) == 1, task.name
 
 
-def test_a_night_through_airflow_itself_refers_and_publishes_on_the_day_in_almaty_and_keeps_values_out_of_its_logs(
-    tmp_path,
-):
-    settings, night = settle(tmp_path / "home"), date(2026, 3, 2)
-    send(settings, tmp_path, [*flagged(2), {"birth": bear(4)}])
-    airflow, env = str(Path(sys.executable).with_name("airflow")), settings.airflow_env()
-    subprocess.run([airflow, "db", "migrate"], env=env, check=True, capture_output=True)
-    told = ""
-    for dag in ("intake", "referral_feed", "warehouse"):
-        command = [airflow, "dags", "test", dag, "2026-03-01T20:00:00+00:00"]
-        done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
-        told += done.stdout + done.stderr
-        assert done.returncode == 0, told[-3000:]
-    with open_lake(settings) as connection:
-        found = read_rows(
-            connection, "select received_on, count(*) as files from lake.ledger.submission group by all"
-        ).rows()
-        sent = read_rows(
-            connection, "select composed_on, count(*) as items from lake.clinical.referral group by all"
-        ).rows()
-    assert (found, sent) == ([(night, 4)], [(night, 1)])
-    assert (settings.published / "erte.duckdb").exists()
-    assert flow.list_arrivals(settings) == []
-    logs = told + "".join(p.read_text() for p in (settings.airflow / "logs").rglob("*.log"))
-    personal = [value for row in (bear(2), bear(4)) for key in ("family_name", "given_name", "mother_iin", "address", "phone")
-                for value in [row[key]]]  # fmt: skip
-    assert not [value for value in personal if value in logs]
+NIGHT = """
+import json, sys, threading, time
+from airflow.__main__ import main
 
+def airflow(*words):
+    sys.argv = ["airflow", *words]
+    main()
 
-ANSWER = """
-import sys, time
-from datetime import datetime, timezone
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
-from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
-from airflow.models.hitl import HITLDetail
-from airflow.utils.session import create_session
-from sqlalchemy import select
+def answer(answers, until):
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+    from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+    from airflow.models.hitl import HITLDetail
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
 
-answers = dict(zip(sys.argv[1::3], zip(sys.argv[2::3], sys.argv[3::3])))
-until = time.monotonic() + 600
-while answers and time.monotonic() < until:
-    with create_session() as session:
-        for asked in session.scalars(select(HITLDetail).where(HITLDetail.responded_at.is_(None))).all():
-            ti = asked.task_instance
-            if ti.state == "awaiting_input" and asked.subject in answers:
-                chosen, reason = answers.pop(asked.subject)
-                update_hitl_detail(
-                    ti.dag_id, ti.run_id, ti.task_id,
-                    UpdateHITLDetailPayload(chosen_options=[chosen], params_input={"reason": reason}),
-                    SimpleAuthManagerUser(username="steward", role="admin"), session, ti.map_index,
-                )
-                print("asked", asked.subject, asked.body)
-    time.sleep(0.5)
+    while answers and time.monotonic() < until:
+        with create_session() as session:
+            for asked in session.scalars(select(HITLDetail).where(HITLDetail.responded_at.is_(None))).all():
+                ti = asked.task_instance
+                if ti.state == "awaiting_input":
+                    sender = next(name for name in answers if f"sender {name}:" in asked.body)
+                    chosen, reason = answers.pop(sender)
+                    update_hitl_detail(
+                        ti.dag_id, ti.run_id, ti.task_id,
+                        UpdateHITLDetailPayload(chosen_options=[chosen], params_input={"reason": reason}),
+                        SimpleAuthManagerUser(username="steward", role="admin"), session, ti.map_index,
+                    )
+                    print("asked", asked.subject, asked.body)
+        time.sleep(0.5)
+
+answers = json.loads(sys.argv[1])
+airflow("db", "migrate")
+steward = threading.Thread(target=answer, args=(answers, time.monotonic() + 600), daemon=True)
+for dag in ("intake", "held", "referral_feed", "warehouse"):
+    if dag == "held":
+        steward.start()
+    airflow("dags", "test", dag, "2026-03-01T20:00:00+00:00")
+steward.join(60)
 sys.exit(len(answers))
 """
 
 
-def test_a_steward_releases_one_held_batch_and_returns_another_through_airflow_itself(tmp_path):
-    settings, night = settle(tmp_path / "home"), date(2026, 3, 2)
-    born = str(night - timedelta(days=3))
-    for sender in ("M1", "M2"):
-        rows = [bear(n, sender_id=sender, birth_on="" if n < 22 else born) for n in range(2, 32)]
-        flow.receive(settings, [write_file(tmp_path / f"{sender}.csv", rows)])
-    assert run(settings, night)["held"] == 2
-    let, back = sorted((row["submission_id"], row["sender_id"]) for row in flow.list_held(settings))
-    airflow, env = str(Path(sys.executable).with_name("airflow")), settings.airflow_env()
-    subprocess.run([airflow, "db", "migrate"], env=env, check=True, capture_output=True)
-    words = [let[0], "release", "checked by telephone", back[0], "return", "test data of a new system"]
-    with subprocess.Popen(
-        [sys.executable, "-c", ANSWER, *words], env=env, stdout=subprocess.PIPE, text=True
-    ) as steward:
-        command = [airflow, "dags", "test", "held", "2026-03-01T20:00:00+00:00"]
-        done = subprocess.run(command, env=env, check=False, capture_output=True, text=True, timeout=600)
-        asked, _ = steward.communicate(timeout=60)
-    told = done.stdout + done.stderr
-    assert (done.returncode, steward.returncode) == (0, 0), told[-3000:]
-    assert f"asked {let[0]}" in asked
-    assert "refusal_share_high" in asked
-    with open_lake(settings) as connection:
-        decided = read_rows(connection, """
-            select kind, subject, detail ->> '$.by' as by, detail ->> '$.reason' as reason
-            from lake.ledger.event where kind in ('release', 'return') order by kind""").rows()  # fmt: skip
+class Night(NamedTuple):
+    """A home after one night of Airflow itself, all that it logged, and who sent what."""
+
+    settings: Settings
+    told: str
+    rows: list[dict]
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """Two days' files in one night: a child to refer, a birth, and a batch of each maternity that a check holds back; the steward
+    releases the one of M1 and returns the one of M2. One process runs every DAG: importing Airflow costs more than a night."""
+    folder = tmp_path_factory.mktemp("night")
+    settings = settle(folder / "home")
+    send(settings, folder, [*flagged(2), {"birth": bear(4)}])
+    born, rows = str(NIGHT_OF - timedelta(days=3)), [bear(2), bear(4)]
+    for sender, first in (("M1", 10), ("M2", 50)):
+        batch = [bear(n, sender_id=sender, birth_on="" if n < first + 20 else born) for n in range(first, first + 30)]
+        flow.receive(settings, [write_file(folder / f"{sender}.csv", batch)])
+        rows += batch
+    done = subprocess.run([sys.executable, "-c", NIGHT, json.dumps(ANSWERS)],
+                          env=settings.airflow_env(), check=False, capture_output=True, text=True, timeout=900)  # fmt: skip
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return Night(settings, done.stdout + done.stderr, rows)
+
+
+def test_a_night_through_airflow_itself_refers_and_publishes_on_the_day_in_almaty(night):
+    found = ask(night.settings, "select received_on, count(*) from lake.ledger.submission group by all")
+    sent = ask(night.settings, "select composed_on, count(*) from lake.clinical.referral group by all")
+    assert (found, sent) == ([(NIGHT_OF, 6)], [(NIGHT_OF, 1)])
+    assert (night.settings.published / "erte.duckdb").exists()
+    ((released,),) = ask(night.settings, "select subject from lake.ledger.event where kind = 'release'")
+    assert [Path(path).name[:12] for group in flow.list_arrivals(night.settings) for path in group] == [released[:12]]
+
+
+def test_airflow_keeps_values_of_rows_out_of_its_logs_and_its_questions(night):
+    logs = night.told + "".join(p.read_text() for p in (night.settings.airflow / "logs").rglob("*.log"))
+    personal = [row[key] for row in night.rows for key in ("family_name", "given_name", "mother_iin", "address", "phone")]
+    assert "asked" in logs
+    assert not [value for value in personal if value in logs]
+
+
+def test_a_steward_releases_one_held_batch_and_returns_another_through_airflow_itself(night):
+    asked = [line for line in night.told.splitlines() if line.startswith("asked ")]
+    assert (len(asked), sum("refusal_share_high" in line for line in asked)) == (2, 2)
+    decided = ask(night.settings, """
+        select e.kind, s.sender_id, e.detail ->> '$.by' as by, e.detail ->> '$.reason' as reason
+        from lake.ledger.event e join lake.ledger.submission s on s.submission_id = e.subject
+        where e.kind in ('release', 'return') order by e.kind""")  # fmt: skip
     assert decided == [
-        ("release", let[0], "steward", "checked by telephone"), ("return", back[0], "steward", "test data of a new system"),
+        ("release", "M1", "steward", "checked by telephone"), ("return", "M2", "steward", "test data of a new system"),
     ]  # fmt: skip
-    run(settings, night + timedelta(days=1))
-    assert flow.list_held(settings) == []
-    personal = [bear(n)[key] for n in range(2, 32) for key in ("family_name", "mother_iin", "phone")]
-    assert not [value for value in personal if value in told + asked]
+    run(night.settings, NIGHT_OF + timedelta(days=1))
+    assert flow.list_held(night.settings) == []

@@ -33,6 +33,26 @@ def settings(tmp_path):
     return settle(tmp_path / "home")
 
 
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """A home after a night of many a file, and the submissions by the name of what is wrong with each."""
+    folder = tmp_path_factory.mktemp("night")
+    home, ids = settle(folder / "home"), {}
+    headless, changed = folder / "headless.csv", folder / "changed.csv"
+    headless.write_text("AIGERIM,AIGERIM,250314500010\nDANA,DANA,250314500010\n")
+    changed.write_text(",".join(bear(1)).replace("history_no", "history") + "\n" + ",".join(bear(1).values()) + "\n")
+    (ids["headless"],), (ids["changed"],) = flow.receive(home, [headless]), flow.receive(home, [changed])
+    sent = {
+        "partly": [bear(2, mother_iin="250314500011", birth_on="10.02.2026"), bear(4)], "hair": [bear(6, hair="brown")],
+        "blue": [bear(8, sex_code="blue"), bear(10)], "mended at once": [bear(8)],
+        "known": [bear(12, sex_code="blue")], "unknown": [bear(14, sex_code="blue", sender_id="AIGERIM")],
+    }  # fmt: skip
+    for name, rows in sent.items():
+        (ids[name],) = send(home, folder, [{"birth": row} for row in rows], name)
+    run(home, FIRST)
+    return home, ids
+
+
 class Page(HTMLParser):
     """What is on a page: tags with their attributes, and the text."""
 
@@ -144,11 +164,9 @@ def test_the_file_to_fix_that_exists_is_linked(name):
     assert {a["href"] for tag, a in page.tags if tag == "a" and not a["href"].startswith("#")} == {name, "findings.csv"}
 
 
-def test_the_page_of_a_partly_accepted_file_shows_lines_and_reasons_and_no_childs_data(settings, tmp_path):
-    bad = bear(2, mother_iin="250314500011", birth_on="10.02.2026")
-    (submission,) = send(settings, tmp_path, [{"birth": bad}, {"birth": bear(4)}])
-    run(settings, FIRST)
-    page = page_of(settings, submission)
+def test_the_page_of_a_partly_accepted_file_shows_lines_and_reasons_and_no_childs_data(night):
+    settings, ids = night
+    page = page_of(settings, ids["partly"])
     assert "mother_iin_checksum" in page.text
     assert "2-жол (B2)" in page.text
     assert ("a", {"href": "to-fix.csv"}) in page.tags
@@ -157,34 +175,26 @@ def test_the_page_of_a_partly_accepted_file_shows_lines_and_reasons_and_no_child
     assert all(a.get("scope") in {"col", "row"} for tag, a in page.tags if tag == "th")
 
 
-def test_a_refused_file_says_why_and_which_headers_it_lacks(settings, tmp_path):
-    path = tmp_path / "changed.csv"
-    path.write_text(",".join(bear(1)).replace("history_no", "history") + "\n" + ",".join(bear(1).values()) + "\n")
-    (submission,) = flow.receive(settings, [path])
-    run(settings, FIRST)
-    page = page_of(settings, submission)
+def test_a_refused_file_says_why_and_which_headers_it_lacks(night):
+    settings, ids = night
+    page = page_of(settings, ids["changed"])
     assert page.text.count("history_no") >= 3
     assert read_texts()["next"]["refused"]["kk"] in page.text
-    assert ask(settings, 'select "column", code from lake.ledger.finding order by code') == [
-        ("history_no", "header_absent"), (None, "layout_header_changed"),
-    ]  # fmt: skip
+    found = 'select "column", code from lake.ledger.finding where submission_id = ? order by code'
+    assert ask(settings, found, ids["changed"]) == [("history_no", "header_absent"), (None, "layout_header_changed")]
 
 
-def test_a_first_line_that_is_data_is_refused_without_being_repeated(settings, tmp_path):
-    path = tmp_path / "headless.csv"
-    path.write_text("AIGERIM,AIGERIM,250314500010\nDANA,DANA,250314500010\n")
-    (submission,) = flow.receive(settings, [path])
-    run(settings, FIRST)
-    told = (settings.reports / "feedback" / submission / "feedback.json").read_text()
+def test_a_first_line_that_is_data_is_refused_without_being_repeated(night):
+    settings, ids = night
+    told = (settings.reports / "feedback" / ids["headless"] / "feedback.json").read_text()
     assert "header_repeated" in told
     assert "AIGERIM" not in told.replace("headless", "")
 
 
-def test_an_unknown_column_is_named_by_its_header(settings, tmp_path):
-    (submission,) = send(settings, tmp_path, [{"birth": bear(2, hair="brown")}])
-    run(settings, FIRST)
+def test_an_unknown_column_is_named_by_its_header(night):
+    settings, ids = night
     assert ask(settings, "select \"column\" from lake.ledger.finding where code = 'column_unknown'") == [("hair",)]
-    assert "hair" in page_of(settings, submission).text
+    assert "hair" in page_of(settings, ids["hair"]).text
 
 
 def test_mending_and_resending_a_row_closes_its_finding_and_the_page_says_by_which_file(settings, tmp_path):
@@ -238,18 +248,15 @@ def test_a_broken_line_and_a_row_of_a_file_of_several_senders_are_closed_by_thei
     assert tell_submission(settings, first)["mended_count"] == 2
 
 
-def test_of_two_files_that_came_at_once_neither_mends_the_other(settings, tmp_path):
-    (first,) = send(settings, tmp_path, [{"birth": bear(2, sex_code="blue")}, {"birth": bear(4)}])
-    send(settings, tmp_path, [{"birth": bear(2)}], "b")
-    run(settings, FIRST)
-    assert tell_submission(settings, first)["open_count"] == 1
+def test_of_two_files_that_came_at_once_neither_mends_the_other(night):
+    settings, ids = night
+    assert tell_submission(settings, ids["mended at once"])["state"] == "accepted"
+    assert tell_submission(settings, ids["blue"])["open_count"] == 1
 
 
-def test_a_file_of_which_no_row_was_accepted_has_the_sender_its_rows_name_if_the_register_knows_it(settings, tmp_path):
-    (known,) = send(settings, tmp_path, [{"birth": bear(2, sex_code="blue")}])
-    (unknown,) = send(settings, tmp_path, [{"birth": bear(4, sex_code="blue", sender_id="AIGERIM")}], "b")
-    run(settings, FIRST)
-    assert [tell_submission(settings, s)["sender_id"] for s in (known, unknown)] == ["M1", None]
+def test_a_file_of_which_no_row_was_accepted_has_the_sender_its_rows_name_if_the_register_knows_it(night):
+    settings, ids = night
+    assert [tell_submission(settings, ids[name])["sender_id"] for name in ("known", "unknown")] == ["M1", None]
 
 
 def test_a_receipt_tells_received_then_waiting_then_accepted_and_the_feed(settings, tmp_path):
@@ -267,11 +274,9 @@ def test_a_receipt_tells_received_then_waiting_then_accepted_and_the_feed(settin
     assert json.loads(note.read_text())["state"] == "accepted"
 
 
-def test_a_file_that_is_nowhere_is_told_as_unknown(settings, tmp_path):
-    send(settings, tmp_path, flagged(2))
-    run(settings, FIRST)
+def test_a_file_that_is_nowhere_is_told_as_unknown(night):
     with pytest.raises(UserError) as told:
-        tell_submission(settings, "0123456789")
+        tell_submission(night[0], "0123456789")
     assert told.value.code == "submission_unknown"
 
 

@@ -12,7 +12,7 @@ from pipelines.cli import app
 from pipelines.errors import UserError
 from pipelines.night import hold
 from pipelines.store.lake import transact
-from tests.nation import FIRST, ask, bear, run, settle, write_file
+from tests.nation import FIRST, ask, bear, copy_home, run, settle, write_file
 
 REASON = "census week, the volume is as expected"
 
@@ -21,15 +21,22 @@ class Killed(BaseException):
     """A process that ends here."""
 
 
-@pytest.fixture
-def held(tmp_path):
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory):
     """A home with one held submission (30 births, 20 without a date), and its id."""
-    settings = settle(tmp_path / "home")
+    folder = tmp_path_factory.mktemp("held")
+    settings = settle(folder / "home")
     born = str(FIRST - timedelta(days=3))
     rows = [bear(n, sender_id="M1", birth_on="" if n < 22 else born) for n in range(2, 32)]
-    (submission,) = flow.receive(settings, [write_file(tmp_path / "sent" / "births.csv", rows)])
+    (submission,) = flow.receive(settings, [write_file(folder / "sent" / "births.csv", rows)])
     assert run(settings, FIRST)["held"] == 1
     return settings, submission
+
+
+@pytest.fixture
+def held(first_night, tmp_path):
+    settings, submission = first_night
+    return copy_home(settings, tmp_path / "home"), submission
 
 
 def status(settings, submission):

@@ -7,20 +7,26 @@ import pytest
 from pipelines import flow
 from pipelines.night.ask import tell_submission
 from pipelines.night.verify import verify_store
-from tests.nation import FIRST, ask, bear, examine, run, send, settle, write_file
+from tests.nation import FIRST, ask, bear, copy_home, examine, run, send, settle, write_file
 
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 HELD = "select value from lake.clinical.screening where known_to is null and not is_cancelled order by value"
 VERSIONS = "select count(*) from lake.clinical.screening"
 
 
-@pytest.fixture
-def settings(tmp_path):
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory):
     """A home in which four children are born and three of them examined on the first night."""
-    home = settle(tmp_path / "home")
-    send(home, tmp_path, [*({"birth": bear(n)} for n in range(2, 6)), *seen(2, 3, 4)])
+    folder = tmp_path_factory.mktemp("first")
+    home = settle(folder / "home")
+    send(home, folder, [*({"birth": bear(n)} for n in range(2, 6)), *seen(2, 3, 4)])
     run(home, FIRST)
     return home
+
+
+@pytest.fixture
+def settings(first_night, tmp_path):
+    return copy_home(first_night, tmp_path / "home")
 
 
 def seen(*numbers, **other):

@@ -27,6 +27,19 @@ def nation(tmp_path_factory):
     return out, done
 
 
+@pytest.fixture(scope="module")
+def told(nation):
+    return read_all(nation[0] / "landing")
+
+
+@pytest.fixture(scope="module")
+def large_truth(tmp_path_factory):
+    """The truth of a nation large enough to have of everything."""
+    out = tmp_path_factory.mktemp("large")
+    simulate_nation(20_000, 6, 7, out, END, 3, lambda _: None)
+    return out / "truth"
+
+
 def read_all(folder: Path):
     """(file, row_no, code) of every refusal, rows received, and the codes of files refused whole."""
     refused, rows, files = [], 0, {}
@@ -44,38 +57,38 @@ def read_all(folder: Path):
     return refused, rows, files
 
 
-def test_the_same_seed_writes_the_same_bytes(nation, tmp_path):
-    out, _ = nation
-    simulate_nation(3_000, 6, 7, tmp_path, END, 3, lambda _: None)
-    files = sorted(p.relative_to(out) for p in (out / "landing").rglob("*") if p.is_file())
+def test_the_same_seed_writes_the_same_bytes(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    for out in (one, other):
+        simulate_nation(600, 6, 7, out, END, 3, lambda _: None)
+    files = sorted(p.relative_to(one) for p in (one / "landing").rglob("*") if p.is_file())
     assert files
-    assert files == sorted(p.relative_to(tmp_path) for p in (tmp_path / "landing").rglob("*") if p.is_file())
-    assert [f for f in files if (out / f).read_bytes() != (tmp_path / f).read_bytes()] == []
+    assert files == sorted(p.relative_to(other) for p in (other / "landing").rglob("*") if p.is_file())
+    assert [f for f in files if (one / f).read_bytes() != (other / f).read_bytes()] == []
 
 
-def test_every_file_is_read_by_its_layout_and_only_the_rows_that_were_made_dirty_are_refused_each_for_its_own_reason(nation):
+def test_every_file_is_read_by_its_layout_and_only_the_rows_that_were_made_dirty_are_refused_each_for_its_own_reason(nation, told):
     out, done = nation
-    refused, rows, _ = read_all(out / "landing")
+    refused, rows, _ = told
     dirty = pl.read_parquet(out / "truth" / "dirty.parquet")
     troubles = pl.read_parquet(out / "truth" / "file.parquet").filter(pl.col("kind") != "late")["file"].to_list()
-    told = {(name, no, code) for name, no, code in refused if name not in troubles}
+    found = {(name, no, code) for name, no, code in refused if name not in troubles}
     must = dirty.filter(pl.col("code").is_not_null())
-    assert told == set(must.select("file", "row_no", "code").iter_rows())
+    assert found == set(must.select("file", "row_no", "code").iter_rows())
     assert len(must) == done.dirty_rows
     assert rows > 9_000
 
 
-def test_every_kind_of_dirt_is_written_somewhere_at_the_rate_of_the_nation(tmp_path):
-    simulate_nation(20_000, 6, 7, tmp_path, END, 3, lambda _: None)
-    dirty = pl.read_parquet(tmp_path / "truth" / "dirty.parquet")
+def test_every_kind_of_dirt_is_written_somewhere_at_the_rate_of_the_nation(large_truth):
+    dirty = pl.read_parquet(large_truth / "dirty.parquet")
     assert set(dirty["kind"]) == set(read_rates()["dirt"]["rows"])
     births = dirty.filter(pl.col("file").str.contains("birth"), pl.col("kind") == "check_digit")
     assert 8 <= len(births) <= 36  # 25,000 births at 0.0008
 
 
-def test_whole_files_that_go_wrong_are_refused_for_their_own_reason_and_harmless_ones_are_read(nation):
+def test_whole_files_that_go_wrong_are_refused_for_their_own_reason_and_harmless_ones_are_read(nation, told):
     out, _ = nation
-    refused, _, files = read_all(out / "landing")
+    refused, _, files = told
     troubles = pl.read_parquet(out / "truth" / "file.parquet")
     assert set(troubles["kind"]) == {"empty", "binary", "encoding", "header", "again", "overlap", "cut-off", "late"}
     assert files == dict(troubles.filter(pl.col("code").is_not_null()).select("file", "code").iter_rows())
@@ -115,9 +128,8 @@ def test_births_follow_the_statistics(nation):
     assert (child["child_iin"].is_null()).mean() > 0.9
 
 
-def test_every_programme_has_children_who_should_be_flagged_in_a_large_enough_nation(tmp_path):
-    simulate_nation(20_000, 6, 7, tmp_path, END, 3, lambda _: None)
-    expected = pl.read_parquet(tmp_path / "truth" / "flag_expected.parquet")
+def test_every_programme_has_children_who_should_be_flagged_in_a_large_enough_nation(large_truth):
+    expected = pl.read_parquet(large_truth / "flag_expected.parquet")
     assert {"development", "autism", "eyes", "hearing", "blood_spot"} >= set(expected["programme"]) >= {"development", "autism", "eyes", "hearing"}
 
 

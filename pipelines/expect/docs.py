@@ -11,11 +11,13 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, SupportsFloat
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.render.view import DefaultJinjaPageView
 
 DAYS_KEPT = 14
 """Pages older than this leave the Data Docs."""
@@ -57,18 +59,25 @@ def write_docs(docs: Path, run_id: str, on: date, pages: Sequence[Page]) -> None
 
 def _render_page(page: Page, run_id: str, on: date) -> str:
     from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
 
     for found in page.result.results:  # numpy's numbers are beyond the renderer
         observed = found.result.get("observed_value")
         if isinstance(observed, SupportsFloat):
             found.result["observed_value"] = float(observed)
-    drawn = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(page.result))
+    drawn = _open_view().render(ValidationResultsPageRenderer(run_info_at_end=True).render(page.result))
     sections = _SECTIONS.search(_OUTSIDE.sub("", drawn))
     assert sections is not None  # noqa: S101  # every result has its overview
     heads = [f"<p class=way><a href='../../index.html'>All runs</a> / {on} / {html.escape(run_id)} / {page.kind}</p>"]
     heads += [f"<h1>Checks of {page.kind} batches</h1>", _list_notes(page)]
     return _frame(f"{page.kind} {run_id}", "".join(heads) + f"<div class=drawn>{sections[0]}</div>")
+
+
+@cache
+def _open_view() -> "DefaultJinjaPageView":
+    """One for all pages: each would compile the templates anew, which takes longer than drawing."""
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    return DefaultJinjaPageView()
 
 
 def _list_notes(page: Page) -> str:
