@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import flow
-from pipelines.intake.ack import Told, answer_file
-from pipelines.intake.hl7_split import split_file
+from pipelines.intake.hl7.ack import Told, answer_file
+from pipelines.intake.hl7.split import split_file
 from pipelines.intake.reading import Limits
 from tests.nation import FIRST, bear, name_iin, run, send, settle
 from tests.samples import find_samples

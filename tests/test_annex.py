@@ -11,8 +11,8 @@ import xlsxwriter
 
 from pipelines import flow
 from pipelines.intake.layout import list_layouts
-from pipelines.intake.reading import FileRefusedError
 from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import neutralise, write_repair, write_repair_workbook
 from pipelines.night.verify import verify_store
 from tests.nation import BORN, FIRST, ask, bear, name_iin, run, send, settle

@@ -26,8 +26,9 @@ from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.rows import SCREENING
 from pipelines.intake.fhir.source import read_context_lines
 from pipelines.intake.fhir.values import read_moment
-from pipelines.intake.reading import FileRefusedError, Limits
+from pipelines.intake.reading import Limits
 from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.refusal import FileRefusedError
 
 ON = date(2026, 2, 1)
 KINDS = ("screening", "consent", "pmpc_report", "birth")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from pipelines.intake.feedback import tell_finding
 from pipelines.intake.hl7 import read_chunks
-from pipelines.intake.hl7_fields import clean_number, is_loinc_whole, read_marks, read_time, unescape
-from pipelines.intake.reading import FileRefusedError
+from pipelines.intake.hl7.fields import clean_number, is_loinc_whole, read_marks, read_time, unescape
 from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.refusal import FileRefusedError
 from tests.samples import find_samples
 
 ON = date(2026, 2, 1)

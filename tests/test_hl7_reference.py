@@ -6,7 +6,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.intake.hl7 import read_chunks
-from pipelines.intake.hl7_fields import clean_number, read_time
+from pipelines.intake.hl7.fields import clean_number, read_time
 
 PUNCTUATION = "|^~&$%#@!*=;:?\\"  # not + - . which times and numbers are written with
 LETTERS = [*"aBz 09ЖәҒ", "F", "S", "T"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.intake import hl7_split
-from pipelines.intake.hl7_split import split_file
+from pipelines.intake.hl7 import split as hl7_split
+from pipelines.intake.hl7.split import split_file
 from pipelines.intake.reading import Limits
 from pipelines.intake.receive import judge_chunk, open_submission
 from tests.test_hl7 import CHILD, HEAD, MOTHER, ON, ORDER, TSH, codes, judge

@@ -16,8 +16,8 @@ from pipelines.intake.conform import conform_rows
 from pipelines.intake.feedback import tell_finding
 from pipelines.intake.judge import name_rule
 from pipelines.intake.layout import Layout, list_layouts, read_layout
-from pipelines.intake.reading import FileRefusedError
 from pipelines.intake.receive import judge_chunk
+from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import write_repair
 
 ON = date(2026, 2, 1)

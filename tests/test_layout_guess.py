@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from pipelines.cli import app
 from pipelines.intake.guess import describe_shape, find_forms, guess_layout, name_encoding, read_sample, read_words
 from pipelines.intake.layout import list_layouts, read_layout
-from pipelines.intake.reading import FileRefusedError
+from pipelines.intake.refusal import FileRefusedError
 from tests.nation import bear, name_iin, write_file
 
 HEARING = (

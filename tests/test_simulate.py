@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from pipelines import flow
-from pipelines.intake.reading import FileRefusedError
 from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.refusal import FileRefusedError
 from pipelines.simulate.answer import answer_feeds
 from pipelines.simulate.cases import write_cases
 from pipelines.simulate.nation import simulate_nation

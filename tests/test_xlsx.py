@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from pipelines.intake import xlsx
 from pipelines.intake.layout import Layout, list_layouts, read_layout
-from pipelines.intake.reading import FileRefusedError, Limits
+from pipelines.intake.reading import Limits
 from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.refusal import FileRefusedError
 
 SAMPLES = Path(os.environ.get("ERTE_SAMPLES", Path(__file__).parents[2] / "shared" / "samples")) / "tabular"
 ON = date(2026, 2, 1)

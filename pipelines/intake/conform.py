@@ -11,7 +11,7 @@ import polars as pl
 
 from pipelines.intake.derive import list_derived
 from pipelines.intake.layout import Component, Layout
-from pipelines.intake.reading import list_findings
+from pipelines.intake.refusal import list_findings
 from pipelines.intake.sums import check_rows
 
 _UNITS = Path(__file__).parent / "units.toml"
@@ -20,7 +20,7 @@ _TRUE, _FALSE = ("true", "1", "да", "иә", "yes", "есть"), ("false", "0",
 
 
 class Conformed(NamedTuple):
-    """`record`: a contract's columns, typed; `finding`: what could not be read (reading.FINDING_SCHEMA)."""
+    """`record`: a contract's columns, typed; `finding`: what could not be read (refusal.FINDING_SCHEMA)."""
 
     record: pl.DataFrame
     finding: pl.DataFrame

@@ -12,7 +12,8 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from pipelines.intake.layout import Layout, list_layouts, match_layout
-from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
+from pipelines.intake.reading import Chunk, Limits, Opened
+from pipelines.intake.refusal import FileRefusedError, list_findings
 
 _BLOCK_BYTES = 24 << 20
 _SURVEYED_BYTES = 8 << 20

@@ -17,7 +17,7 @@ import polars as pl
 
 from pipelines.contracts import RECORDS, is_valid_iin
 from pipelines.intake.layout import Component, Layout
-from pipelines.intake.reading import FileRefusedError
+from pipelines.intake.refusal import FileRefusedError
 
 _WORDS = Path(__file__).parent / "guess.toml"
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})

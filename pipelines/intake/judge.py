@@ -7,7 +7,7 @@ import dataframely as dy
 import polars as pl
 
 from pipelines.contracts import NOTICES, PROBLEMS, RECORDS
-from pipelines.intake.reading import FINDING_SCHEMA, list_findings
+from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 
 
 class Judged(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import dataframely as dy
 
 from pipelines.contracts import RECORDS
-from pipelines.intake.reading import FileRefusedError
+from pipelines.intake.refusal import FileRefusedError
 
 FOLDER = Path(__file__).parent / "layouts"
 REASONS = "erte_reasons"

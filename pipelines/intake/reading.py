@@ -2,45 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import polars as pl
 
-if TYPE_CHECKING:
-    from pipelines.intake.layout import Layout
-
-FINDING_SCHEMA: dict[str, pl.DataType] = {
-    "row_no": pl.Int64(), "column": pl.String(), "code": pl.String(), "severity": pl.String(),
-}  # fmt: skip
-
-
-class Difference(NamedTuple):
-    """What a sender declared against what its own rows give: counts only, never another value of a row."""
-
-    row_no: int
-    column: str
-    code: str
-    declared: float
-    computed: float
-
-    @property
-    def detail(self) -> str:
-        """The counts as text: `declared=120 computed=118 difference=2`."""
-        told = (self.declared, self.computed, self.declared - self.computed)
-        return "declared={} computed={} difference={}".format(*(f"{round(x, 4):.12g}" for x in told))
-
-
-class FileRefusedError(Exception):
-    """A whole file is refused; `code` is the finding code, `columns` the headers it is about (never a value).
-
-    `differences`: the declared counts that do not hold, where they are the reason.
-    """
-
-    def __init__(
-        self, code: str, columns: tuple[str, ...] = (), differences: tuple[Difference, ...] = ()
-    ) -> None:
-        super().__init__(code)
-        self.code, self.columns, self.differences = code, columns, differences
+from pipelines.intake.layout import Layout
 
 
 class Limits(NamedTuple):
@@ -67,7 +33,7 @@ class Chunk(NamedTuple):
     findings: pl.DataFrame
     kind: str | None = None
     has_blanks: bool = True
-    layout: "Layout | None" = None
+    layout: Layout | None = None
 
 
 class Opened(NamedTuple):
@@ -76,7 +42,7 @@ class Opened(NamedTuple):
     The chunks come in file order, and memory is bounded by the chunk, not by the file.
     """
 
-    layout: "Layout"
+    layout: Layout
     finding: pl.DataFrame
     chunks: Iterator[Chunk]
 
@@ -86,8 +52,3 @@ class Reader(Protocol):
 
     def open_file(self, path: Path, limits: Limits) -> Opened:
         """The file, opened; raises FileRefusedError."""
-
-
-def list_findings(rows: list[tuple[int | None, str | None, str, str]]) -> pl.DataFrame:
-    """A findings frame from (row_no, column, code, severity)."""
-    return pl.DataFrame(rows, schema=FINDING_SCHEMA, orient="row")

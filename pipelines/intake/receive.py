@@ -11,7 +11,8 @@ from pipelines.intake import csv, fhir, hl7, unpack, xlsx
 from pipelines.intake.conform import conform_rows
 from pipelines.intake.judge import judge_records
 from pipelines.intake.layout import Layout, speak_ours
-from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, Reader
+from pipelines.intake.reading import Chunk, Limits, Opened, Reader
+from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.source_id import name_records
 from pipelines.intake.totals import check_totals
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from pipelines.intake.layout import Layout
-from pipelines.intake.reading import FINDING_SCHEMA, list_findings
+from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 
 _CLOSE = 0.005
 """Numbers that differ by less are the same: sums of decimals, and totals rounded to two places."""
@@ -11,7 +11,7 @@ _MONTH_DAYS = 30.4375
 
 
 def check_rows(sent: pl.DataFrame, layout: Layout) -> pl.DataFrame:
-    """Findings (reading.FINDING_SCHEMA) of the sums and ages that the layout declares; `column` is the sender's header.
+    """Findings (refusal.FINDING_SCHEMA) of the sums and ages that the layout declares; `column` is the sender's header.
 
     `total_differs` refuses the row: a total that its own items contradict may neither flag nor clear a child.
     `total_unproven` (an item is blank or no number) and `age_months_differs` (the dates decide, not the age) warn.

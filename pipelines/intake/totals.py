@@ -11,7 +11,8 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.intake.layout import Layout, Totals
-from pipelines.intake.reading import Chunk, Difference, FileRefusedError, list_findings
+from pipelines.intake.reading import Chunk
+from pipelines.intake.refusal import Difference, FileRefusedError, list_findings
 
 TOTAL = r"^\s*(?:итого|итог|всего|жиыны|барлығы|барлыгы|қорытынды|total|grand total)(?:\s+(?:по|for|бойынша)\b.*)?\s*:?\s*(?:[0-9][0-9\s]*)?$"
 """What the first filled cell of a total row says, in lower case."""

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from pipelines.intake.reading import Chunk, FileRefusedError, Limits
+from pipelines.intake.reading import Chunk, Limits
+from pipelines.intake.refusal import FileRefusedError
 
 MAGIC = b"\x1f\x8b"
 _BLOCK = 4 << 20

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.intake.ack import Told, answer_file, is_hl7
-from pipelines.intake.reading import FINDING_SCHEMA, Limits
+from pipelines.intake.hl7.ack import Told, answer_file, is_hl7
+from pipelines.intake.reading import Limits
+from pipelines.intake.refusal import FINDING_SCHEMA
 from pipelines.settings import Settings
 
 _UNDECIDED = ("held", "returned")

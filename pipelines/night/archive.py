@@ -8,8 +8,8 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
 from pipelines.intake.keys import add_keys
-from pipelines.intake.reading import FileRefusedError
 from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.refusal import FileRefusedError
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection
 

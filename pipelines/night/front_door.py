@@ -12,8 +12,9 @@ import polars as pl
 
 from pipelines.intake.keys import add_keys
 from pipelines.intake.layout import list_layouts
-from pipelines.intake.reading import FINDING_SCHEMA, FileRefusedError, Limits
+from pipelines.intake.reading import Limits
 from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.refusal import FINDING_SCHEMA, FileRefusedError
 from pipelines.settings import Settings
 from pipelines.store.registers import read_registers
 

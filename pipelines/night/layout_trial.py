@@ -13,8 +13,9 @@ from pipelines.intake.feedback import group_findings, name_headers
 from pipelines.intake.guess import Guess, guess_layout, read_sample
 from pipelines.intake.layout import list_layouts, read_layout
 from pipelines.intake.page import LANGUAGES
-from pipelines.intake.reading import FileRefusedError, Opened
+from pipelines.intake.reading import Opened
 from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.refusal import FileRefusedError
 from pipelines.night.front_door import hash_file, list_refusal, set_limits
 from pipelines.settings import Settings
 

@@ -39,7 +39,8 @@ from pipelines.intake.fhir.shape import (
 from pipelines.intake.fhir.source import Item, read_batches, read_context_lines, read_document
 from pipelines.intake.fhir.values import read_context
 from pipelines.intake.layout import speak_ours
-from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
+from pipelines.intake.reading import Chunk, Limits, Opened
+from pipelines.intake.refusal import FileRefusedError, list_findings
 
 _VALUE = r':\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.eE0-9]*)'
 """A text or a number that is the value of a key."""

@@ -9,7 +9,8 @@ from pipelines.contracts import RECORDS
 from pipelines.intake.fhir.people import WHO, frame_local
 from pipelines.intake.fhir.rows import SCREENING, Rows
 from pipelines.intake.fhir.values import is_loinc_broken
-from pipelines.intake.reading import Chunk, list_findings
+from pipelines.intake.reading import Chunk
+from pipelines.intake.refusal import list_findings
 
 _TYPES: dict[str, Any] = {"row_no": pl.Int64, "person": pl.Int64, "place": pl.Int64}
 _ENVELOPE = {"submission_id", "received_on"}

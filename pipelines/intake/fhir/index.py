@@ -36,7 +36,7 @@ from pipelines.intake.fhir.shape import (
     ServiceRequest,
 )
 from pipelines.intake.fhir.values import read_day
-from pipelines.intake.reading import FileRefusedError
+from pipelines.intake.refusal import FileRefusedError
 
 _PART = 50_000
 Found = TypeVar("Found")

@@ -14,7 +14,7 @@ from pipelines.intake.fhir.values import (
     read_day,
     read_measure,
 )
-from pipelines.intake.hl7_fields import clean_number
+from pipelines.intake.hl7.fields import clean_number
 
 _NO_RESULT = ("skip", "context")
 _NOTHING: dict[str, str] = {}

@@ -10,7 +10,8 @@ import polars as pl
 
 from pipelines.intake.fhir.decode import fit, measure_depth
 from pipelines.intake.fhir.shape import Bundle, Raw
-from pipelines.intake.reading import FileRefusedError, Limits
+from pipelines.intake.reading import Limits
+from pipelines.intake.refusal import FileRefusedError
 
 _BOM = b"\xef\xbb\xbf"
 _BLOCK, _BATCH, _LINES = 4 << 20, 16 << 20, 20_000

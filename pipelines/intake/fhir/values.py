@@ -10,7 +10,7 @@ import msgspec
 
 from pipelines.intake.fhir.people import list_codes, read_tables
 from pipelines.intake.fhir.shape import Concept, Measured, Observation
-from pipelines.intake.hl7_fields import clean_number, is_loinc_whole
+from pipelines.intake.hl7.fields import clean_number, is_loinc_whole
 
 _LOINC = re.compile(r"\d{1,7}-\d$")
 _LOCAL = timezone(timedelta(hours=5))  # Kazakhstan has one time zone since 1 March 2024

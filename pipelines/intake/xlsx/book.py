@@ -12,12 +12,13 @@ from typing import NamedTuple, Protocol, TypeVar
 import fastexcel
 import polars as pl
 
-from pipelines.intake.reading import FileRefusedError, Limits
-from pipelines.intake.xlsx_package import Package, check_package
+from pipelines.intake.reading import Limits
+from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.xlsx.package import Package, check_package
 
 _XLS = b"\xd0\xcf\x11\xe0"
 _XLS_MB = 128
-_CHILD = Path(__file__).with_name("xls_child.py")
+_CHILD = Path(__file__).with_name("old_child.py")
 _CHILD_BASE_MB = 1_024
 _TIMEOUT_S = 300
 _T = TypeVar("_T")
@@ -81,7 +82,7 @@ class _NewBook(NamedTuple):
 
 
 class _OldBook(NamedTuple):
-    """A .xls: read by a process of its own (xls_child says why)."""
+    """A .xls: read by a process of its own (old_child says why)."""
 
     path: Path
     memory_mb: int

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from pipelines.intake.feedback import tell_finding
 from pipelines.intake.hl7 import read_part
-from pipelines.intake.hl7_fields import Marks, read_marks
-from pipelines.intake.hl7_sheet import Sheet
-from pipelines.intake.hl7_split import Part, decode_message, name_charset, split_file, split_segments
-from pipelines.intake.hl7_terms import read_tables
+from pipelines.intake.hl7.fields import Marks, read_marks
+from pipelines.intake.hl7.sheet import Sheet
+from pipelines.intake.hl7.split import Part, decode_message, name_charset, split_file, split_segments
+from pipelines.intake.hl7.terms import read_tables
 from pipelines.intake.reading import Limits
 
 _STARTS = (b"MSH", b"FHS", b"BHS")

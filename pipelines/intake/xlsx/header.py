@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipelines.intake.layout import REASONS, Layout, match_layout
-from pipelines.intake.reading import FileRefusedError
-from pipelines.intake.xlsx_cells import Merged
+from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.xlsx.cells import Merged
 
 DEPTH = 60
 """Rows of a sheet among which its header is looked for."""

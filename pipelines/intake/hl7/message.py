@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from pipelines.intake.hl7_fields import pick, unescape
-from pipelines.intake.hl7_sheet import ROW, Sheet
-from pipelines.intake.hl7_terms import Term, Terms
+from pipelines.intake.hl7.fields import pick, unescape
+from pipelines.intake.hl7.sheet import ROW, Sheet
+from pipelines.intake.hl7.terms import Term, Terms
 
 Said = tuple[str | None, str | None, str | None, str | None]
 """result_code, value, comparator, unit."""

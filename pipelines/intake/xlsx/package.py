@@ -15,7 +15,8 @@ from typing import IO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.intake.reading import FileRefusedError, Limits
+from pipelines.intake.reading import Limits
+from pipelines.intake.refusal import FileRefusedError
 
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]

@@ -10,10 +10,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.intake.hl7_fields import Marks, clean_number, is_loinc_whole, pick, read_time, unescape
-from pipelines.intake.hl7_split import name_charset
+from pipelines.intake.hl7.fields import Marks, clean_number, is_loinc_whole, pick, read_time, unescape
+from pipelines.intake.hl7.split import name_charset
 
-_TABLES = Path(__file__).parent / "layouts" / "hl7-oru.toml"
+_TABLES = Path(__file__).parents[1] / "layouts" / "hl7-oru.toml"
 _LOINC = re.compile(r"\d{1,5}-\d$", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?$", re.ASCII)
 _LAST_PART = re.compile(r"(?:^|\D)(\d{1,4})$", re.ASCII)

@@ -3,8 +3,8 @@
 The old format is a file system of its own whose counts the reader trusts: a damaged one asks for any amount of memory and
 ends the process (not by an exception). So it is this process that ends. It imports nothing of ours.
 
-    python xls_child.py MEMORY_MB cells PATH               one line of JSON (name, places, bytes) and a stream a sheet
-    python xls_child.py MEMORY_MB numbers PATH NAME ROW PLACE     1 when all cells of a column from a row on are numbers
+    python old_child.py MEMORY_MB cells PATH               one line of JSON (name, places, bytes) and a stream a sheet
+    python old_child.py MEMORY_MB numbers PATH NAME ROW PLACE     1 when all cells of a column from a row on are numbers
 """
 
 import json

@@ -14,11 +14,12 @@ import polars as pl
 
 from pipelines.intake.csv import Header, Survey, list_file_findings
 from pipelines.intake.layout import Layout, list_layouts
-from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
+from pipelines.intake.reading import Chunk, Limits, Opened
+from pipelines.intake.refusal import FileRefusedError, list_findings
 from pipelines.intake.totals import set_aside_totals
-from pipelines.intake.xlsx_book import Book, Cells, open_book
-from pipelines.intake.xlsx_cells import fill_down, has_short_iins, pad_iins, write_cells
-from pipelines.intake.xlsx_header import DEPTH, Table, find_table
+from pipelines.intake.xlsx.book import Book, Cells, open_book
+from pipelines.intake.xlsx.cells import fill_down, has_short_iins, pad_iins, write_cells
+from pipelines.intake.xlsx.header import DEPTH, Table, find_table
 
 SHEET_STEP = 10_000_000
 """Rows of the second sheet that is read are numbered from this on, of the third from twice this: its own row is the rest."""

@@ -8,13 +8,14 @@ Results are kept as plain tuples that point to their child and order, so that wh
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.intake.hl7_fields import read_marks
-from pipelines.intake.hl7_message import Message
-from pipelines.intake.hl7_sheet import Sheet, frame_rows
-from pipelines.intake.hl7_split import Part, decode_message, split_file, split_segments
-from pipelines.intake.hl7_terms import read_tables, speak_terms
+from pipelines.intake.hl7.fields import read_marks
+from pipelines.intake.hl7.message import Message
+from pipelines.intake.hl7.sheet import Sheet, frame_rows
+from pipelines.intake.hl7.split import Part, decode_message, split_file, split_segments
+from pipelines.intake.hl7.terms import read_tables, speak_terms
 from pipelines.intake.layout import speak_ours
-from pipelines.intake.reading import Chunk, FileRefusedError, Limits, Opened, list_findings
+from pipelines.intake.reading import Chunk, Limits, Opened
+from pipelines.intake.refusal import FileRefusedError, list_findings
 
 
 def open_file(path: Path, limits: Limits) -> Opened:
