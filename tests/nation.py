@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
+from hypothesis import strategies as st
 
 from pipelines import flow
 from pipelines.identity.iin import complete_iin
@@ -29,6 +30,11 @@ REGISTERS = {
         for a, n in (("0", 900), ("1", 900), ("2", 900), ("0-17", 16_000))
     ),
 }  # fmt: skip
+
+
+OFTEN = st.sampled_from([True, False])
+ANY_CASE = st.integers(0, 999).filter(bool)
+"""Drawn beside a case that is lived in whole nights: turns down the simplest one, which Hypothesis always tries first."""
 
 
 def settle(home: Path, **given) -> Settings:

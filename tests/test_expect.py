@@ -258,6 +258,19 @@ def test_the_docs_are_a_page_a_kind_with_an_index_and_old_results_leave_them(bat
     assert str(FIRST) not in (docs / "index.html").read_text()
 
 
+def test_what_no_file_can_be_measured_for_is_not_judged_and_the_page_says_so(batch, tmp_path):
+    docs = tmp_path / "data-docs"
+    pages = {}
+    for name, sent in {"small": births(3), "large": births(60)}.items():
+        receipts, folder = batch(**{name: sent})
+        hold_batches(list(receipts.values()), folder, docs, NO_HISTORY, set(), FIRST)
+        pages[name] = (docs / str(FIRST) / folder.name / "birth.html").read_text()
+        told = pages[name].partition("Not judged")[2].partition("</p>")[0]
+        assert ("refusal_share_high" in told) == (name == "small")
+        assert "volume_high" in told  # a sender without a past has no usual volume
+    assert pages["large"].count("refusal_share_of_many") > pages["small"].count("refusal_share_of_many") == 0
+
+
 def test_the_docs_say_what_a_batch_breaks_and_load_nothing_from_outside(batch, tmp_path):
     receipts, folder = batch(bad=births(30, bad=20))
     hold_batches(list(receipts.values()), folder, tmp_path / "docs", NO_HISTORY, set(), FIRST)

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from pipelines.contracts import LAKE, describe_degree
 from pipelines.night.verify import verify_store
 from tests.nation import (
+    ANY_CASE,
     BORN,
     FIRST,
+    OFTEN,
     ask,
     ask_all,
     bear,
@@ -44,8 +46,6 @@ STATE = {
     "silent": "select f.flag_id from lake.clinical.flag f anti join lake.clinical.consent c using (child_key) where known_to is null",
     "referred in silence": "select r.flag_ids from lake.clinical.referral r anti join lake.clinical.consent c using (child_key)",
 }
-OFTEN = st.sampled_from([True, False])
-"""Drawn so, the simplest nation is one of whom everything is said: a night costs the same with many children in it."""
 
 
 @st.composite
@@ -91,9 +91,9 @@ def live(folder: Path, nights: list[list[dict]], *, is_resent: bool = False):
     return state
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.explicit, Phase.generate])
-@given(nations(), st.data())
-def test_order_files_nights_and_resends_change_nothing_silence_is_not_consent_and_every_law_holds_after_each(records, data):
+@settings(max_examples=1, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.explicit, Phase.generate])
+@given(nations(), ANY_CASE, st.data())
+def test_order_files_nights_and_resends_change_nothing_silence_is_not_consent_and_every_law_holds_after_each(records, _any, data):
     cut = data.draw(st.integers(0, len(records)))
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         at_once = live(Path(one), [records], is_resent=False)
@@ -102,9 +102,9 @@ def test_order_files_nights_and_resends_change_nothing_silence_is_not_consent_an
     assert {k: v for k, v in at_once.items() if k not in nightly} == {k: v for k, v in by_night.items() if k not in nightly}
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.explicit, Phase.generate])
-@given(nations(), st.sets(st.integers(2, 9), min_size=3))
-def test_adding_a_withdrawal_never_adds_a_referral(records, withdrawing):
+@settings(max_examples=1, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.explicit, Phase.generate])
+@given(nations(), ANY_CASE, st.sets(st.integers(2, 9), min_size=3))
+def test_adding_a_withdrawal_never_adds_a_referral(records, _any, withdrawing):
     more = [*records, *({"consent": consent(n, "withdrawn", FIRST - timedelta(days=1))} for n in sorted(withdrawing))]
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         state, withdrawn = live(Path(one), [records]), live(Path(two), [more])

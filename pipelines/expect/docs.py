@@ -32,12 +32,13 @@ _SECTIONS = re.compile(r'<div id="section-1".*(?=</body>)', re.DOTALL)
 
 
 class Page(NamedTuple):
-    """What one suite found: `broken` = (submission or null, code, severity)."""
+    """What one suite found: `broken` = (submission or null, code, severity); `unmeasured` = codes that had nothing to judge."""
 
     kind: str
     result: "ExpectationSuiteValidationResult"
     submissions: int
     broken: Sequence[tuple[str | None, str, str]]
+    unmeasured: Sequence[str] = ()
 
 
 def write_docs(docs: Path, run_id: str, on: date, pages: Sequence[Page]) -> None:
@@ -69,6 +70,9 @@ def _render_page(page: Page, run_id: str, on: date) -> str:
     assert sections is not None  # noqa: S101  # every result has its overview
     heads = [f"<p class=way><a href='../../index.html'>All runs</a> / {on} / {html.escape(run_id)} / {page.kind}</p>"]
     heads += [f"<h1>Checks of {page.kind} batches</h1>", _list_notes(page)]
+    if page.unmeasured:
+        told = ", ".join(map(html.escape, page.unmeasured))
+        heads.append(f"<p>Not judged, for every file is too small or its sender too new to be measured: {told}.</p>")
     return _frame(f"{page.kind} {run_id}", "".join(heads) + f"<div class=drawn>{sections[0]}</div>")
 
 
