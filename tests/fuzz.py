@@ -33,7 +33,8 @@ if sys.argv[1:2] == ["child"]:
         from pipelines.intake.receive import judge_chunk, open_submission
 else:
     from pipelines.intake.receive import judge_chunk, open_submission
-from pipelines.intake.reading import FileRefusedError, Limits
+from pipelines.intake.reading import Limits
+from pipelines.intake.refusal import FileRefusedError
 
 LIMITS = Limits(file_mb=64, unpacked_mb=64, line_mb=1, sheet_rows=50_000)
 MEMORY_MB = 3_000
