@@ -1,7 +1,5 @@
 """Open a file of any format and hand out judged chunks: the front door for every sender."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -60,16 +58,7 @@ def open_submission(path: Path, limits: Limits = Limits()) -> Opened:  # noqa: B
 
 def _check(opened: Opened) -> Opened:
     """What the layout says the file declares is held against its rows while they are read."""
-    return opened._replace(chunks=_read_ahead(check_totals(opened.chunks, opened.layout)))
-
-
-def _read_ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """The same chunks; the next one is read while one is judged, which both leave Python for most of their time."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(next, chunks, None)
-        while (chunk := ahead.result()) is not None:
-            ahead = pool.submit(next, chunks, None)
-            yield chunk
+    return opened._replace(chunks=check_totals(opened.chunks, opened.layout))
 
 
 def _open_packed(path: Path, limits: Limits) -> Opened:
