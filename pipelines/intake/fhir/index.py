@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import polars as pl
 
+from pipelines.intake.fhir.elements import Reference
 from pipelines.intake.fhir.people import (
     LONGEST_ID,
     WHO,
@@ -31,7 +32,6 @@ from pipelines.intake.fhir.shape import (
     Observation,
     Organization,
     Patient,
-    Reference,
     RelatedPerson,
     ServiceRequest,
 )

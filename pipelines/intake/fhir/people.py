@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.intake.fhir.shape import Concept, HumanName, Identifier, Patient, Reference
+from pipelines.intake.fhir.elements import Concept, HumanName, Identifier, Reference
+from pipelines.intake.fhir.shape import Patient
 from pipelines.intake.hl7 import read_tables as read_hl7_tables
 
 _TABLES = Path(__file__).parents[1] / "layouts" / "fhir-r4.toml"

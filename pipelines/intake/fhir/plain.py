@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from pipelines.intake.fhir.elements import Concept, Quantity, Reference
 from pipelines.intake.fhir.people import name_subject
 from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.rows import read_issued
-from pipelines.intake.fhir.shape import Concept, Observation, PlainObservation, Quantity, Reference
+from pipelines.intake.fhir.shape import Observation, PlainObservation
 from pipelines.intake.fhir.source import Item
 from pipelines.intake.fhir.values import name_meaning, read_measure, read_moment
 

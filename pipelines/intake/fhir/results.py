@@ -1,9 +1,10 @@
 """Screenings out of Observations: one of the value, one of each component; a panel is no result, its members are."""
 
+from pipelines.intake.fhir.elements import NONE, Concept
 from pipelines.intake.fhir.index import Report
 from pipelines.intake.fhir.people import list_codes
 from pipelines.intake.fhir.rows import Rows
-from pipelines.intake.fhir.shape import NONE, Concept, Measured, Observation
+from pipelines.intake.fhir.shape import Measured, Observation
 from pipelines.intake.fhir.values import (
     Meaning,
     Value,

@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 import polars as pl
+from msgspec import Raw
 
+from pipelines.intake.fhir.elements import Identifier, Reference
 from pipelines.intake.fhir.index import Index
 from pipelines.intake.fhir.people import Person, name_identifier, read_person, read_tables
-from pipelines.intake.fhir.shape import Identifier, Patient, Raw, Reference
+from pipelines.intake.fhir.shape import Patient
 from pipelines.intake.fhir.values import read_moment
 
 SCREENING = (

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 import polars as pl
+from msgspec import Raw
 
 from pipelines.intake.fhir.decode import fit, measure_depth
-from pipelines.intake.fhir.shape import Bundle, Raw
+from pipelines.intake.fhir.shape import Bundle
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
 

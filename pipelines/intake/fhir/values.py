@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from pipelines.intake.fhir.elements import Concept
 from pipelines.intake.fhir.people import list_codes, read_tables
-from pipelines.intake.fhir.shape import Concept, Measured, Observation
+from pipelines.intake.fhir.shape import Measured, Observation
 from pipelines.intake.hl7.fields import clean_number, is_loinc_whole
 
 _LOINC = re.compile(r"\d{1,7}-\d$")
