@@ -65,7 +65,7 @@ def main(
         fuzz_input(again.name.partition("-")[0], every=True)(again.read_bytes())
         return
     if importlib.util.find_spec("atheris") is None:
-        print("atheris is not installed: it has wheels for Linux and Python up to 3.13")
+        print("atheris is not installed: it has wheels for Linux on x86_64 and Python up to 3.13")
         raise typer.Exit(2)
     found: list[Path] = []
     for name in target or TARGETS:

@@ -140,6 +140,7 @@ def test_an_unknown_column_announces_itself_and_an_ignored_one_does_not(tmp_path
         (b"\r\n  \r\n", "file_empty"),
         (b"\x00\x01\x02" * 50, "file_binary"),
         ("ﾟ;foo;bar\r\n1;2;3\r\n".encode(), "layout_unknown"),
+        ("Вкус;цвет\r\nкислый;синий\r\n".encode("cp1251"), "layout_unknown"),
         (HEADER.replace("Дата;", "День;").encode() + b"\r\n", "layout_header_changed"),
         ((HEADER + ";ФА\r\n").encode(), "header_repeated"),
         ((";".join(["Номер"] + [f"c{i}" for i in range(10_000)]) + "\r\n").encode(), "file_too_wide"),

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from pipelines.consent.gate import gate_consent
 from pipelines.contracts import Feed, Placement, Referral
+from pipelines.night import seal
 from pipelines.referral.compose import FIRST_HASH, compose_feeds, count_withheld, place_flags
+from pipelines.referral.draft import Draft
 from pipelines.referral.render import FeedHeader, hash_content, render_feed
 from pipelines.referral.verify import verify_chain, verify_feed
 
@@ -688,6 +690,21 @@ def test_manifest_holds_the_control_totals():
 def test_same_input_in_any_order_gives_the_same_bytes(seed):
     mixed = [frame.sample(fraction=1, shuffle=True, seed=seed) for frame in (ITEMS, PERSONS, FLAGS, RECALL)]
     assert render(HEADER, *mixed) == render()
+
+
+class Deadly(pl.DataFrame):
+    """A frame that ends the process to which it is sent."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_feeds_rendered_in_processes_are_the_same_and_those_of_a_process_that_dies_are_rendered_here(monkeypatch):
+    monkeypatch.setattr(seal, "_WORTH_A_PROCESS", 1)
+    drafts = [Draft(HEADER, ITEMS, PERSONS, FLAGS, RECALL), Draft(ZERO, ITEMS.clear(), PERSONS.clear(), FLAGS.clear(), RECALL)]
+    here = [render(), render(ZERO, ITEMS.clear())]
+    assert list(seal.render_all(drafts, 3, 2)) == here
+    assert list(seal.render_all([*drafts, drafts[0]._replace(recall=Deadly(RECALL))], 3, 2)) == [*here, here[0]]
 
 
 def test_two_zero_feeds_differ_by_number_and_by_the_feed_before():

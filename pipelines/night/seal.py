@@ -31,7 +31,7 @@ def write_drafts(
     """Write every feed's folder as a draft and flush it to disk; the rows of ledger.feed with their hashes."""
     rows = []
     drafts = _list_drafts(connection, feeds, item, placed, on)
-    for feed, files in zip(feeds.iter_rows(named=True), _render_all(drafts, len(item), settings.threads), strict=True):
+    for feed, files in zip(feeds.iter_rows(named=True), render_all(drafts, len(item), settings.threads), strict=True):
         _write_durably(settings.outbox / ".draft" / feed["pmpc_id"] / f"{feed['feed_no']:06}", files)
         rows.append({**feed, "content_hash": json.loads(files["manifest.json"])["content_hash"]})
     columns = LAKE["ledger.feed"].column_names()
@@ -66,7 +66,7 @@ def _split(frame: pl.DataFrame) -> dict[object, pl.DataFrame]:
     return {key[0]: part for key, part in frame.partition_by("pmpc_id", as_dict=True).items()}
 
 
-def _render_all(drafts: list[Draft], item_count: int, threads: int) -> Iterator[dict[str, bytes]]:
+def render_all(drafts: list[Draft], item_count: int, threads: int) -> Iterator[dict[str, bytes]]:
     """The files of each feed, in order; a big night's in processes, and in this one when such a process cannot live."""
     workers, done = threads or os.cpu_count() or 1, 0
     if workers > 1 and item_count >= _WORTH_A_PROCESS:
