@@ -7,18 +7,18 @@ functions and `erte run` calls them in a row; neither knows more than this page.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from pipelines.night import front_door, hold, intake, report_card
 from pipelines.night import refer as referring
+from pipelines.night.workers import count_workers, share_work
 from pipelines.settings import Settings
 from pipelines.store import lake
 from pipelines.store.registers import read_registers
 from pipelines.store.warehouse import build_warehouse
 
-_JUDGES = 2
 Progress = Callable[[str], None]
 
 
@@ -40,6 +40,16 @@ def list_arrivals(settings: Settings) -> list[list[str]]:
 def judge_group(settings: Settings, run_id: str, group: Sequence[str], on: date) -> str:
     """Read, conform and judge a group of files; the staging folder of the run."""
     return str(front_door.stage_group(settings, run_id, group, on))
+
+
+def judge_arrivals(settings: Settings, run_id: str, on: date, progress: Progress = print) -> int:
+    """Judge all that lies in landing, much of it in processes side by side; the number of groups."""
+    groups = list_arrivals(settings)
+    workers = count_workers(settings.threads) if front_door.is_much(groups) else 1
+    judge = partial(judge_group, settings, run_id, on=on)
+    for number, _ in enumerate(share_work(judge, groups, workers), 1):
+        progress(f"judged group {number} of {len(groups)}")
+    return len(groups)
 
 
 def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
@@ -94,12 +104,7 @@ def run_night(settings: Settings, on: date, progress: Progress = print) -> dict[
     """A whole night without Airflow: every arrival judged, committed, referred, published."""
     run_id = f"night-{on}"
     intake.prepare_run()
-    groups = list_arrivals(settings)
-    with ThreadPoolExecutor(_JUDGES) as pool:  # a group reads while another is judged; polars and Arrow do the work
-        judged = [pool.submit(judge_group, settings, run_id, group, on) for group in groups]
-        for number, group in enumerate(as_completed(judged), 1):
-            group.result()
-            progress(f"judged group {number} of {len(groups)}")
+    judge_arrivals(settings, run_id, on, progress)
     progress("committing")
     committed = commit_run(settings, run_id, on)
     progress("composing feeds")

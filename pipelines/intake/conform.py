@@ -118,7 +118,7 @@ def _type_record(text: pl.DataFrame, layout: Layout, *, has_blanks: bool) -> Con
             pl.lit("error").alias("severity"),
         )
         for name in typed.columns
-        if name in given.columns and given[name].dtype == pl.String
+        if name in given.columns and given[name].dtype == pl.String and typed[name].null_count() > given[name].null_count()
     ]  # fmt: skip
     converted = _convert_units(typed) if "unit" in typed.columns else Conformed(typed, list_findings([]))
     return Conformed(converted.record, pl.concat([*unreadable, converted.finding]))

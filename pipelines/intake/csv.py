@@ -15,8 +15,8 @@ from pipelines.intake.layout import Layout, list_layouts, match_layout
 from pipelines.intake.reading import Chunk, Limits, Opened
 from pipelines.intake.refusal import FileRefusedError, list_findings
 
-_BLOCK_BYTES = 24 << 20
-_SURVEYED_BYTES = 8 << 20
+_BLOCK_BYTES = 32 << 20
+_SURVEYED_BYTES = 1 << 20
 _LONGEST_HEADER = 1 << 20
 _LONGEST_NAME = 80
 _IS_INNER = np.array([chr(byte).isalnum() or chr(byte) in ".:-/" for byte in range(128)] + [False] * 128)
@@ -94,10 +94,13 @@ def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
             sent = pl.DataFrame(pl.from_arrow(batch))
             numbers = _number_rows(next_no, len(sent), broken)
             next_no = (numbers[-1] if len(numbers) else next_no - 1) + 1
-            rows = sent.with_columns(numbers).filter(~pl.all_horizontal(pl.col(*names).is_null()))
+            rows = sent.with_columns(numbers)
+            if all(column.null_count() for column in sent):  # else no row can be empty, and none is copied
+                rows = rows.filter(~pl.all_horizontal(pl.col(*names).is_null()))
             fresh = dict(list(broken.items())[told:])
             told = len(broken)
-            yield Chunk(pl.concat([rows, _keep_broken(fresh, names)]), _note_broken(fresh), has_blanks=opened.survey.has_blanks)
+            whole = pl.concat([rows, _keep_broken(fresh, names)]) if fresh else rows
+            yield Chunk(whole, _note_broken(fresh), has_blanks=opened.survey.has_blanks)
     except pa.ArrowInvalid as error:
         if "Empty CSV file" not in str(error):
             raise FileRefusedError("file_unreadable") from None
@@ -167,7 +170,9 @@ def _continues(decoder: codecs.IncrementalDecoder, block: bytes, *, is_final: bo
 def _is_padded(block: bytes) -> bool:
     """True where a blank of an ASCII block stands beside anything but a letter or digit (or at the edge of the block)."""
     byte = np.frombuffer(block, np.uint8)
-    blank = np.flatnonzero((byte <= ord(" ")) & (byte != ord("\n")) & (byte != ord("\r")))
+    low = np.flatnonzero(byte <= ord(" "))
+    kind = byte[low]
+    blank = low[(kind != ord("\n")) & (kind != ord("\r"))]
     if not len(blank):
         return False
     if blank[0] == 0 or blank[-1] == len(byte) - 1:

@@ -61,17 +61,22 @@ def _list_reasons(details: pl.DataFrame, contract: type[dy.Schema]) -> pl.DataFr
 
 
 def _list_notices(good: pl.DataFrame, kind: str) -> pl.DataFrame:
+    notices = NOTICES.get(kind, {})
+    counts = good.select(applies.sum().alias(code) for code, (_, applies) in notices.items())
     found = [
         good.filter(applies).select(
             "row_no", pl.lit(column).alias("column"), pl.lit(code).alias("code"), pl.lit("warning").alias("severity")
         )
-        for code, (column, applies) in NOTICES.get(kind, {}).items()
+        for code, (column, applies) in notices.items()
+        if counts[code].item()
     ]
     return pl.concat(found) if found else list_findings([])
 
 
 def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
     """One reason once: the unreadable is not also called missing; a broken line or message says only that."""
+    if finding.is_empty():
+        return finding.select(list(FINDING_SCHEMA))
     code, column = pl.col("code"), pl.col("column")
     broken = (code == "row_width_differs") | code.str.starts_with("message_")
     unread = finding.filter(code.str.ends_with("_unreadable") & (pl.col("severity") == "error"))

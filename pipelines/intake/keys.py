@@ -61,8 +61,10 @@ def _read_bits(frame: pl.DataFrame, names: list[str]) -> dict[str, tuple[Numbers
     for name in filled:
         column = frame[name]
         number = hashed[name] if name in texts else _as_integer(column)
-        is_there = column.is_not_null().to_numpy() if column.null_count() else None
-        bits[name] = (number.fill_null(0).cast(pl.UInt64, wrap_numerical=True).to_numpy(), is_there)
+        is_there = None
+        if column.null_count():
+            is_there, number = column.is_not_null().to_numpy(), number.fill_null(0)
+        bits[name] = (number.cast(pl.UInt64, wrap_numerical=True).to_numpy(), is_there)
     return bits
 
 

@@ -19,6 +19,10 @@ from pipelines.settings import Settings
 from pipelines.store.registers import read_registers
 
 _GROUPS = 16
+_FILE_COST = 2 << 20
+"""Bytes that are judged in the time that a file takes beside its bytes (30 ms)."""
+_WORTH_PROCESSES = 192 << 20
+"""Bytes of work of which half is judged in the time (a second and a half) that processes take to start."""
 LEDGER_FINDING = {**FINDING_SCHEMA, "detail": pl.String()}
 """A finding as it is staged: a reader's, with the counts that explain it where there are any."""
 
@@ -39,8 +43,17 @@ def list_arrivals(settings: Settings) -> list[list[str]]:
     for path in sorted(files, key=lambda p: -p.stat().st_size):
         lightest = weights.index(min(weights))
         groups[lightest].append(str(path))
-        weights[lightest] += path.stat().st_size + 50_000
+        weights[lightest] += _weigh(path)
     return groups
+
+
+def is_much(groups: Sequence[Sequence[str]]) -> bool:
+    """True where judging pays for processes of its own."""
+    return sum(_weigh(Path(name)) for group in groups for name in group) >= _WORTH_PROCESSES
+
+
+def _weigh(path: Path) -> int:
+    return path.stat().st_size + _FILE_COST
 
 
 def stage_group(settings: Settings, run_id: str, group: Sequence[str], on: date) -> Path:
@@ -146,7 +159,7 @@ def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date, limits:
             keyed = add_keys(judged.accepted, judged.kind)
             filled = [column.name for column in keyed if column.null_count() < len(keyed)]
             keyed.select(filled).write_parquet(  # a column that nobody filled is not written: half of the cost of staging
-                draft / f"accepted-{judged.kind}-{number:05}.parquet", compression="lz4", row_group_size=250_000
+                draft / f"accepted-{judged.kind}-{number:05}.parquet", compression="uncompressed", statistics=False, row_group_size=250_000
             )
         for name, frame in (("quarantine", judged.quarantine), ("finding", _detail(judged.finding))):
             if len(frame):

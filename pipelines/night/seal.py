@@ -1,19 +1,16 @@
 """Feeds on disk: rendered and checked side by side, written as drafts, flushed. Nothing of them is sent from here."""
 
 import json
-import logging
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from datetime import date
-from multiprocessing import get_context
 from pathlib import Path
 
 import polars as pl
 
 from pipelines.contracts import LAKE
+from pipelines.night.workers import count_workers, share_work
 from pipelines.referral.compose import Placed
 from pipelines.referral.draft import Draft, render_checked
 from pipelines.referral.render import FeedHeader
@@ -67,17 +64,9 @@ def _split(frame: pl.DataFrame) -> dict[object, pl.DataFrame]:
 
 
 def render_all(drafts: list[Draft], item_count: int, threads: int) -> Iterator[dict[str, bytes]]:
-    """The files of each feed, in order; a big night's in processes, and in this one when such a process cannot live."""
-    workers, done = threads or os.cpu_count() or 1, 0
-    if workers > 1 and item_count >= _WORTH_A_PROCESS:
-        try:
-            with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # a fork would copy the locks of polars
-                for files in pool.map(render_checked, drafts, chunksize=4):
-                    yield files
-                    done += 1
-        except BrokenProcessPool:
-            logging.getLogger(__name__).warning("a process that renders feeds has ended: the rest is rendered here")
-    yield from map(render_checked, drafts[done:])
+    """The files of each feed, in order; a big night's in processes."""
+    workers = count_workers(threads) if item_count >= _WORTH_A_PROCESS else 1
+    return share_work(render_checked, drafts, workers, chunk=4)
 
 
 def _read_persons(connection: Connection, item: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,53 @@
+"""Work shared among processes: the cores of a machine are used whole, as threads of one process wait for each other's memory."""
+
+import gc
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def share_work(
+    work: Callable[[Task], Result], tasks: Sequence[Task], workers: int, chunk: int = 1
+) -> Iterator[Result]:
+    """work(task) of each task, in order, by so many processes, which take `chunk` tasks at a time.
+
+    One worker is this process itself. When a process cannot live (killed, no memory), the rest is done here. `work` and
+    the tasks are pickled; an exception of `work` comes through as it is.
+    """
+    done = 0
+    if min(workers, len(tasks)) > 1:
+        try:  # spawned: a fork would copy the locks of polars
+            with ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _settle) as pool:
+                for result in pool.map(work, tasks, chunksize=chunk):
+                    yield result
+                    done += 1
+        except BrokenProcessPool:
+            logging.getLogger(__name__).warning("a process of the night has ended: the rest is done by the one that began it")
+    yield from map(work, tasks[done:])
+
+
+def count_workers(threads: int) -> int:
+    """How many processes a setting of threads allows; 0 = one for each core."""
+    return threads or os.cpu_count() or 1
+
+
+def _settle() -> None:
+    """A worker ends with the process that began it, and does not look through what it imported for garbage."""
+    gc.freeze()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,74 @@
+"""Work shared among processes: the same as done by one, finished when one dies, and nobody left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+
+from pipelines import flow
+from pipelines.night import front_door
+from pipelines.night.workers import share_work
+from tests.nation import FIRST, flagged, send, settle
+
+
+def test_files_judged_by_processes_are_staged_as_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(front_door, "_WORTH_PROCESSES", 1)
+    staged = []
+    for threads in (1, 2):
+        settings = settle(tmp_path / f"home{threads}", threads=threads)
+        send(settings, tmp_path, [record for n in range(2, 12) for record in flagged(n)])
+        assert flow.judge_arrivals(settings, "n", FIRST, lambda _: None) == 4
+        files = sorted(settings.staging.glob("n/*/*.parquet"))
+        staged.append([(path.relative_to(settings.staging), pl.read_parquet(path).rows()) for path in files])
+    assert len(staged[0]) >= 4
+    assert staged[0] == staged[1]
+
+
+def double_or_die(number: int) -> int:
+    """Twice the number; a process other than that of the tests dies of 3."""
+    if number == 3 and "PYTEST_CURRENT_TEST" in os.environ and os.getpid() != int(os.environ["OF_THE_TESTS"]):
+        os._exit(1)
+    return 2 * number
+
+
+def test_what_a_process_that_dies_left_undone_is_done_by_the_one_that_began_it(monkeypatch):
+    monkeypatch.setenv("OF_THE_TESTS", str(os.getpid()))
+    assert list(share_work(double_or_die, list(range(8)), 2)) == [2 * number for number in range(8)]
+
+
+def name_and_wait(folder: str) -> None:
+    """Leaves its process id, and works for longer than any test."""
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def test_processes_end_when_the_one_that_began_them_is_killed(tmp_path):
+    script = (
+        "from pipelines.night.workers import share_work; from tests.test_workers import name_and_wait\n"
+        f"if __name__ == '__main__': list(share_work(name_and_wait, [{str(tmp_path)!r}] * 2, 2))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[1])
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not any(is_alive(int(path.name)) for path in tmp_path.iterdir()))
+
+
+def wait_until(is_so) -> None:
+    """Half a minute at most."""
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def is_alive(pid: int) -> bool:
+    """True where a process runs and is not only waiting to be collected."""
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
