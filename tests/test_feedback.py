@@ -18,7 +18,7 @@ from pipelines.intake.page import LANGUAGES, read_texts
 from pipelines.night.ask import tell_ledger, tell_submission
 from pipelines.night.hold import decide_held
 from pipelines.night.verify import verify_store
-from tests.nation import FIRST, ask, bear, consent, examine, flagged, run, send, settle, write_file
+from tests.nation import FIRST, ask, bear, consent, examine, flagged, name_iin, run, send, settle, write_file
 
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 RECEIPT = {
@@ -131,6 +131,21 @@ def test_a_record_number_that_holds_an_iin_and_a_broken_line_are_not_repeated():
     source = pl.DataFrame({"row_no": [2], "source_id": ["1;FAMILY;GIVEN;whole line"]})
     (group,) = group_findings(find((2, None, "row_width_differs", "error")), source, {})
     assert group.examples == ((2, None, None),)
+
+
+def test_a_row_of_several_results_that_waits_for_its_child_is_told_once(settings, tmp_path):
+    wide = tmp_path / "hearing.csv"
+    wide.write_text(
+        "Номер записи;Организация;Действие;Выдано;ИИН матери;Дата рождения;Порядок рождения;Пол;Роддом;Номер истории;"
+        "Дата обследования;Место обследования;ВОАЭ левое;ВОАЭ правое\n"
+        + "".join(f"S{n};M1;новая;12.02.2026 08:00;{name_iin(n)};10.02.2026;1;м;M1;H{n};12.02.2026;M1;прошел;не прошел\n" for n in (2, 3))
+    )
+    (submission,) = flow.receive(settings, [wide])
+    assert run(settings, FIRST)["waiting"] == 4
+    told = json.loads((settings.reports / "feedback" / submission / "feedback.json").read_text())
+    assert (told["received_count"], told["waiting_now"]) == (2, 2)
+    assert [f["row_no"] for f in told["findings"] if f["code"].startswith("child_")] == [2, 3]
+    assert page_of(settings, submission).text.count("line 2") == 1
 
 
 def test_a_result_column_of_a_wide_layout_is_named_by_the_headers_it_gathers():

@@ -2,8 +2,10 @@
 
 import json
 import tomllib
+from datetime import datetime
 
 import pytest
+import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -151,6 +153,60 @@ def test_guess_writes_a_layout_and_check_tries_the_file_with_it_and_stores_nothi
     assert found["result_code_unknown"] == ("ВОАЭ левое / ВОАЭ правое", 4, [4, 7, 10, 13])
     assert found["column_unknown"][0] == "Примечание"
     assert not home.exists()
+
+
+def draw_hearing(path):
+    """A workbook as a maternity draws it: a sheet of words, a title, a header of two rows with a group, days as date cells."""
+    top = ["№ записи", "Код МО", "ИИН матери", "Дата рожд.", "Дата обследования", "Пол", "ВОАЭ", None, "Примечание"]
+    with xlsxwriter.Workbook(path, {"default_date_format": "dd.mm.yyyy"}) as book:
+        words = book.add_worksheet("Слова")
+        words.write_row(0, 0, ["код", "значение"])
+        words.write_row(1, 0, ["1", "прошел"])
+        sheet = book.add_worksheet("Слух")
+        sheet.merge_range("A1:I1", "Аудиологический скрининг за месяц")
+        sheet.write_row(2, 0, top)
+        sheet.merge_range("G3:H3", "ВОАЭ")
+        sheet.write_row(3, 6, ["левое", "правое"])
+        for n in range(1, 13):
+            sheet.write_row(3 + n, 0, [f"S{n}", "M1", name_iin(n)])
+            sheet.write_datetime(3 + n, 3, datetime(2026, 2, 10))
+            sheet.write_datetime(3 + n, 4, datetime(2026, 2, 12))
+            sheet.write_row(3 + n, 5, ["Ж" if n % 2 else "М", "прошел", "не прошел", f"text {n}"])
+    return path
+
+
+def test_a_workbook_is_guessed_by_its_greatest_table_and_tried_with_the_proposal(tmp_path):
+    sent, out, home = draw_hearing(tmp_path / "sent.xlsx"), tmp_path / "our-workbook.toml", tmp_path / "home"
+    code, told = invoke("guess", sent, "--out", out, "--json")
+    found = json.loads(told)
+    assert (code, found["record"]) == (0, "screening")
+    assert {p["header"]: p["column"] for p in found["placed"]} == {
+        "№ записи": "source_id", "Код МО": "sender_id", "ИИН матери": "mother_iin", "Дата рожд.": "birth_on",
+        "Дата обследования": "examined_on", "Пол": "sex_code",
+    }  # fmt: skip
+    assert [c["component"] for c in found["components"]] == ["oae_left", "oae_right"]
+    assert [u["header"] for u in found["unplaced"]] == ["Примечание"]
+    assert name_iin(1) not in told
+    out.write_text(
+        out.read_text("utf-8").replace("[columns]", "[constants]\nstatus_code = \"final\"\naction_code = \"report\"\n[columns]", 1), "utf-8"
+    )
+    code, told = invoke("check", sent, "--layout", out, "--on", "2026-03-01", "--home", home, "--json")
+    trial = json.loads(told)
+    assert (code, trial["received_count"], trial["accepted_count"]) == (0, 12, 12)
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [([["Итого", "12"]], "layout_unknown"), ([["Пол", "Дата рождения", "Пол"], ["Ж", "10.02.2026", "Ж"]], "header_repeated")],
+)
+def test_a_workbook_without_a_header_that_can_be_told_is_refused_with_its_code(tmp_path, rows, code):
+    with xlsxwriter.Workbook(tmp_path / "a.xlsx") as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows):
+            sheet.write_row(number, 0, row)
+    exit_code, told = invoke("guess", tmp_path / "a.xlsx", "--json")
+    assert (exit_code, json.loads(told)["error"]) == (2, code)
 
 
 def test_check_is_0_only_when_nothing_is_refused(tmp_path):

@@ -15,16 +15,17 @@ app = typer.Typer(help="Layouts: propose one for an unknown file, try a file wit
 def layout_guess(
     file: Path,
     out: Annotated[Path | None, typer.Option(help="Write the layout to this .toml; its stem becomes the name.")] = None,
+    home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Propose a layout for an unknown table; what cannot be placed stands in it as comments. Prints TOML.
+    """Propose a layout for an unknown table (text or workbook); what cannot be placed stands in it as comments. Prints TOML.
 
     Example: erte layout guess export.csv --out our-system.toml
     """
     from pipelines.night.layout_trial import propose_layout
 
     with telling(as_json):
-        guess = propose_layout(existing(file), out.stem if out else None)
+        guess = propose_layout(settings_of(home), existing(file), out.stem if out else None)
         if out:
             if out.suffix != ".toml" or out.stem != guess.name:
                 raise UserError("name_unfit", "name the file with small Latin letters, digits and hyphens: our-system.toml")

@@ -16,10 +16,12 @@ from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.source_id import name_records
 from pipelines.intake.totals import check_totals
 
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""First bytes of a workbook, new and old."""
 _READERS: tuple[tuple[tuple[bytes, ...], Reader], ...] = (
     ((b"MSH", b"FHS", b"BHS"), hl7),
     ((b"{", b"["), fhir),
-    ((b"PK\x03\x04", b"\xd0\xcf\x11\xe0"), xlsx),
+    (WORKBOOKS, xlsx),
 )  # fmt: skip
 """First bytes (after a byte order mark, framing bytes and blanks) -> the reader of that format; anything else is delimited text."""
 _UNSUPPORTED = (b"%PDF", b"<")

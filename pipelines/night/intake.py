@@ -145,7 +145,7 @@ def _write_ledger(
     finding = read_staged(folder, "finding-*.parquet", LEDGER_FINDING).filter(
         pl.col("submission_id").is_in(taken.implode())
     )
-    told = waiting.select(
+    told = waiting.unique(maintain_order=True).select(  # a row of several results waits once for one reason
         "submission_id",
         "row_no",
         _NO_TEXT.alias("column"),

@@ -8,14 +8,15 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.errors import UserError
-from pipelines.intake import csv
+from pipelines.intake import csv, xlsx
 from pipelines.intake.feedback import group_findings, name_headers
 from pipelines.intake.guess import Guess, guess_layout, read_sample
 from pipelines.intake.layout import list_layouts, read_layout
 from pipelines.intake.page import LANGUAGES
 from pipelines.intake.reading import Opened
-from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.receive import WORKBOOKS, judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.xlsx.sample import sample_workbook
 from pipelines.night.front_door import hash_file, list_refusal, set_limits
 from pipelines.settings import Settings
 
@@ -34,12 +35,15 @@ class Trial(NamedTuple):
     findings: list[dict[str, object]]
 
 
-def propose_layout(path: Path, name: str | None = None) -> Guess:
-    """A layout for a file of delimited text, from its first 4 MiB; UserError with the reason where that cannot be."""
+def propose_layout(settings: Settings, path: Path, name: str | None = None) -> Guess:
+    """A layout for a workbook or delimited text (its first 4 MiB); UserError with the reason where that cannot be."""
     with path.open("rb") as file:
         head = file.read(_SAMPLE_BYTES)
     try:
-        sample = read_sample(head, is_cut=path.stat().st_size > len(head))
+        if head.startswith(WORKBOOKS):
+            sample = sample_workbook(path, set_limits(settings))
+        else:
+            sample = read_sample(head, is_cut=path.stat().st_size > len(head))
     except FileRefusedError as refused:
         (group, *_) = group_findings(list_refusal(refused), _no_source(), {})
         raise UserError(refused.code, group.text["en"]) from None
@@ -78,6 +82,9 @@ def _open_file(settings: Settings, path: Path, layout: Path | None) -> Opened:
         own = read_layout(layout)
     except (ValueError, KeyError) as error:  # what is wrong with a TOML file, with its place
         raise UserError("layout_invalid", f"{layout.name}: {error}") from None
+    with path.open("rb") as file:
+        if file.read(8).startswith(WORKBOOKS):
+            return xlsx.open_file(path, limits, (own,))
     header = csv.read_header(path, limits, (own,))
     return Opened(own, csv.list_file_findings(header), csv.read_chunks(path, header))
 

@@ -19,7 +19,7 @@ from pipelines.intake.refusal import FileRefusedError, list_findings
 from pipelines.intake.totals import set_aside_totals
 from pipelines.intake.xlsx.book import Book, Cells, open_book
 from pipelines.intake.xlsx.cells import fill_down, has_short_iins, pad_iins, write_cells
-from pipelines.intake.xlsx.header import DEPTH, Table, find_table
+from pipelines.intake.xlsx.header import Table, find_table, list_head
 
 SHEET_STEP = 10_000_000
 """Rows of the second sheet that is read are numbered from this on, of the third from twice this: its own row is the rest."""
@@ -69,10 +69,7 @@ def _open_sheets(book: Book, limits: Limits, layouts: Sequence[Layout]) -> Itera
             raise FileRefusedError("file_too_long")
         if len(cells) > limits.columns:
             raise FileRefusedError("file_too_wide")
-        head = [
-            [cells[place][row] if place in cells else None for place in range(max(cells) + 1)]
-            for row in range(min(height, DEPTH))
-        ]
+        head = list_head(cells)
         try:
             table = find_table(head, book.package.merged.get(name, ()), layouts)
             yield _Sheet(number, name, cells, table, None)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pipelines.intake.layout import REASONS, Layout, match_layout
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.xlsx.book import Cells
 from pipelines.intake.xlsx.cells import Merged
 
 DEPTH = 60
@@ -25,17 +26,24 @@ class Table(NamedTuple):
     titles: Mapping[str, str]
 
 
+def list_head(cells: Cells) -> list[list[str | None]]:
+    """The first rows of a sheet, from its column A on."""
+    height = len(next(iter(cells.values())))
+    width = max(cells) + 1
+    return [[cells[c][row] if c in cells else None for c in range(width)] for row in range(min(height, DEPTH))]
+
+
 def find_table(head: Sequence[Row], merged: Merged, layouts: Sequence[Layout]) -> Table:
     """The table of a sheet's first rows (from its row 1 on), by the header that knows most of any layout's columns.
 
     Raises FileRefusedError: layout_unknown, layout_header_changed, header_repeated.
     """
     spelled = {_fold(header): header for layout in layouts for header in sorted(layout.headers)}
-    filled = _fill_merged(head, merged)
+    filled = fill_merged(head, merged)
     best: tuple[int, int, int, dict[int, str]] | None = None
     for row in range(min(len(filled), DEPTH)):
         for span in _SPANS:
-            joined = _join_rows(filled[row : row + span])
+            joined = join_rows(filled[row : row + span])
             known = len({_fold(text) for text in joined.values()} & spelled.keys())
             if known and (best is None or known > best[0]):
                 best = (known, row, span, joined)
@@ -75,7 +83,7 @@ def name_column(column: int) -> str:
     return letters
 
 
-def _fill_merged(head: Sequence[Row], merged: Merged) -> list[list[str | None]]:
+def fill_merged(head: Sequence[Row], merged: Merged) -> list[list[str | None]]:
     """The head with every merged cell saying what its first cell says."""
     filled = [list(row) for row in head]
     for top, left, bottom, right in merged:
@@ -87,7 +95,7 @@ def _fill_merged(head: Sequence[Row], merged: Merged) -> list[list[str | None]]:
     return filled
 
 
-def _join_rows(rows: Sequence[Row]) -> dict[int, str]:
+def join_rows(rows: Sequence[Row]) -> dict[int, str]:
     """Column -> its header, joined downwards; a group's name goes on to the right over the columns it has none of."""
     width = max((len(row) for row in rows), default=0)
     joined: dict[int, list[str]] = {column: [] for column in range(width)}
