@@ -150,16 +150,18 @@ def test_a_national_year_is_written_in_canonical_files_that_are_accepted_whole(t
     assert counts["screening"] > 5_000
 
 
-def test_a_pmpc_answers_the_same_when_asked_again(tmp_path):
-    folder = tmp_path / "outbox" / "K1" / "000001"
-    folder.mkdir(parents=True)
-    lines = [f"R{n:024x}" for n in range(40)]
-    (folder / "referral.csv").write_text("item_kind,referral_id\n" + "".join(f"referral,{r}\n" for r in lines), "utf-8-sig")
-    (folder / "manifest.json").write_text(f'{{"composed_on": "{END}"}}')
-    assert answer_feeds(tmp_path / "outbox", date(2026, 2, 1), 7, tmp_path / "early") == 0
-    for name in ("a", "b"):
-        assert answer_feeds(tmp_path / "outbox", END, 7, tmp_path / name) == 40
-    (one,), (other,) = ((tmp_path / name).iterdir() for name in ("a", "b"))
-    assert one.read_bytes() == other.read_bytes()
-    statuses = set(pl.read_csv(one, infer_schema=False)["report_status"])
-    assert {"7.0", "3.0"} <= statuses
+def test_a_pmpc_answers_the_same_when_asked_again_and_of_the_same_child_in_another_home(tmp_path):
+    for home, first in (("one", 0), ("other", 100)):
+        folder = tmp_path / home / "K1" / "000001"
+        folder.mkdir(parents=True)
+        lines = [f"referral,R{first + n:024x},CHILD {n},2026-01-02,speech" for n in range(40)]
+        (folder / "referral.csv").write_text("\n".join(["item_kind,referral_id,full_name,birth_on,diagnosis", *lines]), "utf-8-sig")
+        (folder / "manifest.json").write_text(f'{{"composed_on": "{END}"}}')
+    assert answer_feeds(tmp_path / "one", date(2026, 2, 1), 7, tmp_path / "early") == 0
+    for home, name in (("one", "a"), ("one", "b"), ("other", "c")):
+        assert answer_feeds(tmp_path / home, END, 7, tmp_path / name) == 40
+    one, again, other = (next((tmp_path / name).iterdir()) for name in ("a", "b", "c"))
+    assert one.read_bytes() == again.read_bytes()
+    said = [pl.read_csv(path, infer_schema=False)["report_status"].to_list() for path in (one, other)]
+    assert said[0] == said[1]
+    assert {"7.0", "3.0"} <= set(said[0])

@@ -145,6 +145,9 @@ def _read_column(name: str, column: dy.Column, layout: Layout) -> pl.Expr:
 
 def _read_integers(text: pl.Series) -> pl.Series:
     """Whole numbers, also such as `3 200` and `39,0`."""
+    plain = text.cast(pl.Int64, strict=False)
+    if plain.null_count() == text.null_count():
+        return plain
     return _read_distinct(text, lambda said: pl.when(
         said.str.contains(r"^[+-]?[0-9]+([.,]0+)?$")).then(said.str.replace(r"[.,]0+$", "").cast(pl.Int64, strict=False)
     ))  # fmt: skip
@@ -194,6 +197,9 @@ def _convert_units(record: pl.DataFrame) -> Conformed:
             pl.when(pl.col("divisor").is_not_null()).then("unit_kept").otherwise(pl.coalesce("unit_ucum", "unit")).alias("unit_told"),
         )
     )  # fmt: skip
+    is_kept = pl.col("problem").is_null() & pl.col("divisor").fill_null(1.0).eq(1.0) & pl.col("unit_told").eq_missing("unit")
+    if known.select(is_kept.all()).item():
+        return Conformed(record, list_findings([]))
     seen = record.join(known, on=["component", "unit"], how="left", nulls_equal=True, maintain_order="left")
     assert len(seen) == len(record)  # noqa: S101
     finding = seen.filter(pl.col("problem").is_not_null() & pl.col("value").is_not_null()).select(
