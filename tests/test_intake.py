@@ -133,6 +133,19 @@ def test_an_unknown_column_announces_itself_and_an_ignored_one_does_not(tmp_path
     assert csv.list_file_findings(opened)["code"].to_list() == ["column_unknown", "column_absent"]
 
 
+def test_columns_without_a_name_and_those_named_as_ours_are_told_by_their_letters_and_go_back_whole(tmp_path, layouts):
+    sent = write(tmp_path, HEADER + ";;sent;row_no;", GOOD + ";x;said;7;", GOOD.replace("3,5", "x3") + ";x;said;7;", ";".join([""] * 12))
+    opened = csv.read_header(sent, layouts=layouts)
+    assert opened.headers[-4:] == ("[I]", "sent [J]", "row_no [K]", "[L]")
+    assert [c for c, code in csv.list_file_findings(opened).select("column", "code").rows() if code == "column_unknown"] == [
+        "[I]", "sent [J]", "row_no [K]", "[L]",
+    ]  # fmt: skip
+    (judged,) = judge(sent, layouts)
+    assert judged.accepted["row_no"].unique().to_list() == [2]
+    told = json.loads(judged.quarantine["row_text"][0])
+    assert (told["[I]"], told["sent [J]"], told["row_no [K]"], told["Номер"]) == ("x", "said", "7", "1")
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from pipelines.intake.layout import Layout, list_layouts, match_layout
-from pipelines.intake.reading import Chunk, Limits, Opened
+from pipelines.intake.reading import Chunk, Limits, Opened, name_headers
 from pipelines.intake.refusal import FileRefusedError, list_findings
 
 _BLOCK_BYTES = 32 << 20
@@ -229,7 +229,7 @@ def _open_as(encoding: str, line: bytes, survey: Survey, layouts: tuple[Layout, 
     refused = FileRefusedError("layout_unknown")
     for separator in dict.fromkeys(layout.separator for layout in layouts):
         sent = _split_header(text, separator)
-        headers = tuple(h.strip() for h in sent)
+        headers = name_headers(sent)
         if len(headers) < 2:
             continue
         if len(headers) > limits.columns:
@@ -238,7 +238,7 @@ def _open_as(encoding: str, line: bytes, survey: Survey, layouts: tuple[Layout, 
             raise FileRefusedError("header_repeated", tuple(sorted({h for h in headers if headers.count(h) > 1})))
         try:
             layout = match_layout(headers, [x for x in layouts if x.separator == separator])
-            return Header(layout, encoding, headers, headers != sent, survey)
+            return Header(layout, encoding, headers, any(h != h.strip() for h in sent), survey)
         except FileRefusedError as error:
             refused = error if error.columns or not refused.columns else refused
     raise refused

@@ -17,6 +17,7 @@ import polars as pl
 
 from pipelines.contracts import RECORDS, is_valid_iin
 from pipelines.intake.layout import Component, Layout
+from pipelines.intake.reading import name_headers
 from pipelines.intake.refusal import FileRefusedError
 
 _WORDS = Path(__file__).parent / "guess.toml"
@@ -78,7 +79,7 @@ def read_sample(head: bytes, *, is_cut: bool = False) -> Sample:
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
     if not rows:
         raise FileRefusedError("file_empty")
-    headers = tuple(cell.strip() for cell in rows[0])
+    headers = name_headers(rows[0])
     if len(headers) < 2:
         raise FileRefusedError("layout_unknown")
     if len(set(headers)) != len(headers):

@@ -1,12 +1,15 @@
 """What every reader gives: chunks of rows as text, and what it noticed while reading; a module a format."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import polars as pl
 
 from pipelines.intake.layout import Layout
+
+OURS = frozenset({"row_no", "sent"})
+"""Columns that readers add to a sender's: the number of a row, and (HL7, FHIR) its whole text."""
 
 
 class Limits(NamedTuple):
@@ -52,3 +55,23 @@ class Reader(Protocol):
 
     def open_file(self, path: Path, limits: Limits) -> Opened:
         """The file, opened; raises FileRefusedError."""
+
+
+def name_headers(cells: Sequence[str]) -> tuple[str, ...]:
+    """Headers without blanks around them; an empty one, and one of OURS, is told by the letters of its column."""
+    named = []
+    for place, cell in enumerate(cells):
+        name = cell.strip()
+        where = f"[{name_place(place)}]"
+        named.append(where if not name else f"{name} {where}" if name in OURS else name)
+    return tuple(named)
+
+
+def name_place(column: int) -> str:
+    """The letters of a column as spreadsheets show them, 0 = A."""
+    letters = ""
+    column += 1
+    while column:
+        column, rest = divmod(column - 1, 26)
+        letters = chr(65 + rest) + letters
+    return letters

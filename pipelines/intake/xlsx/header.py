@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipelines.intake.layout import REASONS, Layout, match_layout
+from pipelines.intake.reading import OURS, name_place
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.xlsx.book import Cells
 from pipelines.intake.xlsx.cells import Merged
@@ -68,19 +69,9 @@ def _tell_apart(headers: Mapping[int, str], head: Sequence[Row], first: int) -> 
         text = headers.get(column, "")
         if text == REASONS or (not text and not any(_said(row, column) for row in head[first:])):
             continue
-        name = text or f"[{name_column(column)}]"
-        told[column] = f"{name} [{name_column(column)}]" if name in told.values() else name
+        name = text or f"[{name_place(column)}]"
+        told[column] = f"{name} [{name_place(column)}]" if name in told.values() or name in OURS else name
     return told
-
-
-def name_column(column: int) -> str:
-    """The letters of a column, 0 = A."""
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(65 + rest) + letters
-    return letters
 
 
 def fill_merged(head: Sequence[Row], merged: Merged) -> list[list[str | None]]:
