@@ -172,6 +172,44 @@ def test_a_return_that_disagrees_with_itself_is_refused_with_the_difference(tmp_
     assert found[0] == expected
 
 
+SEVEN = ["Организация", "Отчетный период", "Всего новорожденных", "Охвачено скринингом абс."]
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (["Итого", "", 150, 131], [("Охвачено скринингом абс.", "declared=131 computed=130 difference=1")]),
+        (["Итого", "", 150, 130], []),
+        (["", "", "Итого", ""], []),
+        (["Барлығы", "01.02.2026", 150, "много"], [("Охвачено скринингом абс.", "computed=130")]),
+        (["Всего детей", "2026-02-01", "", 130], []),
+    ],
+    ids=["differs", "right", "declares nothing", "no number", "another form of the month"],
+)
+def test_the_total_of_a_form_without_groups_is_held_against_all_its_rows(tmp_path, last, expected):
+    rows = [SEVEN, ["M1", "01.02.2026", 100, 90], ["M2", "01.02.2026", 50, 40], last]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(";".join(map(str, row)) for row in rows), "utf-8")
+    if expected:
+        with pytest.raises(FileRefusedError) as refused:
+            judge(path)
+        assert [(d.column, d.detail) for d in refused.value.differences] == expected
+    else:
+        _, judged = judge(path)
+        assert sum(j.received_count for j in judged) == 2
+
+
+@pytest.mark.parametrize("label", [["Итого", "", ""], ["", "", "Итого"], ["Итого детей 5", "", ""]])
+def test_a_total_is_one_wherever_its_row_says_so(tmp_path, label):
+    header = ["Организация", "Отчетный период", "Возрастная группа", "Всего в группе", "ВОАЭ абс."]
+    rows = [header, ["M1", "01.02.2026", "3 мес", 100, 90], ["M1", "01.02.2026", "1 год", 10, 9], [*label, 110, 98]]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(";".join(map(str, row)) for row in rows), "utf-8")
+    with pytest.raises(FileRefusedError) as refused:
+        judge(path)
+    assert [d.detail for d in refused.value.differences] == ["declared=98 computed=99 difference=-1"]
+
+
 @pytest.mark.parametrize("percent", ["88,9", "88.88", "88,8", 0.8889, "89%", 88.88888888888889, ""])
 def test_a_percentage_may_be_rounded_cut_off_or_a_share(tmp_path, percent):
     _, judged = judge(write(tmp_path / "a.xlsx", [*TITLES, RETURN_16, ["До 1 года", 180, 160, percent, 0, 0]]))

@@ -10,17 +10,22 @@ FINDING_SCHEMA: dict[str, pl.DataType] = {
 
 
 class Difference(NamedTuple):
-    """What a sender declared against what its own rows give: counts only, never another value of a row."""
+    """What a sender declared against what its own rows give: counts only, never another value of a row.
+
+    `declared` is None where what was declared is no number.
+    """
 
     row_no: int
     column: str
     code: str
-    declared: float
+    declared: float | None
     computed: float
 
     @property
     def detail(self) -> str:
         """The counts as text: `declared=120 computed=118 difference=2`."""
+        if self.declared is None:
+            return f"computed={round(self.computed, 4):.12g}"
         told = (self.declared, self.computed, self.declared - self.computed)
         return "declared={} computed={} difference={}".format(*(f"{round(x, 4):.12g}" for x in told))
 

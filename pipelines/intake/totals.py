@@ -6,7 +6,7 @@ sender knows which. The counts a form declares are data of its layout (`[totals]
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -14,7 +14,11 @@ from pipelines.intake.layout import Layout, Totals
 from pipelines.intake.reading import Chunk
 from pipelines.intake.refusal import Difference, FileRefusedError, list_findings
 
-TOTAL = r"^\s*(?:итого|итог|всего|жиыны|барлығы|барлыгы|қорытынды|total|grand total)(?:\s+(?:по|for|бойынша)\b.*)?\s*:?\s*(?:[0-9][0-9\s]*)?$"
+TOTAL = (
+    r"^\s*(?:итого|итог|всего|жиыны|барлығы|барлыгы|қорытынды|total|grand total)"
+    r"(?:\s+(?:(?:по|for|бойынша)\b.*|дет(?:ей|и)|осмотрено|бала(?:лар)?|children))?"
+    r"\s*:?\s*(?:[0-9][0-9\s]*)?(?:детей|чел\.?|человек|бала|children)?\s*$"
+)
 """What the first filled cell of a total row says, in lower case."""
 _NUMBER = r"^[+-]?[0-9]+(?:[.,][0-9]+)?$"
 _BLANKS = r"[\s\u00a0\u202f]"
@@ -30,10 +34,10 @@ class SetAside(NamedTuple):
 
 
 def set_aside_totals(rows: pl.DataFrame, group: str | None = None) -> SetAside:
-    """Total rows apart from records: their `group` cell, or else the first filled one, says total."""
+    """Total rows apart from records: the first filled cell says total, or that of the column `group`."""
     cells = [name for name in rows.columns if name != "row_no"]
-    said = pl.col(group) if group and group in cells else pl.coalesce(pl.col(cells))
-    is_total = said.str.to_lowercase().str.contains(TOTAL).fill_null(False)
+    said = [pl.coalesce(pl.col(cells)), *([pl.col(group)] if group and group in cells else [])]
+    is_total = pl.any_horizontal(cell.str.to_lowercase().str.contains(TOTAL).fill_null(False) for cell in said)
     total = rows.filter(is_total)
     told = list_findings([(no, None, "total_row_set_aside", "info") for no in total["row_no"]])
     return SetAside(rows.filter(~is_total), total, told)
@@ -76,39 +80,49 @@ def _compare(layout: Layout, rows: pl.DataFrame, total: pl.DataFrame) -> list[Di
         *_list_above(every, declared),
         *_list_percent(every, declared),
     ]
-    if declared.group is None or declared.group not in rows.columns:
-        return found
     keys = [h for h, ours in layout.columns.items() if ours in layout.identity and h in rows.columns and h != declared.group]
     headers = [c.header for c in layout.components if c.header in rows.columns]
+    found += _compare_sums(rows, total, keys, headers)
+    if declared.group is None or declared.group not in rows.columns:
+        return found
     repeated = rows.filter(pl.struct(*keys, declared.group).is_duplicated() & pl.col(declared.group).is_not_null())
     count = float(len(repeated))
     again = [Difference(no, declared.group, "group_repeated", 1.0, count) for no in repeated["row_no"].head(_SHOWN)]
-    return again + found + _compare_sums(rows, total, keys, headers)
+    return again + found
 
 
 def _compare_sums(
     rows: pl.DataFrame, total: pl.DataFrame, keys: list[str], headers: list[str]
 ) -> list[Difference]:
-    """Every total row against the sum of the rows of its return; a cell that is no number is told on its own row."""
-    broken = [_is_broken(h).any().alias(f"{h}|broken") for h in headers]
-    sums = [_number(h).sum().alias(f"{h}|sum") for h in headers]
-    if keys:
-        summed = rows.group_by(keys).agg(*sums, *broken)
-        joined = total.join(summed, on=keys, how="left", nulls_equal=True)
-    else:
-        joined = total.join(rows.select(*sums, *broken), how="cross")
-    assert len(joined) == len(total)  # noqa: S101
+    """Every total row against the sum of the rows it is of; a cell that is no number is told on its own row.
+
+    It is of the rows that say the same organisation and month; one that says none, or one that no row says, is of all.
+    """
     found = []
-    for header in headers:
-        wrong = joined.select(
-            "row_no", _number(header).alias("declared"), pl.col(f"{header}|sum").fill_null(0.0).alias("computed"),
-            pl.col(f"{header}|broken").fill_null(False).alias("broken"),
-        ).filter(~pl.col("broken") & (pl.col("declared") != pl.col("computed")))  # fmt: skip
-        found += [
-            Difference(no, header, "declared_total_differs", d, c)
-            for no, d, c in wrong.select("row_no", "declared", "computed").iter_rows()
-        ]
+    for row in total.iter_rows(named=True):
+        mine = rows
+        for key in keys:
+            same = mine.filter(_fold(pl.col(key)) == _fold(pl.lit(row.get(key), pl.String)))
+            mine = mine if same.is_empty() else same
+        sums = mine.select(*(_number(h).sum().alias(f"{h}|sum") for h in headers),
+                           *(_is_broken(h).any().alias(f"{h}|broken") for h in headers)).row(0, named=True)  # fmt: skip
+        declared = pl.DataFrame([row], schema=total.schema).select(*headers, *(_number(h).alias(f"{h}|number") for h in headers))
+        for header, text, number in zip(headers, *_halve(declared.row(0)), strict=True):
+            if text is None or not text.strip() or re.match(TOTAL, text.lower()) or sums[f"{header}|broken"]:
+                continue
+            if number is None:
+                found.append(Difference(row["row_no"], header, "declared_total_unreadable", None, sums[f"{header}|sum"]))
+            elif number != sums[f"{header}|sum"]:
+                found.append(Difference(row["row_no"], header, "declared_total_differs", number, sums[f"{header}|sum"]))
     return found
+
+
+def _halve(cells: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    return cells[: len(cells) // 2], cells[len(cells) // 2 :]
+
+
+def _fold(text: pl.Expr) -> pl.Expr:
+    return text.str.replace_all(_BLANKS, "").str.to_lowercase()
 
 
 def _list_above(rows: pl.DataFrame, declared: Totals) -> list[Difference]:
