@@ -1,6 +1,7 @@
 r"""Acknowledgements of HL7 v2 messages, read back by the reference library `hl7`."""
 
-from datetime import datetime
+import gzip
+from datetime import datetime, timedelta
 
 import hl7 as reference
 import pytest
@@ -170,5 +171,10 @@ def test_a_night_leaves_the_acknowledgements_beside_the_feedback(tmp_path):
     acks = parse((home.reports / "feedback" / submission / "ack.hl7").read_bytes())
     assert [(str(a["MSA"][0][1]), str(a["MSA"][0][2])) for a in acks] == [("AA", "M1"), ("AR", "M2")]
     assert {str(a["MSH"][0][7]) for a in acks} == {f"{FIRST:%Y%m%d}"}
-    folders = [p.name for p in (home.reports / "feedback").iterdir() if (p / "ack.hl7").exists()]
-    assert folders == [submission]
+    packed = tmp_path / "packed.hl7.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes().replace(b"|M1|", b"|M7|")))
+    (again,) = flow.receive(home, [packed])
+    run(home, FIRST + timedelta(days=1))
+    assert [str(a["MSA"][0][2]) for a in parse((home.reports / "feedback" / again / "ack.hl7").read_bytes())] == ["M7", "M2"]
+    folders = sorted(p.name for p in (home.reports / "feedback").iterdir() if (p / "ack.hl7").exists())
+    assert folders == sorted([submission, again])

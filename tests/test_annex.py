@@ -269,7 +269,7 @@ def test_a_refused_return_tells_column_declared_computed_and_difference_and_leav
     assert night(home, [path])["refused_files"] == 1
     told = json.loads(feedback(home, "feedback.json", path).read_text("utf-8"))
     (finding,) = [f for f in told["findings"] if f["code"] == "declared_total_differs"]
-    assert (told["status"], told["refusal_code"]) == ("refused", "totals_differ")
+    assert (told["status"], told["refusal_code"], told["sender_id"]) == ("refused", "totals_differ", "M1")
     assert (finding["row_no"], finding["column"]) == (7, "Осмотрено абс.")
     assert finding["detail"] == "declared=161 computed=160 difference=1"
     assert ask(home, "select count(*) from lake.clinical.aggregate") == [(0,)]

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from pipelines import flow
 from pipelines.cli import app
+from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
 from pipelines.intake.feedback import group_findings, mask_source, name_headers, name_next, render_feedback
-from pipelines.intake.layout import list_layouts
+from pipelines.intake.layout import REASONS, list_layouts
 from pipelines.intake.page import LANGUAGES, read_texts
 from pipelines.night.ask import tell_ledger, tell_submission
 from pipelines.night.hold import decide_held
@@ -234,6 +235,27 @@ def test_mending_and_resending_a_row_closes_its_finding_and_the_page_says_by_whi
     assert tell_submission(settings, first)["mended_count"] == 2
     assert read_texts()["next"]["mended"]["kk"] in page_of(settings, first).text
     assert not [check for check in verify_store(settings) if check.broken]
+
+
+def test_a_value_that_a_spreadsheet_would_run_goes_back_harmless_and_comes_in_again_as_it_was(settings, tmp_path, monkeypatch):
+    absent = len(set(RECORDS["birth"].column_names()) - {*bear(2), "submission_id", "row_no", "received_on"})
+    monkeypatch.setattr("pipelines.night.feedback._SHOWN", absent + 1)
+    said = {"phone": "+7 (700) 111-22-33", "address": "-5 floor", "given_name": "=cmd|x"}
+    rows = [bear(n, source_id=f"@{n}", mother_iin="250314500011", **said) for n in (2, 4, 6)]
+    (first,) = send(settings, tmp_path, [{"birth": row} for row in rows])
+    run(settings, FIRST)
+    folder = settings.reports / "feedback" / first
+    listed = (folder / "findings.csv").read_text("utf-8-sig")
+    assert "'@2" in listed and not re.search(r"(^|,)[=@+-]", listed, re.MULTILINE)
+    assert [f["row_no"] for f in json.loads((folder / "feedback.json").read_text())["findings"] if f["row_no"]] == [2]
+    mended = pl.read_csv(folder / "to-fix.csv", infer_schema=False)
+    assert mended["phone"].to_list() == ["'+7 (700) 111-22-33"] * 3
+    assert all("mother_iin_checksum" in reason for reason in mended[REASONS])  # also of rows beyond those that are listed
+    mended.with_columns(pl.Series("mother_iin", [name_iin(n) for n in (2, 4, 6)])).write_csv(tmp_path / "mended.csv")
+    flow.receive(settings, [tmp_path / "mended.csv"])
+    run(settings, SECOND)
+    assert ask(settings, "select distinct phone, address, given_name from lake.identified.birth") == [tuple(said.values())]
+    assert (tell_submission(settings, first)["open_count"], tell_submission(settings, first)["mended_count"]) == (0, 3)
 
 
 def test_a_mended_result_of_another_kind_or_sender_closes_nothing(settings, tmp_path):

@@ -1,5 +1,6 @@
 """A layout proposed for an unknown file, and a file tried without being stored."""
 
+import gzip
 import json
 import tomllib
 from datetime import datetime
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 from pipelines.intake.guess import describe_shape, find_forms, guess_layout, name_encoding, read_sample, read_words
-from pipelines.intake.layout import list_layouts, read_layout
+from pipelines.intake.layout import FOLDER, list_layouts, read_layout
 from pipelines.intake.refusal import FileRefusedError
 from tests.nation import bear, name_iin, write_file
 
@@ -207,6 +208,17 @@ def test_a_workbook_without_a_header_that_can_be_told_is_refused_with_its_code(t
             sheet.write_row(number, 0, row)
     exit_code, told = invoke("guess", tmp_path / "a.xlsx", "--json")
     assert (exit_code, json.loads(told)["error"]) == (2, code)
+
+
+def test_check_holds_a_declared_total_against_its_rows_by_a_layout_of_ones_own_too_and_reads_what_is_packed(tmp_path):
+    own = tmp_path / "mine.toml"
+    own.write_text(next(FOLDER.glob("annex-7-return.toml")).read_text("utf-8").replace('name = "annex-7-return"', 'name = "mine"'), "utf-8")
+    for total, code in ((150, None), (151, "totals_differ")):
+        rows = ["Организация;Отчетный период;Всего новорожденных", "M1;01.02.2026;100", "M2;01.02.2026;50", f"Итого;;{total}"]
+        sent = tmp_path / f"{total}.csv.gz"
+        sent.write_bytes(gzip.compress("\n".join(rows).encode()))
+        told = json.loads(invoke("check", sent, "--layout", own, "--on", "2026-03-01", "--home", tmp_path / "home", "--json")[1])
+        assert (told["refusal_code"], told["received_count"]) == (code, 0 if code else 2)
 
 
 def test_check_is_0_only_when_nothing_is_refused(tmp_path):

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from pipelines.intake.layout import Layout, list_layouts, match_layout
-from pipelines.intake.reading import Chunk, Limits, Opened, name_headers
+from pipelines.intake.reading import NEUTRALISED, Chunk, Limits, Opened, name_headers
 from pipelines.intake.refusal import FileRefusedError, list_findings
 
 _BLOCK_BYTES = 32 << 20
@@ -23,11 +23,12 @@ _IS_INNER = np.array([chr(byte).isalnum() or chr(byte) in ".:-/" for byte in ran
 
 
 class Survey(NamedTuple):
-    """What all bytes of a file say: is it UTF-8, does it quote, has any value blanks around it."""
+    """What all bytes of a file say: is it UTF-8, does it quote, has any value blanks around it, is there an apostrophe."""
 
     is_utf8: bool
     has_quotes: bool
     has_blanks: bool
+    has_apostrophes: bool = False
 
 
 class Header(NamedTuple):
@@ -40,9 +41,9 @@ class Header(NamedTuple):
     survey: Survey
 
 
-def open_file(path: Path, limits: Limits) -> Opened:
+def open_file(path: Path, limits: Limits, layouts: tuple[Layout, ...] | None = None) -> Opened:
     """A file of delimited text. Raises FileRefusedError."""
-    header = read_header(path, limits)
+    header = read_header(path, limits, layouts)
     return Opened(header.layout, list_file_findings(header), read_chunks(path, header))
 
 
@@ -97,6 +98,8 @@ def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
             rows = sent.with_columns(numbers)
             if all(column.null_count() for column in sent):  # else no row can be empty, and none is copied
                 rows = rows.filter(~pl.all_horizontal(pl.col(*names).is_null()))
+            if opened.survey.has_apostrophes:  # those that a file to fix sets before what looks like a formula
+                rows = rows.with_columns(pl.col(*names).str.replace(NEUTRALISED, "$1"))
             fresh = dict(list(broken.items())[told:])
             told = len(broken)
             whole = pl.concat([rows, _keep_broken(fresh, names)]) if fresh else rows
@@ -144,7 +147,7 @@ def _note_broken(broken: dict[int, str]) -> pl.DataFrame:
 def survey_bytes(path: Path, limits: Limits) -> Survey:
     """One look at all bytes. Raises FileRefusedError for a NUL byte or a line longer than the limit."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="strict")
-    is_utf8, has_quotes, has_blanks, unbroken = True, False, False, 0
+    is_utf8, has_quotes, has_blanks, has_apostrophes, unbroken = True, False, False, False, 0
     with path.open("rb") as file:
         while block := file.read(_SURVEYED_BYTES):
             if b"\x00" in block:
@@ -156,7 +159,8 @@ def survey_bytes(path: Path, limits: Limits) -> Survey:
                 is_utf8, has_blanks = _continues(decoder, block), True  # beyond ASCII there are blanks of many kinds
             has_quotes = has_quotes or b'"' in block
             has_blanks = has_blanks or _is_padded(block)
-    return Survey(is_utf8 and _continues(decoder, b"", is_final=True), has_quotes, has_blanks)
+            has_apostrophes = has_apostrophes or b"'" in block
+    return Survey(is_utf8 and _continues(decoder, b"", is_final=True), has_quotes, has_blanks, has_apostrophes)
 
 
 def _continues(decoder: codecs.IncrementalDecoder, block: bytes, *, is_final: bool = False) -> bool:

@@ -11,6 +11,9 @@ from pipelines.intake.layout import Layout
 OURS = frozenset({"row_no", "sent"})
 """Columns that readers add to a sender's: the number of a row, and (HL7, FHIR) its whole text."""
 
+NEUTRALISED = r"^'([=+\-@\t\r])"
+"""A value before which a file to fix set an apostrophe, so that no spreadsheet runs it: it is taken off when it comes back."""
+
 
 class Limits(NamedTuple):
     """How much of a file is read before it is refused; each is a setting (`ERTE_...`) with a sane default."""

@@ -1,6 +1,8 @@
 """Open a file of any format and hand out judged chunks: the front door for every sender."""
 
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +50,7 @@ def open_submission(path: Path, limits: Limits = Limits()) -> Opened:  # noqa: B
     with path.open("rb") as file:
         head = file.read(64)
     if head.startswith(unpack.MAGIC):
-        return _open_packed(path, limits)
+        return _open_packed(path, limits, open_submission)
     head = head.lstrip(b"\xef\xbb\xbf\x0b\r\n\t ")
     for starts, reader in _READERS:
         if head.startswith(starts):
@@ -58,19 +60,28 @@ def open_submission(path: Path, limits: Limits = Limits()) -> Opened:  # noqa: B
     return _check(csv.open_file(path, limits))
 
 
+def open_by_layout(path: Path, limits: Limits, layout: Layout) -> Opened:
+    """A table, packed or not, by one layout of a sender's own, as `open_submission` does it by the known ones."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head.startswith(unpack.MAGIC):
+        return _open_packed(path, limits, partial(open_by_layout, layout=layout))
+    return _check((xlsx if head.startswith(WORKBOOKS) else csv).open_file(path, limits, (layout,)))
+
+
 def _check(opened: Opened) -> Opened:
     """What the layout says the file declares is held against its rows while they are read."""
     return opened._replace(chunks=check_totals(opened.chunks, opened.layout))
 
 
-def _open_packed(path: Path, limits: Limits) -> Opened:
+def _open_packed(path: Path, limits: Limits, open_unpacked: Callable[[Path, Limits], Opened]) -> Opened:
     """What is inside gzip, of any format but another gzip."""
     unpacked = unpack.unpack_file(path, limits)
     try:
         with Path(unpacked.name).open("rb") as file:
             if file.read(2) == unpack.MAGIC:
                 raise FileRefusedError("format_not_supported")
-        opened = open_submission(Path(unpacked.name), limits)
+        opened = open_unpacked(Path(unpacked.name), limits)
     except FileRefusedError:
         unpacked.close()
         raise

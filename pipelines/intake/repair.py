@@ -46,7 +46,7 @@ def write_repair(row_text: Sequence[str], reasons: Sequence[str], layout: Layout
     headers = _list_headers(rows, absent)
     out = io.StringIO()
     writer = csv.writer(out, delimiter=layout.separator, lineterminator="\r\n")
-    writer.writerow([*headers, REASONS])
+    writer.writerow([*map(neutralise, headers), REASONS])
     for row, reason in zip(rows, reasons, strict=True):
         writer.writerow([*(neutralise(row.get(h)) for h in headers), reason])
     return b"\xef\xbb\xbf" + out.getvalue().encode()

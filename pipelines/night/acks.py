@@ -1,6 +1,7 @@
 """Write the HL7 acknowledgements of a submission beside its feedback: ack.hl7, from the archived file and the ledger's findings."""
 
 from collections import defaultdict
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import polars as pl
 from pipelines.intake.hl7.ack import Told, answer_file, is_hl7
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FINDING_SCHEMA
+from pipelines.intake.unpack import MAGIC, unpack_file
+from pipelines.night.front_door import set_limits
 from pipelines.settings import Settings
 
 _UNDECIDED = ("held", "returned")
+_UNPACKED_BADLY = ("file_unreadable", "packed_file_too_large", "format_not_supported")
 _LAYOUTS = ("hl7-oru", None)  # a file that was refused whole has none
 
 
@@ -24,8 +28,19 @@ def write_acks(folder: Path, settings: Settings, row: dict[str, object], finding
     if row["status"] in _UNDECIDED or row["layout"] not in _LAYOUTS or refusal == "file_too_large":
         return 0
     path = next(iter(sorted(settings.archive.glob(f"*/{submission_id}-*"))), None)
-    if path is None or not is_hl7(path):
+    if path is None:
         return 0
+    limits = set_limits(settings)
+    with ExitStack() as stack:
+        if is_packed(path):
+            if refusal in _UNPACKED_BADLY:
+                return 0
+            path = Path(stack.enter_context(unpack_file(path, limits)).name)
+        return _write_answers(folder, path, limits, row, finding) if is_hl7(path) else 0
+
+
+def _write_answers(folder: Path, path: Path, limits: Limits, row: dict[str, object], finding: pl.DataFrame) -> int:
+    submission_id, refusal = str(row["submission_id"]), row["refusal_code"]
     told: defaultdict[int, list[Told]] = defaultdict(list)
     listed = finding.drop_nulls("row_no").sort("row_no", "code").select(list(FINDING_SCHEMA))
     for one in listed.iter_rows():
@@ -33,7 +48,12 @@ def write_acks(folder: Path, settings: Settings, row: dict[str, object], finding
     at = row["received_on"]
     assert isinstance(at, date)  # noqa: S101  # the ledger's own column
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    limits = Limits(line_mb=settings.longest_line_mb)
     acks = answer_file(path, limits, told, str(refusal) if refusal else None, submission_id, at)
     with (folder / "ack.hl7").open("wb") as file:
         return sum(file.write(ack) for ack in acks)
+
+
+def is_packed(path: Path) -> bool:
+    """True for a gzip."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC

@@ -9,7 +9,7 @@ import polars as pl
 
 from pipelines.intake.feedback import group_findings, name_headers, render_feedback, tell_findings
 from pipelines.intake.layout import Layout, list_layouts
-from pipelines.intake.repair import list_absent, list_notes, write_repair, write_repair_workbook
+from pipelines.intake.repair import list_absent, list_notes, neutralise, write_repair, write_repair_workbook
 from pipelines.night.acks import write_acks
 from pipelines.night.receipt import list_closings, read_note, read_receipts, show_receipt
 from pipelines.settings import Settings
@@ -73,7 +73,8 @@ def _write_folder(
     headers, source = name_headers(layout), refused.select("row_no", "source_id").unique("row_no")
     shown = finding.sort("row_no", "code", nulls_last=False).head(_SHOWN)
     told = tell_findings(shown.select("row_no", "column", "code", "severity", "detail"), source, headers)
-    told.write_csv(draft / "findings.csv", include_bom=True)
+    safe = [pl.Series(name, [text and neutralise(text) for text in told[name]], pl.String) for name in ("source_id", "column")]
+    told.with_columns(safe).write_csv(draft / "findings.csv", include_bom=True)
     counts = dict(finding.group_by("code").len().sort("code").iter_rows())
     receipt = show_receipt(row)
     returned = {"returned_because": reason} if reason else {}
@@ -84,15 +85,17 @@ def _write_folder(
         )
     )  # fmt: skip
     if len(refused):
+        wrong = finding.filter((pl.col("severity") == "error") & pl.col("row_no").is_in(refused["row_no"].implode()))
+        every = tell_findings(wrong.select("row_no", "column", "code", "severity", "detail"), source, headers)
         reasons = dict(
-            told.filter(pl.col("severity") == "error")
+            every
             .group_by("row_no").agg(pl.concat_str(pl.col("code"), pl.lit(": "), pl.col("text_ru")).str.join(" | "))
             .iter_rows()
         )  # fmt: skip
         ordered = refused.sort("row_no")
         why = [reasons.get(no, "") for no in ordered["row_no"]]
         if layout:
-            name, content = _write_to_fix(str(row["file_name"]), ordered, why, told, layout)
+            name, content = _write_to_fix(str(row["file_name"]), ordered, why, every, layout)
             (draft / name).write_bytes(content)
         else:
             (draft / "to-fix.txt").write_text(

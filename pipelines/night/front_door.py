@@ -81,14 +81,16 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
         "received_on": on.isoformat(), "layout": None, "record_kind": None, "sender_id": None, "refusal_code": None,
         "received_count": 0, "accepted_count": 0, "quarantined_count": 0,
     }  # fmt: skip
+    named: set[str] = set()
     try:
-        receipt |= _stage_chunks(path, draft, submission_id, on, set_limits(settings))
-        named = receipt.pop("named_senders")
-        receipt["sender_id"] = receipt["sender_id"] or _name_sender(settings, named)
+        receipt |= _stage_chunks(path, draft, submission_id, on, set_limits(settings), named)
+        if not receipt["accepted_count"]:
+            receipt["sender_id"] = _name_sender(settings, named)
     except FileRefusedError as refused:
         for staged in draft.glob("*.parquet"):
             staged.unlink()
         receipt |= {"refusal_code": refused.code, "received_count": 0, "accepted_count": 0, "quarantined_count": 0}
+        receipt["sender_id"] = _name_sender(settings, named)
         list_refusal(refused).write_parquet(draft / "finding-00000.parquet")
     (draft / "receipt.json").write_text(json.dumps(receipt, ensure_ascii=False))
     shutil.rmtree(done, ignore_errors=True)
@@ -118,13 +120,12 @@ def list_refusal(refused: FileRefusedError) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=LEDGER_FINDING, orient="row").unique(maintain_order=True)
 
 
-def _name_sender(settings: Settings, named: object) -> str | None:
-    """The sender of a file without an accepted row: the one its refused rows name, when the register knows it."""
-    names = list(named) if isinstance(named, set) else []
-    if len(names) != 1 or not (settings.reference / "facility.csv").exists():
+def _name_sender(settings: Settings, named: set[str]) -> str | None:
+    """The sender of a file of which nothing was taken: the one its rows name, when the register knows it."""
+    if len(named) != 1 or not (settings.reference / "facility.csv").exists():
         return None
-    known = read_registers(settings)["facility"]["facility_id"]
-    return str(names[0]) if names[0] in known else None
+    (name,) = named
+    return name if name in read_registers(settings)["facility"]["facility_id"] else None
 
 
 def set_limits(settings: Settings) -> Limits:
@@ -136,13 +137,15 @@ def set_limits(settings: Settings) -> Limits:
     )  # fmt: skip
 
 
-def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date, limits: Limits) -> dict[str, object]:
+def _stage_chunks(
+    path: Path, draft: Path, submission_id: str, on: date, limits: Limits, named: set[str]
+) -> dict[str, object]:
+    """Counts of a file and its one sender; `named` is filled with the senders that its rows name, two at most."""
     opened = open_submission(path, limits)
     layout = opened.layout
     kinds: Counter[str] = Counter()
     counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
     senders: set[str] = set()
-    named: set[str] = set()
     if len(opened.finding):
         _detail(opened.finding).write_parquet(draft / "finding-file.parquet")
     for number, chunk in enumerate(opened.chunks):
@@ -167,10 +170,7 @@ def _stage_chunks(path: Path, draft: Path, submission_id: str, on: date, limits:
     if not counts["received_count"]:
         raise FileRefusedError("file_without_rows")
     only = senders.pop() if len(senders) == 1 else None
-    return {
-        **counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only,
-        "named_senders": set() if counts["accepted_count"] else named,
-    }  # fmt: skip
+    return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only}
 
 
 def _detail(finding: pl.DataFrame) -> pl.DataFrame:

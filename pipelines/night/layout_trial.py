@@ -8,13 +8,12 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.errors import UserError
-from pipelines.intake import csv, xlsx
 from pipelines.intake.feedback import group_findings, name_headers
 from pipelines.intake.guess import Guess, guess_layout, read_sample
 from pipelines.intake.layout import list_layouts, read_layout
 from pipelines.intake.page import LANGUAGES
 from pipelines.intake.reading import Opened
-from pipelines.intake.receive import WORKBOOKS, judge_chunk, open_submission
+from pipelines.intake.receive import WORKBOOKS, judge_chunk, open_by_layout, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.xlsx.sample import sample_workbook
 from pipelines.night.front_door import hash_file, list_refusal, set_limits
@@ -82,11 +81,7 @@ def _open_file(settings: Settings, path: Path, layout: Path | None) -> Opened:
         own = read_layout(layout)
     except (ValueError, KeyError) as error:  # what is wrong with a TOML file, with its place
         raise UserError("layout_invalid", f"{layout.name}: {error}") from None
-    with path.open("rb") as file:
-        if file.read(8).startswith(WORKBOOKS):
-            return xlsx.open_file(path, limits, (own,))
-    header = csv.read_header(path, limits, (own,))
-    return Opened(own, csv.list_file_findings(header), csv.read_chunks(path, header))
+    return open_by_layout(path, limits, own)
 
 
 def _tell(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str, str]) -> list[dict[str, object]]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.consent.gate import Gated, gate_consent
+from pipelines.intake.repair import neutralise
 from pipelines.night.audit import record_event
 from pipelines.night.intake import open_day
 from pipelines.night.seal import FLAGGED, write_drafts
@@ -93,6 +94,7 @@ def write_worklists(connection: Connection, settings: Settings) -> int:
         left join lake.ledger.submission s on s.submission_id = b.submission_id
         where p.known_to is null and p.place in ('withheld', 'aged_out')
         order by p.owner_id, p.known_from, f.flag_id""")  # fmt: skip
+    waiting = waiting.with_columns(pl.Series("birth_file", [name and neutralise(name) for name in waiting["birth_file"]], pl.String))
     folder, draft = settings.reports / "worklist", settings.reports / ".worklist"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True, mode=0o700)

@@ -6,6 +6,7 @@ from datetime import datetime, time
 import polars as pl
 
 from pipelines.intake.layout import Layout
+from pipelines.intake.reading import NEUTRALISED
 
 Merged = Sequence[tuple[int, int, int, int]]
 """Merged cells: top, left, bottom, right; rows and columns count from 0."""
@@ -15,7 +16,6 @@ _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?$"
 _MOMENT_LENGTH = 19
 _SERIAL = r"^\s*[1-9][0-9]{4}(\.[0-9]+)?\s*$"
 """Days of 1927 to 2173: a number outside them in a date column is not taken for a date."""
-_OURS = r"^'([=+\-@\t\r])"
 
 
 def write_cells(cells: pl.Series, header: str, layout: Layout, *, is_1904: bool) -> pl.Series:
@@ -29,7 +29,7 @@ def write_cells(cells: pl.Series, header: str, layout: Layout, *, is_1904: bool)
     text = pl.col(cells.name)
     written: pl.Expr = pl.when(text.str.strip_chars() != "").then(text)
     if cells.str.starts_with("'").any():
-        written = written.str.replace(_OURS, "$1")
+        written = written.str.replace(NEUTRALISED, "$1")
     if int(str(cells.str.len_bytes().max() or 0)) >= _MOMENT_LENGTH and cells.str.contains(_MOMENT).any():
         moment = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False)
         written = pl.coalesce(pl.when(text.str.contains(_MOMENT)).then(_write_moment(moment, kind, layout)), written)
