@@ -95,3 +95,16 @@ def test_overlapping_exports_every_night_count_each_fact_once_and_bring_what_is_
         run(settings, night)
     assert (values(settings), ask(settings, VERSIONS), is_whole(settings)) == ([2.2, 2.3, 2.4, 2.5], [(4,)], True)
     assert ask(settings, "select count(*) from lake.clinical.screening where known_from = ?", SECOND) == [(1,)]
+
+
+def test_one_record_told_differently_in_one_file_is_asked_back_and_a_later_issue_of_it_is_not(settings, tmp_path):
+    low, high = (examine(5, "motor", value, 14) for value in (1.1, 2.2))
+    (submission,) = send(settings, tmp_path, [{"screening": low}, {"screening": high}, *seen(4), *seen(4)], "twice")
+    run(settings, SECOND)
+    told = tell_submission(settings, submission)
+    assert (told["accepted_count"], told["quarantined_count"]) == (2, 2)
+    assert ask(settings, "select row_no from lake.ledger.finding where code = 'record_told_differently' order by 1") == [(2,), (3,)]
+    later = {**high, "issued_at": "2026-03-02T08:00:00"}
+    send(settings, tmp_path, [{"screening": low}, {"screening": later}], "mended")
+    run(settings, THIRD)
+    assert (values(settings), tell_submission(settings, submission)["open_count"], is_whole(settings)) == ([2.2, 2.2, 2.3, 2.4], 0, True)

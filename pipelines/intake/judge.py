@@ -7,6 +7,7 @@ import dataframely as dy
 import polars as pl
 
 from pipelines.contracts import NOTICES, PROBLEMS, RECORDS
+from pipelines.intake.keys import KEYED_BY
 from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 
 
@@ -26,7 +27,7 @@ def judge_records(record: pl.DataFrame, noticed: pl.DataFrame, kind: str) -> Jud
     good, failure = RECORDS[kind].filter(record)
     details = failure.details() if len(good) < len(record) else None
     finding = pl.concat([noticed, *([] if details is None else [_list_reasons(details, RECORDS[kind])])])
-    finding = _drop_echoes(pl.concat([finding, _list_notices(good, kind)]))
+    finding = _drop_echoes(pl.concat([finding, _list_notices(good, kind), _list_rivals(good, kind)]))
     refused = finding.filter((pl.col("severity") == "error") & pl.col("row_no").is_not_null())["row_no"].unique().sort()
     accepted = good.filter(~pl.col("row_no").is_in(refused.implode())) if len(refused) else good
     return Judged(accepted, refused, finding)
@@ -71,6 +72,20 @@ def _list_notices(good: pl.DataFrame, kind: str) -> pl.DataFrame:
         if counts[code].item()
     ]
     return pl.concat(found) if found else list_findings([])
+
+
+def _list_rivals(good: pl.DataFrame, kind: str) -> pl.DataFrame:
+    """Rows that give one record, in one version, different contents: which of them holds only their sender knows."""
+    if good["source_id"].n_unique() == len(good):
+        return list_findings([])
+    key = [c for c in ("sender_id", "source_id", *KEYED_BY[kind], "issued_at", "action_code", "status_code") if c in good.columns]
+    told = good.unique(pl.exclude("row_no", "submission_id", "received_on"))
+    rivals = told.filter(pl.struct(key).is_duplicated()).select(key).unique()
+    if rivals.is_empty():
+        return list_findings([])
+    return good.join(rivals, on=key, how="semi", nulls_equal=True).select(
+        "row_no", pl.lit("source_id").alias("column"), pl.lit("record_told_differently").alias("code"), pl.lit("error").alias("severity")
+    )
 
 
 def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:

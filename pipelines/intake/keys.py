@@ -17,7 +17,7 @@ from pipelines.contracts import RECORDS, WHO
 
 Numbers = npt.NDArray[Any]
 _ODD = np.uint64(0x9E3779B97F4A7C15)
-_KEYED_BY: dict[str, tuple[str, ...]] = {
+KEYED_BY: dict[str, tuple[str, ...]] = {
     "birth": (),
     "screening": ("component",),
     "consent": ("purpose",),
@@ -43,7 +43,7 @@ def add_keys(accepted: pl.DataFrame, kind: str) -> pl.DataFrame:
     who_no = _mix(bits, WHO, "who") if "child_iin" in names else np.zeros(len(accepted), np.uint64)
     content = _mix(bits, [c for c in names if c not in _NOT_CONTENT], "content", who_no)
     return accepted.with_columns(
-        _shorten("record_key", _mix(bits, ("sender_id", "source_id", *_KEYED_BY[kind]), kind)),
+        _shorten("record_key", _mix(bits, ("sender_id", "source_id", *KEYED_BY[kind]), kind)),
         _shorten("who_no", who_no),
         pl.coalesce("issued_at", pl.col("received_on").cast(pl.Datetime("us"))).alias("version_at"),
         pl.when(cancelled).then(3).when(corrected).then(2).otherwise(plain).cast(pl.Int64).alias("version_rank"),
