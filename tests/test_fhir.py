@@ -782,3 +782,41 @@ def test_a_document_without_a_screening_is_refused_with_what_it_holds(name, type
 def test_the_consent_whose_patient_is_elsewhere_is_refused_and_says_what_is_needed_with_it():
     read = judge(sample("Consent-consent-bser-patientconsent-baby-everybaby.json"))
     assert (read["consent"], read.quarantine["row_no"].to_list(), codes(read)) == ([], [1], {"message_without_patient"})
+
+
+def listing(*results, **other):
+    listed = [{"reference": r} for r in results]
+    return {"resourceType": "DiagnosticReport", "id": "r1", "status": "final", "code": coded("54089-8"), "subject": {"reference": "Patient/p1"},
+            "identifier": [{"value": "ORDER-1"}], "result": listed} | other  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["cancelled", "entered-in-error"])
+@pytest.mark.parametrize("write", [bundle, lines])
+def test_a_report_that_is_withdrawn_takes_its_results_with_it(path, write, status):
+    read = write(path, patient(), seen(), listing("Observation/o1", status=status))
+    assert [(r["status_code"], r["action_code"]) for r in read["screening"]] == [("cancelled", "cancel")]
+
+
+@pytest.mark.parametrize("write", [bundle, lines])
+def test_a_result_that_stands_inside_its_report_is_a_result(path, write):
+    phe = seen("29573-3", "o2", subject={"reference": "#p9"}, valueQuantity={"value": 1, "code": "mg/dL"})
+    inside = [seen(number="o1", subject=None), phe, patient("p9")]
+    read = write(path, patient(), listing("#o1", "#o2", contained=inside))
+    assert [(r["row_no"], r["component"], r["source_id"], r["history_no"]) for r in read["screening"]] == [
+        (2, "tsh", "ORDER-1", "H-p1"), (2, "phe", "ORDER-1", "H-p9"),
+    ]  # fmt: skip
+
+
+def test_an_export_is_read_with_its_reports_and_its_ids_stay(path):
+    ambiguous = seen("38473-5", valueQuantity={"value": 12, "unit": "nmol/L", "code": "nmol/L"})
+    (row,) = lines(path, patient(), ambiguous, listing("Observation/o1"))["screening"]
+    (same,) = bundle(path, patient(), ambiguous, listing("Observation/o1"))["screening"]
+    assert (row["source_id"], same["source_id"], row["component"]) == ("o1", "ORDER-1", same["component"])
+
+
+def test_an_entry_that_asks_for_a_deletion_is_told_what_to_send_instead(path):
+    entries = [{"request": {"method": "DELETE", "url": "Observation/o1"}}, {"resource": patient()}, {"resource": seen()}]
+    path.write_text(json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}), "utf-8")
+    read = judge(path)
+    assert codes(read, 1) == {"message_asks_deletion"}
+    assert (len(read["screening"]), read.received) == (1, 2)

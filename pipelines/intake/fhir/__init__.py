@@ -36,7 +36,7 @@ from pipelines.intake.fhir.shape import (
     ServiceRequest,
     Task,
 )
-from pipelines.intake.fhir.source import Item, read_batches, read_context_lines, read_document
+from pipelines.intake.fhir.source import DELETED, Item, read_batches, read_context_lines, read_document
 from pipelines.intake.fhir.values import read_context
 from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened
@@ -109,7 +109,7 @@ def index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
             index.grow()
         case Observation():
             index.add_observation(resource, url, read_context(resource))
-        case DiagnosticReport() if index.is_bundle:
+        case DiagnosticReport():
             index.add_report(resource)
         case ServiceRequest():
             index.add_request(resource, url)
@@ -171,6 +171,9 @@ def _read_item(rows: Results, place: int, number: int, url: str | None, raw: byt
     if not raw:
         rows.counted["entry without resource"] += 1
         return
+    if raw == DELETED:
+        rows.refuse(number, place, "message_asks_deletion")
+        return
     try:
         resource, name, dropped = decode_line(raw)
     except UnreadableError as error:
@@ -193,6 +196,8 @@ def take_resource(rows: Results, place: int, number: int, url: str | None, resou
             take_consent(rows, number, place, resource)
         case Task():
             take_task(rows, number, place, resource)
+        case DiagnosticReport() if rows.take_contained(number, place, resource):
+            pass
         case None if name == "Bundle" or name not in _list_types():
             rows.refuse(number, place, "message_not_resource")
         case _:

@@ -51,11 +51,21 @@ class Kin(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a DiagnosticReport says of its results."""
+    """What a DiagnosticReport says of its results; `is_withdrawn`: it, and they, were cancelled or entered in error."""
 
     source_id: str | None
     issued: str | None
     is_newborn: bool
+    is_withdrawn: bool
+
+
+def describe_report(report: DiagnosticReport) -> Report:
+    """What a report says of its results."""
+    tables = read_tables()
+    ranked = sorted(report.identifier, key=lambda i: next(iter(list_codes(i.type)), None) != "FILL")
+    source = next((i.value for i in ranked if i.value), None)
+    is_newborn = any(code in tables["newborn"]["reports"] for code in list_codes(report.code))
+    return Report(source, report.issued, is_newborn, report.status in tables["newborn"]["withdrawn"])
 
 
 class Index:
@@ -125,13 +135,10 @@ class Index:
 
     def add_report(self, report: DiagnosticReport) -> None:
         """What a report tells of each result it lists."""
-        tables = read_tables()
-        ranked = sorted(report.identifier, key=lambda i: next(iter(list_codes(i.type)), None) != "FILL")
-        source = next((i.value for i in ranked if i.value), None)
-        is_newborn = any(code in tables["newborn"]["reports"] for code in list_codes(report.code))
+        described = describe_report(report)
         for result in report.result:
-            if result.reference:
-                self.reports[result.reference] = Report(source, report.issued, is_newborn)
+            if result.reference and not result.reference.startswith("#"):
+                self.reports[result.reference] = described
         self.grow(len(report.result))
 
     def add_request(self, request: ServiceRequest, url: str | None) -> None:

@@ -1,10 +1,13 @@
 """Screenings out of Observations: one of the value, one of each component; a panel is no result, its members are."""
 
+from msgspec import Raw
+
+from pipelines.intake.fhir.decode import UnreadableError, decode_line
 from pipelines.intake.fhir.elements import NONE, Concept
-from pipelines.intake.fhir.index import Report
+from pipelines.intake.fhir.index import Report, describe_report
 from pipelines.intake.fhir.people import list_codes
 from pipelines.intake.fhir.rows import Rows
-from pipelines.intake.fhir.shape import Measured, Observation
+from pipelines.intake.fhir.shape import DiagnosticReport, Measured, Observation
 from pipelines.intake.fhir.values import (
     Meaning,
     Value,
@@ -26,7 +29,22 @@ class Results(Rows):
 
     def take_observation(self, number: int, place: int, seen: Observation, url: str | None) -> None:
         """A screening of an Observation and of each of its components; or a count of what it is instead."""
-        report = self._find_report(seen, url) if self.index.reports else None
+        self._take(number, place, seen, self._find_report(seen, url) if self.index.reports else None)
+
+    def take_contained(self, number: int, place: int, report: DiagnosticReport) -> bool:
+        """The screenings of the Observations that stand inside a report; whether there are any.
+
+        They have no id of their own outside it: their record is that of the report.
+        """
+        described = describe_report(report)
+        described = described._replace(source_id=described.source_id or report.id)
+        inside = [seen for raw in report.contained if (seen := _read_observation(raw)) is not None]
+        for seen in inside:
+            seen.id, seen.subject, seen.contained = None, seen.subject or report.subject, report.contained
+            self._take(number, place, seen, described)
+        return bool(inside)
+
+    def _take(self, number: int, place: int, seen: Observation, report: Report | None) -> None:
         is_newborn = report is not None and report.is_newborn
         meaning = name_meaning(seen.code, seen.category, is_newborn)
         if meaning.kind in _NO_RESULT:
@@ -53,14 +71,16 @@ class Results(Rows):
         if refused:
             self.refuse(number, place, refused)
             return
-        status, action = self.statuses.get(seen.status or "", (seen.status, "report"))
+        said = "entered-in-error" if report is not None and report.is_withdrawn else seen.status
+        status, action = self.statuses.get(said or "", (said, "report"))
         day, moment = read_day(seen)
         issued = seen.issued or (report.issued if report else None)
         reported_on, issued_at = self.read_issued(number, issued or (seen.meta and seen.meta.last_updated) or self.issued)
         reported_on = reported_on if issued else None
         told = self.list_told(seen.subject, person, day) if self.index.told else _NOTHING
         facility = self.find_facility(seen.performer) if seen.performer else None
-        source = self.name_source(seen.identifier, seen.id, report.source_id if report else None)
+        is_order = report is not None and (self.index.is_bundle or not seen.id)  # in an export an id is an id
+        source = self.name_source(seen.identifier, seen.id, report.source_id if report and is_order else None)
         common = (place, person, self.sender or facility, action, issued_at, facility, told.get("stage_code"), day, moment,
                   reported_on, status, told.get("gestation_wk"), told.get("is_transfused"), told.get("card_no"))  # fmt: skip
         first = len(self.screening)
@@ -190,3 +210,11 @@ class Results(Rows):
         self.seen[source, component] += 1
         again = self.seen[source, component]
         return source if again == 1 else f"{source}#{again}"
+
+
+def _read_observation(raw: Raw) -> Observation | None:
+    try:
+        resource = decode_line(bytes(raw)).resource
+    except UnreadableError:
+        return None
+    return resource if isinstance(resource, Observation) else None

@@ -142,13 +142,16 @@ class Composition(Part, tag_field="resourceType", tag="Composition"):
 
 
 class DiagnosticReport(Part, tag_field="resourceType", tag="DiagnosticReport"):
-    """What lists the results of one order."""
+    """What lists the results of one order; some may stand inside it."""
 
     id: str | None = None
     identifier: list[Identifier] = []
+    status: str | None = None
     code: Concept | None = None
+    subject: Reference | None = None
     issued: str | None = None
     result: list[Reference] = []
+    contained: list[Raw] = []
 
 
 class ServiceRequest(Part, tag_field="resourceType", tag="ServiceRequest"):
@@ -223,11 +226,18 @@ Resource = (
 READ: dict[str, type[Any]] = {str(kind.__struct_config__.tag): kind for kind in typing.get_args(Resource)}
 
 
+class Request(Part):
+    """What a transaction asks to be done with an entry."""
+
+    method: str | None = None
+
+
 class Entry(Part):
     """An entry of a Bundle; the resource as written."""
 
     full_url: str | None = None
     resource: Raw = NONE
+    request: Request | None = None
 
 
 class Bundle(Part, tag_field="resourceType", tag="Bundle"):
