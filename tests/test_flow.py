@@ -10,15 +10,17 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
 from pipelines import flow
+from pipelines.cli import app
 from pipelines.errors import UserError
 from pipelines.night import front_door
 from pipelines.night.ask import explain_child
 from pipelines.night.verify import verify_store
 from pipelines.store import lake
 from pipelines.store.lake import hold_lock
-from tests.nation import FIRST, ask, bear, confirm, consent, copy_home, examine, flagged, run, send, settle
+from tests.nation import FIRST, ask, bear, confirm, consent, copy_home, examine, flagged, run, send, settle, write_file
 
 SECOND = FIRST + timedelta(days=1)
 
@@ -375,3 +377,21 @@ def test_a_file_is_never_deleted_only_moved_to_the_archive_under_its_hash(settin
     run(settings, FIRST)
     kept = {front_door.hash_file(p): p.name.split("-")[0] for p in settings.archive.rglob("*") if p.is_file()}
     assert set(ids) == set(kept) == set(kept.values())
+
+
+def test_a_day_to_come_is_no_night_and_an_empty_question_no_question(referred):
+    home = ["--home", str(referred.home), "--json"]
+    for command in ("run", "refer", "publish"):
+        told = CliRunner().invoke(app, [command, "--on", "2062-11-27", *home])
+        assert (told.exit_code, json.loads(told.stdout)["error"]) == (2, "day_to_come")
+    assert json.loads(CliRunner().invoke(app, ["query", " ", *home]).stdout)["error"] == "query_empty"
+
+
+def test_a_file_with_a_long_name_is_received_kept_and_archived_with_its_suffix(settings, tmp_path):
+    path = tmp_path / ("ә" * 120 + ".csv")
+    write_file(tmp_path / "a.csv", [bear(2)]).rename(path)
+    flow.receive(settings, [path])
+    run(settings, FIRST)
+    ((name,),) = ask(settings, "select file_name from lake.ledger.submission")
+    assert name.endswith("ә.csv") and len(name.encode()) < 200
+    assert len(list(settings.archive.glob("*/*ә.csv"))) == 1

@@ -11,6 +11,7 @@ from pipelines import flow
 from pipelines.cli import app
 from pipelines.errors import UserError
 from pipelines.night import hold
+from pipelines.night.verify import verify_store
 from pipelines.store.lake import transact
 from tests.nation import FIRST, ask, bear, copy_home, run, settle, write_file
 
@@ -65,7 +66,10 @@ def test_the_list_says_which_expectations_hold_a_batch_and_since_when(held):
     (row,) = flow.list_held(settings)
     assert (row["held_since"], row["state"]) == (first, "held")
     assert [kind for kind, _ in events(settings, submission)] == ["hold"]
-    assert codes(settings, submission)[1] == {"batch_held", "refusal_share_high"}
+    told, found = codes(settings, submission)
+    assert found == {"batch_held", "refusal_share_high"}
+    assert sum(row["code"] == "birth_on_missing" for row in told["findings"]) == 20  # the sender may mend while the steward looks
+    assert ask(settings, "select count(*) from lake.identified.quarantine") == [(20,)]
 
 
 def test_a_released_batch_passes_in_the_next_run_and_its_feedback_no_longer_says_held(held):
@@ -78,6 +82,8 @@ def test_a_released_batch_passes_in_the_next_run_and_its_feedback_no_longer_says
         ("hold", {"expectations": "refusal_share_high"}), ("release", {"by": "aigerim", "reason": REASON}),
     ]  # fmt: skip
     assert codes(settings, submission)[1] == set()
+    assert ask(settings, "select count(*) from lake.identified.quarantine") == [(20,)]
+    assert not [check for check in verify_store(settings) if check.broken]
     assert [p.name for p in (settings.archive).rglob("*births.csv")] == [f"{submission}-births.csv"]
     assert flow.list_held(settings) == []
 
@@ -89,6 +95,9 @@ def test_a_returned_batch_tells_its_sender_why_and_is_never_taken_again(held):
     told, found = codes(settings, submission)
     assert found == {"batch_returned", "refusal_share_high"}
     assert (told["status"], told["returned_because"]) == ("returned", "test data of a new system")
+    mended = (settings.reports / "feedback" / submission / "to-fix.csv").read_text("utf-8-sig")
+    assert mended.count("birth_on_missing") == 20
+    assert not [check for check in verify_store(settings) if check.broken]
     flow.receive(settings, [next((settings.archive / "returned").iterdir())])
     run(settings, FIRST + timedelta(days=1))
     assert status(settings, submission) == [("returned",)]

@@ -149,6 +149,7 @@ def test_columns_without_a_name_and_those_named_as_ours_are_told_by_their_letter
 @pytest.mark.parametrize(
     ("content", "code"),
     [
+        ("Номер;Дата".encode("utf-16"), "file_encoding_unknown"),
         (b"", "file_empty"),
         (b"\r\n  \r\n", "file_empty"),
         (b"\x00\x01\x02" * 50, "file_binary"),

@@ -95,13 +95,15 @@ def explain(
 def query(sql: str, home: Home = None, as_json: AsJson = False) -> None:
     """Ask the published warehouse (read only).
 
-    Example: erte query "select region, count(*) from pathway group by all"
+    Example: erte query "select kato2, count(*) as children from pathway group by kato2 order by kato2"
     """
     import duckdb
 
     from pipelines.store.warehouse import open_published
 
     with telling(as_json):
+        if not sql.strip(" \n\t;"):
+            raise UserError("query_empty", 'there is no question: erte query "select ..."')
         try:
             frame = open_published(settings_of(home)).execute(sql).pl()
         except duckdb.Error as error:

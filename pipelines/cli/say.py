@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -38,7 +38,10 @@ def settings_of(home: Path | None) -> Settings:
 
 
 def day_of(on: datetime | None) -> date:
-    """The night asked for, or today."""
+    """The night asked for, or today. Raises UserError for a day to come: it would close all nights before it (law 10)."""
+    latest = datetime.now(UTC).date() + timedelta(days=1)  # wherever the machine stands, it is tomorrow somewhere
+    if on and on.date() > latest:
+        raise UserError("day_to_come", f"{on.date()} has not come yet: a night that is closed closes all before it")
     return on.date() if on else datetime.now().astimezone().date()
 
 

@@ -57,7 +57,9 @@ def read_header(path: Path, limits: Limits = Limits(), layouts: tuple[Layout, ..
         head = file.read(_LONGEST_HEADER)
     if not head.strip():
         raise FileRefusedError("file_empty")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in head:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise FileRefusedError("file_encoding_unknown")
+    if b"\x00" in head:
         raise FileRefusedError("file_binary")
     line = head.removeprefix(codecs.BOM_UTF8).splitlines()[0]
     survey = survey_bytes(path, limits)

@@ -19,6 +19,8 @@ from pipelines.settings import Settings
 from pipelines.store.registers import read_registers
 
 _GROUPS = 16
+_LONGEST_NAME, _LONGEST_SUFFIX = 150, 20
+"""Bytes of a name: with a hash of 64 before it and a number behind it, a folder takes 255."""
 _FILE_COST = 2 << 20
 """Bytes that are judged in the time that a file takes beside its bytes (30 ms)."""
 _WORTH_PROCESSES = 192 << 20
@@ -187,13 +189,19 @@ def _walk(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _land_file(settings: Settings, path: Path) -> str:
     submission_id = hash_file(path)
-    landed = settings.landing / f"{submission_id[:12]}-{path.name}"
+    landed = settings.landing / f"{submission_id[:12]}-{shorten_name(path)}"
     if not landed.exists():
         draft = settings.landing / f".{landed.name}.part"
         shutil.copyfile(path, draft)
         draft.chmod(0o600)
         draft.replace(landed)
     return submission_id
+
+
+def shorten_name(path: Path) -> str:
+    """A file's name that still fits a folder when its hash stands before it: the end of the stem goes, the suffix stays."""
+    stem, suffix = path.stem.encode()[:_LONGEST_NAME], path.suffix.encode()[:_LONGEST_SUFFIX]
+    return stem.decode(errors="ignore") + suffix.decode(errors="ignore")
 
 
 def sweep_staging(settings: Settings, older_than_s: float = 86_400) -> int:

@@ -104,8 +104,8 @@ def drop_held(connection: Connection, settings: Settings) -> None:
         select submission_id from lake.ledger.submission semi join fresh_id using (submission_id)
         where status = 'held'""").fetchall()  # fmt: skip
     for (submission_id,) in ids:
-        for table in ("submission", "finding"):
-            connection.execute(f"delete from lake.ledger.{table} where submission_id = ?", [submission_id])
+        for table in ("ledger.submission", "ledger.finding", "identified.quarantine"):
+            connection.execute(f"delete from lake.{table} where submission_id = ?", [submission_id])
         shutil.rmtree(settings.reports / "feedback" / submission_id, ignore_errors=True)
 
 

@@ -141,10 +141,8 @@ def _write_ledger(
     ]  # fmt: skip
     if rows:
         append_rows(connection, "ledger.submission", pl.DataFrame(rows, infer_schema_length=None))
-    taken = pl.Series([i for i in ids if i not in held], dtype=pl.String)
-    finding = read_staged(folder, "finding-*.parquet", LEDGER_FINDING).filter(
-        pl.col("submission_id").is_in(taken.implode())
-    )
+    told_of = pl.col("submission_id").is_in(pl.Series(ids, dtype=pl.String).implode())  # of a held file too: its sender may mend
+    finding = read_staged(folder, "finding-*.parquet", LEDGER_FINDING).filter(told_of)
     told = waiting.unique(maintain_order=True).select(  # a row of several results waits once for one reason
         "submission_id",
         "row_no",
@@ -162,9 +160,7 @@ def _write_ledger(
     record_holds(connection, held)
     quarantine = {"row_no": pl.Int64(), "source_id": pl.String(), "row_text": pl.String()}
     rows_refused = read_staged(folder, "quarantine-*.parquet", dict(quarantine))
-    append_rows(
-        connection, "identified.quarantine", rows_refused.filter(pl.col("submission_id").is_in(taken.implode()))
-    )
+    append_rows(connection, "identified.quarantine", rows_refused.filter(told_of))
 
 
 def _name_status(receipt: dict[str, object], held: dict[str, str]) -> str:
