@@ -395,3 +395,27 @@ def test_a_file_with_a_long_name_is_received_kept_and_archived_with_its_suffix(s
     ((name,),) = ask(settings, "select file_name from lake.ledger.submission")
     assert name.endswith("ә.csv") and len(name.encode()) < 200
     assert len(list(settings.archive.glob("*/*ә.csv"))) == 1
+
+
+def test_a_withdrawal_that_was_known_before_a_referral_is_a_broken_promise(referred):
+    """What the gate would never let through is told by `erte verify`, should it ever stand in the store."""
+    earlier = "select * replace ({}) from lake.clinical.consent where decision = 'given' limit 1"
+    forged = {
+        "decision": "'withdrawn' as decision", "decided_on": f"date '{FIRST - timedelta(days=2)}' as decided_on",
+        "known_from": f"date '{FIRST - timedelta(days=1)}' as known_from", "record_key": "record_key + 1 as record_key",
+    }  # fmt: skip
+    assert not broken(referred)
+    with lake.open_lake(referred) as connection:
+        connection.execute(f"insert into lake.clinical.consent by name {earlier.format(', '.join(forged.values()))}")
+    assert [(check.law, check.broken) for check in broken(referred, is_deep=False)] == [("3", 1)]
+
+
+def test_records_are_masked_and_whole_only_when_asked_for_which_the_ledger_keeps(referred):
+    ids = dict(ask(referred, "select record_kind, submission_id from lake.ledger.submission"))
+    home = ["--home", str(referred.home), "--json"]
+    for kind, columns in {"screening": {"family_name", "mother_iin"}, "consent": {"family_name", "representative_name"}}.items():
+        (masked,) = json.loads(CliRunner().invoke(app, ["records", ids[kind], *home]).stdout)
+        (whole,) = json.loads(CliRunner().invoke(app, ["records", ids[kind], "--identified", *home]).stdout)
+        assert columns <= set(whole)
+        assert (whole["family_name"], "FAMILY2" in str(masked)) == ("FAMILY2", False)
+    assert ask(referred, "select count(*) from lake.ledger.event where kind = 'read_identified'") == [(2,)]

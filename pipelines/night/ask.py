@@ -21,6 +21,18 @@ _CLINICAL = {
 }  # fmt: skip
 _IDENTITY = ("child_iin", "mother_iin", "history_no", "family_name", "given_name", "mother_family_name", "mother_given_name",
              "address", "phone", "residence_kato", "source_id", "row_text", "record")  # fmt: skip
+_BORN = """left join (
+    select child_key, any_value(child_iin) as child_iin, any_value(mother_iin) as mother_iin, any_value(family_name) as family_name,
+           any_value(given_name) as given_name, any_value(history_no) as history_no
+    from lake.identified.birth where known_to is null and not is_cancelled group by child_key) using (child_key)"""
+_IDENTIFIED = {
+    kind: f"lake.{table} {_BORN}" for kind, table in _CLINICAL.items() if table.startswith("clinical.") and kind != "aggregate"
+} | {
+    "consent": f"""lake.clinical.consent {_BORN} left join (
+        select record_key, known_from, representative_iin, representative_name, authority_document
+        from lake.identified.consent) using (record_key, known_from)"""
+}  # fmt: skip
+"""What `--identified` reads: the clinical rows with who the child is, and of a consent who gave it."""
 MASK = "***"
 
 
@@ -112,8 +124,9 @@ def list_records(settings: Settings, submission: str, *, is_identified: bool) ->
         given = [row["submission_id"]]
         held = []
         if row["record_kind"] in RECORDS:
-            table = _CLINICAL[str(row["record_kind"])]
-            held = read_rows(connection, f"from lake.{table} where submission_id = ? order by row_no", given).to_dicts()
+            kind = str(row["record_kind"])
+            source = f"lake.{_CLINICAL[kind]}" if not is_identified else _IDENTIFIED.get(kind, f"lake.{_CLINICAL[kind]}")
+            held = read_rows(connection, f"from {source} where submission_id = ? order by row_no", given).to_dicts()
         waiting = read_rows(connection, "from lake.identified.waiting where submission_id = ? order by row_no", given)
         refused = read_rows(
             connection, "from lake.identified.quarantine where submission_id = ? order by row_no", given

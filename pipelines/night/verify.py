@@ -38,14 +38,22 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
                 select count(*), count(*) filter (where s.quarantined_count <> coalesce(q.held, 0))
                 from lake.ledger.submission s left join (
                     select submission_id, count(*) as held from lake.identified.quarantine group by all) q
-                using (submission_id) where s.status in ('accepted', 'partly_accepted')"""),
+                using (submission_id) where s.refusal_code is null"""),
             _verify_archive(connection, settings),
             _verify_versions(connection),
             _count_check(connection, "3", "every referral had a consent given for that purpose when it was sealed", """
                 select count(*), count(*) filter (where not exists (
                     select 1 from lake.clinical.consent c
                     where c.record_key = r.consent_key and c.child_key = r.child_key and c.purpose = 'pmpc_referral'
-                      and c.decision = 'given' and c.decided_on <= r.composed_on and not c.is_cancelled))
+                      and c.decision = 'given' and c.decided_on <= r.composed_on and not c.is_cancelled
+                      and coalesce(c.valid_until, r.composed_on) >= r.composed_on))
+                from lake.clinical.referral r where r.item_kind = 'referral'"""),
+            _count_check(connection, "3", "no referral was sealed after a refusal or withdrawal that was known before its day", """
+                select count(*), count(*) filter (where exists (
+                    select 1 from lake.clinical.consent c join lake.clinical.consent d using (child_key, purpose)
+                    where c.record_key = r.consent_key and c.child_key = r.child_key and d.decision <> 'given' and not d.is_cancelled
+                      and d.decided_on > c.decided_on and d.decided_on <= r.composed_on and d.known_from < r.composed_on
+                      and coalesce(d.known_to > r.composed_on, true)))
                 from lake.clinical.referral r where r.item_kind = 'referral'"""),
             _count_check(connection, "4", "every flag is in exactly one place", """
                 select count(*), count(*) filter (where coalesce(places, 0) <> 1) from (
