@@ -1,6 +1,7 @@
 """Commands that look: receipts, rows, one child, the published warehouse, the promises kept."""
 
 import json
+import math
 from datetime import datetime
 from typing import Annotated
 
@@ -108,7 +109,13 @@ def query(sql: str, home: Home = None, as_json: AsJson = False) -> None:
             frame = open_published(settings_of(home)).execute(sql).pl()
         except duckdb.Error as error:
             raise UserError("query_failed", str(error)) from None
-        answer_rows(frame.to_dicts(), as_json)
+        told = frame.to_dicts() if not as_json else [{k: _say_number(v) for k, v in row.items()} for row in frame.to_dicts()]
+        answer_rows(told, as_json)
+
+
+def _say_number(value: object) -> object:
+    """JSON has no word for what is no finite number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @app.command()
