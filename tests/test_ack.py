@@ -12,6 +12,8 @@ from pipelines import flow
 from pipelines.intake.hl7.ack import Told, answer_file
 from pipelines.intake.hl7.split import split_file
 from pipelines.intake.reading import Limits
+from pipelines.intake.refusal import list_findings
+from pipelines.night.acks import write_acks
 from tests.nation import FIRST, bear, name_iin, run, send, settle
 from tests.samples import find_samples
 from tests.test_hl7 import CHILD, HEAD, MOTHER, ORDER, TSH, judge, result
@@ -176,5 +178,11 @@ def test_a_night_leaves_the_acknowledgements_beside_the_feedback(tmp_path):
     (again,) = flow.receive(home, [packed])
     run(home, FIRST + timedelta(days=1))
     assert [str(a["MSA"][0][2]) for a in parse((home.reports / "feedback" / again / "ack.hl7").read_bytes())] == ["M7", "M2"]
+    (late,) = flow.receive(home, [path.rename(tmp_path / "late.hl7")])
+    (home.home / "held").mkdir(exist_ok=True)
+    next(home.archive.glob(f"*/{late}-*")).rename(home.home / "held" / f"{late}-late.hl7")
+    row = {"submission_id": late, "status": "returned", "layout": "hl7-oru", "refusal_code": None, "received_on": FIRST}
+    assert write_acks(tmp_path / "returned", home, row, list_findings([]))
+    assert {str(a["MSA"][0][1]) for a in parse((tmp_path / "returned" / "ack.hl7").read_bytes())} == {"AR"}
     folders = sorted(p.name for p in (home.reports / "feedback").iterdir() if (p / "ack.hl7").exists())
     assert folders == sorted([submission, again])

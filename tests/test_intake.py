@@ -90,6 +90,12 @@ def test_a_row_reads_the_same_in_every_encoding_and_line_end(tmp_path, layouts, 
     assert rows == [(2, "phe", 1.2, "mg/dL", date(2026, 1, 7)), (2, "tsh", 3.5, "m[IU]/L", date(2026, 1, 7))]
 
 
+def test_a_layout_that_allows_the_russian_code_page_tries_the_kazakh_one_before_it():
+    """Whatever is Russian reads the same in both, and no Kazakh letter is in cp1251: names would come out as other letters."""
+    orders = [[e for e in layout.encodings if e != "utf-8"] for layout in list_layouts()]
+    assert {tuple(order) for order in orders} == {(), ("kz1048", "cp1251")}
+
+
 def test_every_reason_of_a_row_is_kept_at_once(tmp_path, layouts):
     (judged,) = judge(write(tmp_path, HEADER, "2;250314500011;05.01.2026;04.01.2026;LAB;мМЕ/л;x3;"), layouts)
     assert judged.accepted.is_empty()

@@ -14,7 +14,7 @@ from pipelines.intake.unpack import MAGIC, unpack_file
 from pipelines.night.front_door import set_limits
 from pipelines.settings import Settings
 
-_UNDECIDED = ("held", "returned")
+_RETURNED = "batch_returned"
 _UNPACKED_BADLY = ("file_unreadable", "packed_file_too_large", "format_not_supported")
 _LAYOUTS = ("hl7-oru", None)  # a file that was refused whole has none
 
@@ -25,9 +25,10 @@ def write_acks(folder: Path, settings: Settings, row: dict[str, object], finding
     `row`: the submission as in the ledger; `finding`: all its findings.
     """
     submission_id, refusal = str(row["submission_id"]), row["refusal_code"]
-    if row["status"] in _UNDECIDED or row["layout"] not in _LAYOUTS or refusal == "file_too_large":
+    if row["status"] == "held" or row["layout"] not in _LAYOUTS or refusal == "file_too_large":
         return 0
-    path = next(iter(sorted(settings.archive.glob(f"*/{submission_id}-*"))), None)
+    places = (settings.archive.glob(f"*/{submission_id}-*"), (settings.home / "held").glob(f"{submission_id}-*"))
+    path = next((path for found in places for path in sorted(found)), None)  # what is being returned leaves held/ last
     if path is None:
         return 0
     limits = set_limits(settings)
@@ -40,7 +41,8 @@ def write_acks(folder: Path, settings: Settings, row: dict[str, object], finding
 
 
 def _write_answers(folder: Path, path: Path, limits: Limits, row: dict[str, object], finding: pl.DataFrame) -> int:
-    submission_id, refusal = str(row["submission_id"]), row["refusal_code"]
+    submission_id = str(row["submission_id"])
+    refusal = _RETURNED if row["status"] == "returned" else row["refusal_code"]
     told: defaultdict[int, list[Told]] = defaultdict(list)
     listed = finding.drop_nulls("row_no").sort("row_no", "code").select(list(FINDING_SCHEMA))
     for one in listed.iter_rows():
