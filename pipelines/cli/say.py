@@ -41,7 +41,7 @@ def day_of(on: datetime | None) -> date:
     """The night asked for, or today. Raises UserError for a day to come: it would close all nights before it (law 10)."""
     latest = datetime.now(UTC).date() + timedelta(days=1)  # wherever the machine stands, it is tomorrow somewhere
     if on and on.date() > latest:
-        raise UserError("day_to_come", f"{on.date()} has not come yet: a night that is closed closes all before it")
+        raise UserError("day_to_come", f"{on.date()} has not come yet, and a night closes all before it: give today or a day before")
     return on.date() if on else datetime.now().astimezone().date()
 
 

@@ -98,7 +98,7 @@ def judge_profiles(
 def _import_quietly() -> Any:
     """The library; at import it would tell of every method it documents.
 
-    What it brought stays for good: the collector of garbage need not look through it again (a tenth of a night's Python).
+    What it brought stays for good: the collector of garbage need not look through it again.
     """
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     is_first = "great_expectations.render.view" not in sys.modules

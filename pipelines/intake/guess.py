@@ -31,7 +31,7 @@ _SHAPED = {"sex": "sex_code", "kato (9 digits)": "residence_kato"}
 
 
 class Sample(NamedTuple):
-    """The first lines of a delimited file, as text: headers as they stand, values by header (blanks left out)."""
+    """The first rows of a table, as text: headers as they stand, values by header (blanks left out)."""
 
     encoding: str
     separator: str

@@ -33,7 +33,7 @@ def write_acks(folder: Path, settings: Settings, row: dict[str, object], finding
         return 0
     limits = set_limits(settings)
     with ExitStack() as stack:
-        if is_packed(path):
+        if _is_packed(path):
             if refusal in _UNPACKED_BADLY:
                 return 0
             path = Path(stack.enter_context(unpack_file(path, limits)).name)
@@ -55,7 +55,7 @@ def _write_answers(folder: Path, path: Path, limits: Limits, row: dict[str, obje
         return sum(file.write(ack) for ack in acks)
 
 
-def is_packed(path: Path) -> bool:
+def _is_packed(path: Path) -> bool:
     """True for a gzip."""
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
