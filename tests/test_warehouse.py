@@ -1,15 +1,17 @@
 """The published warehouse, as an epidemiologist opens it: one file, keys, comments, no way back to a child."""
 
+import re
 import shutil
-from datetime import timedelta
+from datetime import date, timedelta
 
 import duckdb
 import polars as pl
 import pytest
 
 from pipelines import flow
-from pipelines.contracts import LAKE, describe_degree
+from pipelines.contracts import LAKE, PUBLISHED, describe_degree
 from pipelines.errors import UserError
+from pipelines.store.ddl import write_published_ddl
 from pipelines.store.lake import open_lake
 from pipelines.store.warehouse import open_published
 from tests.nation import BORN, FIRST, ask, bear, confirm, consent, examine, flagged, name_iin, run, send, settle
@@ -122,6 +124,57 @@ def test_every_table_and_column_is_described_and_has_a_key(published):
     assert tables == keyed
 
 
+def read_promised(published, table):
+    """A table as promised: of the view of all pathways the columns of a year's table."""
+    columns = ", ".join(f'"{name}"' for name in PUBLISHED[table].column_names())
+    return published.execute(f"select {columns} from {table}").pl()
+
+
+@pytest.mark.parametrize("table", PUBLISHED)
+def test_a_published_table_is_as_its_contract_promises(published, table):
+    held = read_promised(published, table)
+    PUBLISHED[table].validate(held)
+    assert len(held)
+    assert set(describe_degree(PUBLISHED[table]).values()) == {"published"}
+
+
+def test_the_file_holds_no_table_and_no_column_without_a_contract(published):
+    told = ask_published(published, "select schema_name, table_name, column_name from duckdb_columns() where not internal")
+    promised = {(table, column) for table, contract in PUBLISHED.items() for column in contract.column_names()}
+    promised |= {("pathway", "age_months")}
+    found = {(("" if s == "main" else f"{s}.") + re.sub(r"^pathway_\d{4}$", "pathway", t), c) for s, t, c in told}
+    assert found == promised
+
+
+def test_a_release_that_breaks_a_promise_is_refused_by_the_file_itself():
+    good = "('M1', 'maternity', date '2026-02-01', null, null, 3, 1, 2)"
+    other = good.replace("M1", "M2")
+    with duckdb.connect() as connection:
+        for statement in write_published_ddl("facility_month", PUBLISHED["facility_month"]):
+            connection.execute(statement)
+        connection.execute(f"insert into facility_month values {good}")
+        for bad in (good, good.replace("'M1'", "null"), good.replace("maternity", "school"), good.replace("02-01", "02-02"),
+                    other.replace("3, 1, 2", "3, 4, 2"), other.replace("3, 1, 2", "3, -1, 2")):  # fmt: skip
+            with pytest.raises(duckdb.ConstraintException):
+                connection.execute(f"insert into facility_month values {bad}")
+
+
+def test_a_consent_is_late_after_30_days_and_silence_is_late_when_a_month_begins(tmp_path):
+    settings = settle(tmp_path / "home", kept_releases=20)
+    send(settings, tmp_path, [*flagged(2), {"birth": bear(4)}, {"screening": examine(4, "motor", 1.2, 14)}])
+    run(settings, FIRST)
+    told = []
+    for on in (FIRST, date(2026, 3, 31), date(2026, 4, 1), date(2026, 4, 30), date(2026, 5, 1)):
+        flow.publish(settings, on)
+        with open_published(settings) as published:
+            told.append(ask_published(published, """
+                select stratum, numerator, denominator from indicator
+                where indicator_id = 'consent_delay' and kato2 = 'KZ' and sex_code = 'all' order by stratum"""))  # fmt: skip
+    quiet = [("all", 0, 2), ("given", 0, 1), ("pending", 0, 1)]
+    late = [("all", 1, 2), ("given", 0, 1), ("pending", 1, 1)]
+    assert told == [quiet, quiet, late, late, late]
+
+
 def test_no_personal_column_and_no_personal_value_reaches_the_file_or_the_parquet(home, published):
     columns = {c for c, in ask_published(published, "select column_name from duckdb_columns() where not internal")}
     assert not columns & (PERSONAL | {"child_key", "birth_on", "record_key", "submission_id"})
@@ -157,6 +210,18 @@ def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(tmp_path)
         assert reader.execute("select known_on from release").fetchone() == (FIRST,)
     assert sorted(p.name for p in settings.published.glob("erte-*.duckdb")) == ["erte-2026-03-03.duckdb", "erte-2026-03-04.duckdb"]
     assert len(list((settings.published / "parquet").glob("*.parquet"))) == 9
+
+
+def test_an_older_day_told_again_is_kept_beside_the_newest_that_readers_are_given(tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, flagged(2))
+    run(settings, FIRST)
+    for night in (2, 1):
+        flow.publish(settings, FIRST + timedelta(days=night))
+    with open_published(settings) as published:
+        assert ask_published(published, "select known_on from release") == [(FIRST + timedelta(days=2),)]
+    assert (settings.published / "parquet").readlink().name == f"parquet-{FIRST + timedelta(days=2)}"
+    assert (settings.published / f"erte-{FIRST + timedelta(days=1)}.duckdb").exists()
 
 
 def read_release(settings):

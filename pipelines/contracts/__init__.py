@@ -1,9 +1,9 @@
 """Every table that crosses a border: its columns, their meaning, and how far they identify a child.
 
 Row contracts judge what senders deliver (`RECORDS`); lake contracts say what is kept (`LAKE`); reference
-contracts say what the ministry's registers look like (`REFERENCE`). The lake's tables are created from
-these classes, the published file's comments are taken from them, and a test proves on the built stores
-that no column passes to a degree it was not declared for.
+contracts say what the ministry's registers look like (`REFERENCE`), published contracts what readers of the warehouse are
+promised (`PUBLISHED`). The tables of the lake and of the published file are created from these classes, and a test proves
+on the built stores that no column passes to a degree it was not declared for.
 
 Degree of a column: `identified` (who the child is), `clinical` (what was found), `published` (leaves the ministry).
 """
@@ -42,12 +42,13 @@ from pipelines.contracts.ledger_tables import (
     SenderCode,
     Submission,
 )
+from pipelines.contracts.published_tables import PUBLISHED
 from pipelines.contracts.records import NOTICES, PROBLEMS, RECORDS, WHO, ScreeningRecord
 from pipelines.contracts.reference import REFERENCE
 from pipelines.identity.iin import is_valid_iin
 
 __all__ = [
-    "AUTHORITIES", "DECISIONS", "LAKE", "NOTICES", "PROBLEMS", "PROGRAMMES", "PURPOSES", "RECORDS", "REFERENCE", "RESULTS", "WHO", "Feed", "Flag", "Placement", "Referral", "ScreeningRecord", "Verdict", "describe_degree", "is_valid_iin",
+    "AUTHORITIES", "DECISIONS", "LAKE", "NOTICES", "PROBLEMS", "PROGRAMMES", "PUBLISHED", "PURPOSES", "RECORDS", "REFERENCE", "RESULTS", "WHO", "Feed", "Flag", "Placement", "Referral", "ScreeningRecord", "Verdict", "describe_degree", "is_valid_iin",
 ]  # fmt: skip
 
 LAKE: Mapping[str, type[dy.Schema]] = {

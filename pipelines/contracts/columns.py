@@ -1,4 +1,4 @@
-"""How a column is declared: its type, its degree of identity (identified, clinical) and its meaning."""
+"""How a column is declared: its type, its degree of identity (identified, clinical, published) and its meaning."""
 
 from typing import Any
 
@@ -27,3 +27,26 @@ def clinical(description: str, kind: type[dy.Column] = dy.String, **options: Any
 def coded(description: str, codes: tuple[str, ...], **options: Any) -> Any:
     """A clinical column of a closed list of codes."""
     return clinical(description, check=lambda c: c.is_in(codes), **options)
+
+
+def published(
+    description: str,
+    kind: type[dy.Column] = dy.String,
+    *,
+    codes: tuple[str, ...] = (),
+    references: str | None = None,
+    **options: Any,
+) -> Any:
+    """A column of the published warehouse; `codes`: its closed list; `references`: "table (column)" it points at."""
+    if codes:
+        options["check"] = lambda c: c.is_in(codes)
+    declared = column(
+        kind, "published", description, **({"nullable": False} if options.get("primary_key") else {}), **options
+    )
+    declared.metadata.update(codes=codes, references=references)
+    return declared
+
+
+def count(description: str) -> Any:
+    """A published count, never below 0."""
+    return published(description, dy.Int64, nullable=False, min=0)

@@ -112,7 +112,7 @@ class BirthRecord(_OfChild):
     birth_weight_g = clinical("weight at birth, grams", dy.Int64, min=200, max=8000)
     gestation_wk = clinical("completed weeks of gestation at birth", dy.Int64, min=20, max=45)
     is_complicated = clinical("complicated perinatal history or unstable condition (O704 p. 100)", dy.Bool)
-    residence_kato = clinical("KATO of the place of residence, 9 digits", regex=KATO9)
+    residence_kato = identified("KATO of the place of residence, 9 digits", regex=KATO9)
     phc_id = clinical("facility register id of the primary care organisation of attachment", max_length=40)
     address = identified("home address as sent", max_length=500)
     phone = identified("telephone as sent", max_length=60)

@@ -29,15 +29,16 @@ def write_parquet(
 
 
 def swap_release(settings: Settings, on: date, draft: Path, parquet: Path) -> Path:
-    """The release under its day, the pointers erte.duckdb and parquet onto it; older releases beyond those kept go."""
+    """The release under its day, the pointers erte.duckdb and parquet onto the newest; older releases beyond those kept go."""
     release, tables = settings.published / f"erte-{on}.duckdb", settings.published / f"parquet-{on}"
     draft.replace(release)
     shutil.rmtree(tables, ignore_errors=True)
     parquet.rename(tables)
-    for pointer, target in (("erte.duckdb", release), ("parquet", tables)):
+    newest = max(settings.published.glob("erte-*.duckdb"))  # an older day that is told again is not what readers look for
+    for pointer, target in (("erte.duckdb", newest.name), ("parquet", newest.stem.replace("erte-", "parquet-"))):
         link = settings.published / f".{pointer}.link"
         link.unlink(missing_ok=True)
-        link.symlink_to(target.name)
+        link.symlink_to(target)
         link.replace(settings.published / pointer)
     kept = sorted(settings.published.glob("erte-*.duckdb"))[-settings.kept_releases :]
     for old in settings.published.glob("erte-*.duckdb"):

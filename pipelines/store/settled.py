@@ -19,6 +19,9 @@ from pipelines.store.lake import Connection
 VERSIONED = ("birth", "verdict", "flag", "consent", "placement", "pmpc_report")
 OVERDUE_DAYS = 60
 """Days after the feed from which silence of a PMPC is loss to follow-up (warehouse/indicators.toml)."""
+LATE_DAYS = 30
+"""Days after the flag from which a decision is late. Silence is late by the month only: with the age at the flag, the night on which
+a child turned late would give the date of birth away."""
 _OLDEST_ASKED = 36
 """Completed months from which no indicator looks at the age any more (sql/indicators/impairment.sql, '2 years')."""
 
@@ -41,7 +44,7 @@ class Years(NamedTuple):
 def hash_definitions(settings: Settings, registers: Mapping[str, pl.DataFrame]) -> str:
     """sha256 of all that figures are made by, but the lake and the secret (which a home keeps for life)."""
     told = hashlib.sha256()
-    folders = (PROJECT / "sql", PROJECT / "warehouse", PACKAGE / "indicators", PACKAGE / "store")
+    folders = (PROJECT / "sql", PROJECT / "warehouse", PACKAGE / "indicators", PACKAGE / "store", PACKAGE / "contracts")
     for path in sorted(p for folder in folders for p in folder.rglob("*") if p.suffix in {".sql", ".toml", ".csv", ".py"}):
         told.update(path.name.encode() + b"\0" + path.read_bytes())
     for name, register in sorted(registers.items()):
@@ -102,6 +105,8 @@ def list_touched(connection: Connection, since: date, on: date) -> set[int]:
             ("consent", "decided_on"), ("referral", "composed_on"), ("referral", f"composed_on + {OVERDUE_DAYS + 1}"),
         ]
     ]  # fmt: skip
+    turned, begun = f"examined_on + {LATE_DAYS + 1}", [f"date '{day.replace(day=1)}'" for day in (since, on)]
+    changed.append(f"select child_key from lake.clinical.flag where {turned} > {begun[0]} and {turned} <= {begun[1]}")
     connection.execute(f"create or replace temp table changed_child as select distinct child_key from ({' union all '.join(changed)})")
     years = connection.execute(
         f"select distinct year(birth_on) from lake.clinical.birth semi join changed_child using (child_key) where known_from <= date '{on}'"

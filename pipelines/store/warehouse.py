@@ -1,10 +1,9 @@
 """The published warehouse: one DuckDB file of plain tables and the same as Parquet, built aside and swapped by rename.
 
 Everything is told as known on a day: versions learned later are not seen, so that a release can be built again and is the same
-(law 10). Tables, keys and comments are promised in warehouse/tables.sql; one file of sql/ fills one table.
+(law 10). Tables, keys and comments are promised in pipelines/contracts/published_tables.py; one file of sql/ fills one table.
 """
 
-import re
 import shutil
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -12,17 +11,21 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
+import dataframely as dy
 import duckdb
 import polars as pl
 
+from pipelines.contracts import PUBLISHED
 from pipelines.errors import UserError
 from pipelines.indicators.disclose import NATION, Limits, disclose
 from pipelines.indicators.interval import add_intervals
 from pipelines.indicators.release import renew_tables
 from pipelines.settings import PROJECT, Settings
+from pipelines.store.ddl import say_meaning, write_comments, write_published_ddl
 from pipelines.store.lake import Connection, put_frame
 from pipelines.store.release import swap_release, write_parquet
 from pipelines.store.settled import (
+    LATE_DAYS,
     OVERDUE_DAYS,
     VERSIONED,
     Base,
@@ -101,6 +104,7 @@ def _view_known(connection: Connection, settings: Settings, on: date, registers:
         put_frame(connection, f"register_{name}", frame)
     connection.execute(f"create or replace temp macro known_on() as {day}")
     connection.execute(f"create or replace temp macro overdue_days() as {OVERDUE_DAYS}")
+    connection.execute(f"create or replace temp macro late_days() as {LATE_DAYS}")
     connection.execute(f"create or replace temp macro secret_order() as '{settings.key.hex()}'")
     connection.execute("""
         create or replace temp macro place_rank(place) as
@@ -127,7 +131,10 @@ def _empty_draft(connection: Connection, base: Base | None, years: Years) -> Non
             if year in years.told or year not in years.spine:
                 connection.execute(f"drop table pathway_{year}")
         connection.execute("checkpoint draft")  # the room of what was dropped is used again: the file does not grow by the night
-    connection.execute((_PROMISED / "tables.sql").read_text("utf-8"))
+    connection.execute("create schema published")
+    for table, contract in PUBLISHED.items():
+        if table != "pathway":
+            _make_table(connection, table, contract)
     connection.execute("insert or ignore into region by name select kato2, iso, name_kk, name_ru, name_en from region_row")
     definitions = _read_definitions()
     put_frame(connection, "definition_row", definitions)
@@ -138,20 +145,26 @@ def _empty_draft(connection: Connection, base: Base | None, years: Years) -> Non
         connection.execute(f"insert into {table} from earlier.{table if '.' in table else f'main.{table}'} where {born} in {kept}")
 
 
+def _make_table(connection: Connection, table: str, contract: type[dy.Schema], name: str | None = None) -> None:
+    for statement in write_published_ddl(table, contract, name):
+        connection.execute(statement)
+
+
 def _fill_marts(connection: Connection, years: Years, on: date) -> None:
     """One year of birth at a time, so that the lake reads no file of another, and memory is bounded by a year."""
-    promised, told = (_PROMISED / "pathway.sql").read_text("utf-8"), (_SQL / "marts" / "pathway.sql").read_text("utf-8")
+    told = (_SQL / "marts" / "pathway.sql").read_text("utf-8")
     by_month = (_SQL / "marts" / "facility_month.sql").read_text("utf-8")
     for year in years.told:
         for table in ("birth", "verdict"):
             _view_table(connection, table, on, year)
-        connection.execute(re.sub(r"\bpathway\b", f"pathway_{year}", promised))
+        _make_table(connection, "pathway", PUBLISHED["pathway"], f"pathway_{year}")
         connection.execute(f"insert into pathway_{year} by name {told}")
         connection.execute(f"insert into facility_month by name {by_month}")
     every = " union all ".join(f"from pathway_{year}" for year in sorted(years.spine))
     connection.execute(f"create view pathway as select *, {say_age('birth_month', on)} as age_months from ({every})")
-    for comment in re.findall(r"^comment on .*;$", promised, re.MULTILINE):
-        connection.execute(comment.replace("comment on table", "comment on view"))
+    connection.execute(f"comment on view pathway is {say_meaning(PUBLISHED['pathway'])}")
+    for comment in write_comments("pathway", PUBLISHED["pathway"]):
+        connection.execute(comment)
     connection.execute("comment on column pathway.age_months is 'completed months on the day of the release, of the youngest born in that month'")
     denominator = (_SQL / "marts" / "denominator.sql").read_text("utf-8")
     connection.execute(f"insert into denominator by name from ({denominator}) where birth_year in {_list_years(years.told)}")

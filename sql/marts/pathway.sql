@@ -103,6 +103,10 @@ select
     flagged.flagged_on - birth.birth_on as flagged_age_days,
     case when flagged.child_key is not null then coalesce(decided.decision, 'pending') end as consent,
     case when flagged.child_key is not null then decided.decided_on - flagged.flagged_on end as consent_delay_days,
+    case
+        when flagged.child_key is not null
+            then coalesce(decided.decided_on, date_trunc('month', known_on())::date) - flagged.flagged_on > late_days()
+    end as is_consent_late,
     placed.place,
     placed.place_reason,
     sent.child_key is not null as is_referred,

@@ -1,0 +1,235 @@
+"""Tables of the published warehouse (`PUBLISHED`): what readers are promised, with keys, checks and meaning.
+
+`CHECKS` of a class are promises about a whole row, as SQL; all promises are kept by DuckDB when a release is built.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import dataframely as dy
+
+from pipelines.contracts.codes import DECISIONS
+from pipelines.contracts.columns import KATO2, count, published
+
+_VERDICT = "verdict: clear, repeat_due, risk, undecided; null = no result"
+
+
+class Region(dy.Schema):
+    """region: The 20 regions; kato2 = first two digits of KATO = number of ISO 3166-2."""
+
+    kato2 = published("first two digits of KATO", primary_key=True, regex=KATO2)
+    iso = published("ISO 3166-2 code", unique=True, nullable=False)
+    name_kk = published("name in Kazakh", nullable=False)
+    name_ru = published("name in Russian", nullable=False)
+    name_en = published("name in English", nullable=False)
+
+
+class Pathway(dy.Schema):
+    """pathway: One row a child of the spine: born, screened, flagged, consented, referred, seen, concluded; no identifiers.
+
+    One table a year of birth (pathway_<year>); view pathway is all of them with age_months. A year of whose children nothing
+    was learned is taken over from the release before as it stands: no column may change by the day alone, as age does.
+    """
+
+    pathway_no = published(
+        "number within the year of birth and this release only; in a secret order, leads back to no child",
+        dy.Int64,
+        primary_key=True,
+    )
+    kato2 = published("region of residence", references="region (kato2)")
+    kato4 = published("district of residence")
+    birth_month = published("first day of the month of birth", dy.Date, nullable=False)
+    birth_year = published("year of birth", dy.Int32, nullable=False)
+    sex_code = published("male, female or unknown")
+    is_multiple = published("born of a multiple pregnancy", dy.Bool, nullable=False)
+    weight_band = published(
+        "weight at birth, grams: under 1500, 1500-1999, 2000-2499, 2500 and over, unknown", nullable=False
+    )
+    gestation_band = published("completed weeks: under 28, 28-31, 32-36, 37 and over, unknown", nullable=False)
+    is_dead = published("a date of death is known", dy.Bool, nullable=False)
+    blood_spot = published(_VERDICT)
+    hearing = published(_VERDICT)
+    development = published(_VERDICT)
+    autism = published(_VERDICT)
+    eyes = published(_VERDICT)
+    phenotype = published(_VERDICT)
+    is_blood_spot_in_window = published("first sample at the age the order asks for", dy.Bool)
+    is_hearing_in_window = published("first hearing test at the age the order asks for", dy.Bool)
+    positive_programmes = published(
+        "programmes whose first examination was not clear, separated by spaces", nullable=False
+    )
+    is_flagged = published("risk group: a verdict of risk under 3 years", dy.Bool, nullable=False)
+    flag_programmes = published("programmes of the flags, separated by spaces", nullable=False)
+    flagged_age_days = published("age at the first flag, days", dy.Int32)
+    consent = published(
+        "latest decision about the PMPC referral of a flagged child; pending = none", codes=(*DECISIONS, "pending")
+    )
+    consent_delay_days = published("days from the flag to the decision; null = pending", dy.Int32)
+    is_consent_late = published(
+        "decided more than 30 days after the flag, or pending for more than 30 days when the month of the release began",
+        dy.Bool,
+    )
+    place = published(
+        "where the flag is: withheld, referred, aged_out, closed", codes=("withheld", "referred", "aged_out", "closed")
+    )
+    place_reason = published("why it is there")
+    is_referred = published("sent to a PMPC in a feed", dy.Bool, nullable=False)
+    referred_delay_days = published("days from the flag to the feed", dy.Int32)
+    is_seen = published("the PMPC reported a visit or a conclusion", dy.Bool, nullable=False)
+    is_unattended = published("the PMPC reported that nobody came, and no visit since", dy.Bool, nullable=False)
+    is_overdue = published("sent more than 60 days ago, and the PMPC reported no visit", dy.Bool, nullable=False)
+    is_concluded = published("the PMPC concluded", dy.Bool, nullable=False)
+    category_codes = published("LAW343 Art. 1(4)-(5) categories concluded, separated by spaces")
+    impairment = published(
+        "none, physical, mental or complex (both; LAW343 Art. 1(6)); null = not concluded",
+        codes=("none", "physical", "mental", "complex"),
+    )
+    is_severe = published("severe as concluded (LAW343 Art. 1(7))", dy.Bool)
+
+    CHECKS: ClassVar = (
+        "day(birth_month) = 1",
+        "birth_year = year(birth_month)",
+        "not is_referred or is_flagged or place is null",
+        "(consent is null) = not is_flagged",
+        "(is_consent_late is null) = not is_flagged",
+    )
+
+
+class FacilityMonth(dy.Schema):
+    """facility_month: One row an organisation, its role and month of birth: children born or attached there, screened, flagged; sum within one role."""
+
+    facility_id = published("register id of the organisation", primary_key=True)
+    role = published(
+        "maternity: the children were born there; phc: it is their primary care organisation",
+        primary_key=True,
+        codes=("maternity", "phc"),
+    )
+    month = published("month of birth", dy.Date, primary_key=True)
+    facility_kind = published("kind by the register; null = not in the register")
+    kato4 = published("district of the facility")
+    birth_count = count("children of the spine born there, or attached to it")
+    flagged_count = count("of them flagged")
+    screened_count = count("of them with a result in any programme")
+
+    CHECKS: ClassVar = ("day(month) = 1", "flagged_count <= birth_count", "screened_count <= birth_count")
+
+
+class DataQuality(dy.Schema):
+    """data_quality: One row a day of receipt and kind of record: what came, what was refused, what waits for its child."""
+
+    received_on = published("day of receipt", dy.Date, primary_key=True)
+    record_kind = published(
+        "birth, screening, consent, confirmation, pmpc_report, aggregate, unknown", primary_key=True
+    )
+    file_count = count("files")
+    refused_file_count = count("of them refused whole")
+    received_count = count("rows read")
+    accepted_count = count("rows accepted")
+    quarantined_count = count("rows refused")
+    waiting_count = count("accepted rows whose child was not known on the day")
+
+    CHECKS: ClassVar = ("received_count = accepted_count + quarantined_count",)
+
+
+class Denominator(dy.Schema):
+    """denominator: One row a region and year: births in the spine beside children under 1 by the register of populations (decision 14)."""
+
+    kato2 = published("region", primary_key=True, references="region (kato2)")
+    birth_year = published("year", dy.Int32, primary_key=True)
+    spine_births = count("births in the spine")
+    register_children = published("children aged 0 by the population register", dy.Int64)
+
+
+class IndicatorDefinition(dy.Schema):
+    """indicator_definition: One row an indicator: what is counted, over what, without whom, by which interval, with which thresholds."""
+
+    indicator_id = published("name", primary_key=True)
+    title = published("what it is", nullable=False)
+    rationale = published("why it is watched", nullable=False)
+    numerator = published("who is counted", nullable=False)
+    denominator = published("over whom", nullable=False)
+    exclusions = published("who is left out of both", nullable=False)
+    unit = published("proportion or rate", nullable=False, codes=("proportion", "rate"))
+    per = published("value = numerator / denominator x per", dy.Int64, nullable=False)
+    acceptable = published("acceptable threshold", dy.Float64)
+    achievable = published("achievable threshold", dy.Float64)
+    is_high_good = published("thresholds are reached from below (true) or from above (false); null = none", dy.Bool)
+    method = published("wilson, or byar (exact Poisson under 10)", nullable=False, codes=("wilson", "byar"))
+    valid_from = published("first day of this definition", dy.Date, nullable=False)
+    source = published("where it comes from", nullable=False)
+
+
+class Indicator(dy.Schema):
+    """indicator: One row an indicator, region (KZ = nation), year of birth, sex and stratum: counts, value and 95 % interval."""
+
+    indicator_id = published("indicator_definition", primary_key=True, references="indicator_definition (indicator_id)")
+    kato2 = published("region, KZ = the nation", primary_key=True)
+    birth_year = published("year of birth", dy.Int32, primary_key=True)
+    sex_code = published("male, female, all", primary_key=True)
+    stratum = published("programme, category, decision or age band; all", primary_key=True)
+    eligible = count("children looked at")
+    excluded = count("left out, by the definition")
+    denominator = count("eligible - excluded")
+    numerator = count("counted")
+    value = published("numerator / denominator x per", dy.Float64)
+    ci_low = published("lower 95 % limit", dy.Float64)
+    ci_high = published("upper 95 % limit", dy.Float64)
+    method = published("wilson, poisson_exact or byar", nullable=False, codes=("wilson", "poisson_exact", "byar"))
+    threshold_met = published(
+        "achievable, acceptable or none; null = no threshold", codes=("achievable", "acceptable", "none")
+    )
+
+    CHECKS: ClassVar = (
+        "eligible = excluded + denominator",
+        "numerator <= denominator",
+        "value is null or ci_low <= value and value <= ci_high",
+    )
+
+
+class PublishedIndicator(dy.Schema):
+    """published.indicator: What may leave the ministry: the nation as it is; regions with small counts hidden and the others rounded to 5."""
+
+    indicator_id = published("indicator_definition", primary_key=True)
+    kato2 = published("region, KZ = the nation", primary_key=True)
+    birth_year = published("year of birth", dy.Int32, primary_key=True)
+    sex_code = published("all; by sex for the nation only", primary_key=True)
+    stratum = published("programme, category, decision or age band; all", primary_key=True)
+    numerator = published("null = hidden; regions rounded to 5, 0 stays 0", dy.Int64)
+    denominator = published("null = hidden; regions rounded to 5", dy.Int64)
+    value = published("from the rounded counts; null = hidden or too few", dy.Float64)
+    is_hidden = published("a small count, or one that would give a small count back", dy.Bool, nullable=False)
+    told_on = published(
+        "day as known on which this row is told; regions are told anew only when a change concerns enough children",
+        dy.Date,
+        nullable=False,
+    )
+    national_numerator = count("numerator of the nation, both sexes, on that day")
+    national_denominator = count("denominator of the nation, both sexes, on that day")
+
+
+class Release(dy.Schema):
+    """release: One row: the day as known on which everything here is told."""
+
+    known_on = published("as known on", dy.Date, primary_key=True)
+    protocol = published("folder of the protocols in force", nullable=False)
+    child_count = count("rows of pathway")
+    small_count = count("published counts of 1..small_count are hidden below the nation")
+    rounding = count("other published counts below the nation are rounded to this")
+    definitions = published(
+        "hash of what the figures are made by: definitions, registers, limits; a later release takes years over only where it is equal",
+        nullable=False,
+    )
+
+
+PUBLISHED: Mapping[str, type[dy.Schema]] = {
+    "region": Region,
+    "pathway": Pathway,
+    "facility_month": FacilityMonth,
+    "data_quality": DataQuality,
+    "denominator": Denominator,
+    "indicator_definition": IndicatorDefinition,
+    "indicator": Indicator,
+    "published.indicator": PublishedIndicator,
+    "release": Release,
+}
+"""In the order in which they are made: a table comes after those it refers to."""
