@@ -11,7 +11,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from pipelines.night import front_door, hold, intake, report_card
+from pipelines.night import audit, front_door, hold, intake, report_card
 from pipelines.night import refer as referring
 from pipelines.night.workers import count_workers, share_work
 from pipelines.settings import Settings
@@ -84,6 +84,7 @@ def publish(settings: Settings, on: date) -> dict[str, int]:
         counts = {**built.counts, "birth_years_told": len(built.years)}
         with lake.transact(connection):
             intake.record_publication(connection, on, counts)
+        audit.write_anchors(connection, settings)
     return counts
 
 

@@ -62,11 +62,11 @@ def records(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every row of a submission as we hold it, accepted and quarantined, with its findings; identity masked.
+    """Every row of a submission as we hold it, with its state, its findings and the file its held version came in; identity masked.
 
     Example: erte records 3f2a9c1b --json
     """
-    from pipelines.night.ask import list_records
+    from pipelines.night.rows import list_records
 
     with telling(as_json):
         answer_rows(list_records(settings_of(home), submission, is_identified=identified), as_json)

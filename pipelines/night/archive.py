@@ -10,6 +10,7 @@ from pipelines.errors import UserError
 from pipelines.intake.keys import add_keys
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.night.front_door import set_limits
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection
 
@@ -22,7 +23,8 @@ def read_again(connection: Connection, settings: Settings, kind: str, held: pl.D
     received = dict(connection.execute("select submission_id, received_on from lake.ledger.submission").fetchall())
     parts = [add_keys(RECORDS[kind].create_empty(), kind)]
     for (submission_id,), wanted in held.partition_by("submission_id", as_dict=True, maintain_order=True).items():
-        parts += _read_rows(_find_file(settings, submission_id), kind, wanted, received[submission_id])
+        records = judge_again(connection, settings, submission_id, received[submission_id]).get(kind, parts[0])
+        parts.append(records.filter(pl.col("row_no").is_in(wanted["row_no"].unique().implode())))
     found = pl.concat(parts).unique(["record_key", "submission_id", "row_no"], maintain_order=True)
     versions = held.select("record_key", "submission_id", "row_no", pl.col("version_at").alias("held_at"))
     again = found.join(versions, on=["record_key", "submission_id", "row_no"])
@@ -31,19 +33,23 @@ def read_again(connection: Connection, settings: Settings, kind: str, held: pl.D
     return again.with_columns(pl.col("held_at").alias("version_at")).drop("held_at")
 
 
-def _read_rows(path: Path, kind: str, wanted: pl.DataFrame, received_on: date) -> list[pl.DataFrame]:
+def judge_again(
+    connection: Connection, settings: Settings, submission_id: str, received_on: date
+) -> dict[str, pl.DataFrame]:
+    """Kind -> the accepted records of a file that was received, with their keys. Raises UserError archive_unreadable."""
+    path = _find_file(settings, submission_id)
     try:
-        opened = open_submission(path)
-        judged = [judge_chunk(chunk, opened.layout, wanted["submission_id"][0], received_on) for chunk in opened.chunks]
+        opened = open_submission(path, set_limits(settings))
+        judged = [judge_chunk(chunk, opened.layout, submission_id, received_on) for chunk in opened.chunks]
     except FileRefusedError as refused:
         raise UserError("archive_unreadable", f"an archived file is refused now: {refused.code}") from None
-    rows = wanted["row_no"].unique().implode()
-    accepted = [j.accepted.filter(pl.col("row_no").is_in(rows)) for j in judged if j.kind == kind]
-    return [add_keys(part, kind) for part in accepted if len(part)]
+    kinds = dict.fromkeys(j.kind for j in judged if len(j.accepted))
+    return {kind: pl.concat(add_keys(j.accepted, kind) for j in judged if j.kind == kind and len(j.accepted)) for kind in kinds}
 
 
 def _find_file(settings: Settings, submission_id: str) -> Path:
-    kept = sorted(settings.archive.rglob(f"{submission_id}-*")) or sorted(settings.landing.glob(f"{submission_id[:12]}-*"))
+    folders = (settings.archive, settings.home / "held")
+    kept = [p for folder in folders for p in sorted(folder.rglob(f"{submission_id}-*"))] or sorted(settings.landing.glob(f"{submission_id[:12]}-*"))
     if not kept:
         raise UserError("archive_unreadable", f"the file of submission {submission_id[:12]} is not in the archive")
     return kept[0]

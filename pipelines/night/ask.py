@@ -1,12 +1,11 @@
-"""Answers from the store for `erte status`, `records` and `explain`: what we hold, and why."""
+"""Answers from the store for `erte status`, `ledger` and `explain`: what we hold, and why."""
 
 import json
 from datetime import date
 from pathlib import Path
 
-from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
-from pipelines.night.audit import record_event
+from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.front_door import hash_file, list_arrivals
 from pipelines.night.receipt import list_closings, list_receipts, read_receipts
 from pipelines.risk.calendar import list_calendar
@@ -14,25 +13,6 @@ from pipelines.risk.protocol import Protocol, describe_rule, load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, hold_lock, open_lake, read_current, read_rows, transact
 
-_CLINICAL = {
-    "birth": "identified.birth", "screening": "clinical.screening", "consent": "clinical.consent",
-    "confirmation": "clinical.confirmation", "pmpc_report": "clinical.pmpc_report",
-    "aggregate": "clinical.aggregate",
-}  # fmt: skip
-_IDENTITY = ("child_iin", "mother_iin", "history_no", "family_name", "given_name", "mother_family_name", "mother_given_name",
-             "address", "phone", "residence_kato", "source_id", "row_text", "record")  # fmt: skip
-_BORN = """left join (
-    select child_key, any_value(child_iin) as child_iin, any_value(mother_iin) as mother_iin, any_value(family_name) as family_name,
-           any_value(given_name) as given_name, any_value(history_no) as history_no
-    from lake.identified.birth where known_to is null and not is_cancelled group by child_key) using (child_key)"""
-_IDENTIFIED = {
-    kind: f"lake.{table} {_BORN}" for kind, table in _CLINICAL.items() if table.startswith("clinical.") and kind != "aggregate"
-} | {
-    "consent": f"""lake.clinical.consent {_BORN} left join (
-        select record_key, known_from, representative_iin, representative_name, authority_document
-        from lake.identified.consent) using (record_key, known_from)"""
-}  # fmt: skip
-"""What `--identified` reads: the clinical rows with who the child is, and of a consent who gave it."""
 MASK = "***"
 
 
@@ -79,7 +59,7 @@ def tell_submission(settings: Settings, submission: str) -> dict[str, object]:
     if landed := _find_landed(settings, submission):
         return landed
     with open_lake(settings) as connection:
-        row = _find_submission(connection, submission)
+        row = find_submission(connection, submission, settings)
         given = [row["submission_id"]]
         (receipt,) = read_receipts(connection, [str(row["submission_id"])]).to_dicts()
         findings = read_rows(connection, """
@@ -115,35 +95,6 @@ def tell_ledger(
                "refusal_code"]  # fmt: skip
     blank = dict.fromkeys(columns)
     return [*({**blank, **row} for row in landed), *kept.select(columns).to_dicts()][:most]
-
-
-def list_records(settings: Settings, submission: str, *, is_identified: bool) -> list[dict[str, object]]:
-    """Rows of a submission as held: accepted (versions in the lake, or waiting) and quarantined, with finding codes."""
-    with open_lake(settings) as connection:
-        row = _find_submission(connection, submission)
-        given = [row["submission_id"]]
-        held = []
-        if row["record_kind"] in RECORDS:
-            kind = str(row["record_kind"])
-            source = f"lake.{_CLINICAL[kind]}" if not is_identified else _IDENTIFIED.get(kind, f"lake.{_CLINICAL[kind]}")
-            held = read_rows(connection, f"from {source} where submission_id = ? order by row_no", given).to_dicts()
-        waiting = read_rows(connection, "from lake.identified.waiting where submission_id = ? order by row_no", given)
-        refused = read_rows(
-            connection, "from lake.identified.quarantine where submission_id = ? order by row_no", given
-        )
-        found = read_rows(connection, """
-            select row_no, string_agg(distinct code, ' ' order by code) as findings
-            from lake.ledger.finding where submission_id = ? group by row_no""", given)  # fmt: skip
-        if is_identified:
-            with hold_lock(settings), transact(connection):
-                record_event(connection, "read_identified", str(row["submission_id"]), {"rows": row["received_count"]})
-    codes = dict(found.iter_rows())
-    rows = [
-        {"state": state, **_show(record, is_identified), "findings": codes.get(record["row_no"], "")}
-        for state, part in (("accepted", held), ("waiting", waiting.to_dicts()), ("quarantined", refused.to_dicts()))
-        for record in part
-    ]
-    return sorted(rows, key=lambda r: (int(str(r["row_no"])), str(r["state"])))
 
 
 def explain_child(settings: Settings, child: str) -> dict[str, object]:
@@ -206,10 +157,6 @@ def _list_steps(connection: Connection, protocols: tuple[Protocol, ...], child_k
     return steps.drop("child_key").to_dicts()
 
 
-def _show(record: dict[str, object], is_identified: bool) -> dict[str, object]:
-    return {k: (v if is_identified or v is None or k not in _IDENTITY else MASK) for k, v in record.items()}
-
-
 def _list_landed(settings: Settings) -> list[Path]:
     return [Path(name) for group in list_arrivals(settings) for name in group]
 
@@ -239,10 +186,16 @@ def _is_in_ledger(settings: Settings, submission_id: str) -> bool:
         return False
 
 
-def _find_submission(connection: Connection, submission: str) -> dict[str, object]:
+def find_submission(connection: Connection, submission: str, settings: Settings) -> dict[str, object]:
+    """The ledger's row of a submission, by its id or the beginning of it.
+
+    Raises UserError submission_unknown, submission_ambiguous, submission_not_judged.
+    """
     found = read_rows(
         connection, "from lake.ledger.submission where starts_with(submission_id, ?) limit 2", [submission.lower()]
     ).to_dicts()
+    if not found and _find_landed(settings, submission):
+        raise UserError("submission_not_judged", "this file lies in landing: it is judged by the next run (`erte run`)")
     if len(submission) < 8 or not found:
         raise UserError("submission_unknown", "no submission has this id: give at least 8 digits of it (`erte status`)")
     if len(found) > 1:
@@ -266,7 +219,9 @@ def _find_child(connection: Connection, settings: Settings, child: str) -> int:
         row = connection.execute(query + " limit 1", [value]).fetchone()
         if row:
             if "child_iin" in query:
-                with hold_lock(settings), transact(connection):
-                    record_event(connection, "read_identified", str(row[0]), {"by": "iin"})
+                with hold_lock(settings):
+                    with transact(connection):
+                        record_event(connection, "read_identified", str(row[0]), {"by": "iin"})
+                    write_anchors(connection, settings)
             return int(row[0])
     raise UserError("child_unknown", "no child is known by this: give a child key, flag id, referral id or IIN")

@@ -1,12 +1,21 @@
-"""The audit chain: every event carries the hash of the one before."""
+"""The audit chain: every event carries the hash of the one before.
+
+A chain does not show that its end was cut off. So the hash of every event is also written down outside the lake, one line an
+event, in audit/chain.txt of the home: copy that file to where those who can write to the lake cannot.
+"""
 
 import hashlib
 import json
+import os
+import re
 from datetime import UTC, datetime
 
 import polars as pl
 
+from pipelines.settings import Settings
 from pipelines.store.lake import Connection, append_rows
+
+_ANCHOR = re.compile(r"[0-9]+ [0-9a-f]{64}")
 
 
 def record_event(connection: Connection, kind: str, subject: str, detail: dict[str, object]) -> None:
@@ -28,3 +37,24 @@ def record_event(connection: Connection, kind: str, subject: str, detail: dict[s
 def hash_event(number: int, at: datetime, kind: str, subject: str, detail: str, previous: str) -> str:
     """sha256 over an event and the hash of the event before it."""
     return hashlib.sha256("|".join([str(number), at.isoformat(), kind, subject, detail, previous]).encode()).hexdigest()
+
+
+def write_anchors(connection: Connection, settings: Settings) -> int:
+    """Write down the hashes of events that are not in audit/chain.txt yet, also those of a run that was killed; how many."""
+    path = settings.home / "audit" / "chain.txt"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    last = max(read_anchors(settings), default=0)
+    events = connection.execute("select event_no, event_hash from lake.ledger.event where event_no > ? order by event_no", [last]).fetchall()
+    if not events:
+        return 0
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
+        file.writelines(f"\n{number} {event_hash}" for number, event_hash in events)  # after a line that a kill cut short
+    return len(events)
+
+
+def read_anchors(settings: Settings) -> dict[int, str]:
+    """Event number -> hash, as written down outside the lake; a line that was cut short is no anchor."""
+    path = settings.home / "audit" / "chain.txt"
+    lines = path.read_text().splitlines() if path.exists() else []
+    told = (line.split(" ") for line in lines if _ANCHOR.fullmatch(line))
+    return {int(number): event_hash for number, event_hash in told}

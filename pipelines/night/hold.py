@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.errors import UserError
-from pipelines.night.audit import record_event
+from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.feedback import write_feedback
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, read_rows, transact
@@ -87,6 +87,7 @@ def decide_held(settings: Settings, submission: str, decision: str, reason: str,
             _release(connection, settings, held, reason, by)
         else:
             _return(connection, settings, held, reason, by)
+        write_anchors(connection, settings)
     state = "released: it passes in the next run" if decision == "release" else "returned"
     return {"submission_id": held.submission_id, "state": state, "by": by}
 

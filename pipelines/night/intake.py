@@ -11,7 +11,7 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.expect.judge import hold_batches, prepare
 from pipelines.night.aggregate import keep_aggregates
-from pipelines.night.audit import record_event
+from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.commit import Kept, assess_touched, commit_kind
 from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
@@ -46,6 +46,7 @@ def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
         with transact(connection):
             counts |= _commit_fresh(connection, settings, run_id, folder, fresh, held, day)
             keep_history(connection, judged, day)
+        write_anchors(connection, settings)
         _finish(connection, settings, receipts, held, day)
     shutil.rmtree(folder, ignore_errors=True)
     return counts

@@ -19,7 +19,7 @@ from pipelines.errors import UserError
 from pipelines.identity.decide import contradict, link_and_learn, name_split
 from pipelines.identity.link import SPINE
 from pipelines.night.archive import read_again
-from pipelines.night.audit import record_event
+from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.commit import assess_touched, commit_kind
 from pipelines.night.intake import open_day
 from pipelines.risk.protocol import load_protocols
@@ -53,6 +53,7 @@ def merge_children(settings: Settings, child: int, other: int, reason: str, on: 
             _keep_iins(connection, _read_iins(connection, both).with_columns(pl.lit(child).alias("child_key")), both, day)
             counts |= _follow(connection, settings, both, day)
             record_event(connection, "merge", str(child), {"other": str(other), "reason": reason, **counts})
+        write_anchors(connection, settings)
     return {"child_key": child, "merged": other, **counts}
 
 
@@ -80,6 +81,7 @@ def unmerge_child(settings: Settings, child: int, records: Sequence[str], reason
             counts["pmpc_report"] = _move(connection, ("clinical.pmpc_report",), _list_reports(connection, child, other), other, day)
             counts |= _follow(connection, settings, (child, other), day, waiting)
             record_event(connection, "unmerge", str(child), {"other": str(other), "reason": reason, **counts})
+        write_anchors(connection, settings)
     return {"child_key": child, "parted": other, **counts}
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from pipelines.consent.gate import Gated, gate_consent
 from pipelines.intake.repair import neutralise
-from pipelines.night.audit import record_event
+from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.intake import open_day
 from pipelines.night.seal import FLAGGED, write_drafts
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, place_flags
@@ -51,6 +51,7 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
             return {"feeds": 0, "referrals": 0, "recalls": 0, "delivered": settled, "is_closed": 1}
         with transact(connection):
             counts = _seal_feeds(connection, settings, registers, on)
+        write_anchors(connection, settings)
         settled += settle_outbox(connection, settings)
         write_worklists(connection, settings)
     return {**counts, "delivered": settled}

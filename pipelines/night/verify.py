@@ -2,17 +2,19 @@
 
 from typing import NamedTuple
 
+import duckdb
 import polars as pl
 
 from pipelines.contracts import LAKE, describe_degree
 from pipelines.indicators.attack import attack_release
 from pipelines.indicators.disclose import Limits
-from pipelines.night.audit import hash_event
+from pipelines.night.audit import hash_event, read_anchors
+from pipelines.night.rows import count_unheld
 from pipelines.referral.verify import verify_chain, verify_feed
 from pipelines.risk.assess import assess_risk
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
-from pipelines.store.lake import Connection, open_lake, read_rows
+from pipelines.store.lake import Connection, open_lake, put_frame, read_rows
 from pipelines.store.warehouse import read_told
 
 _RECORD_TABLES = [t for t, c in LAKE.items() if "record_key" in c.column_names() and t != "identified.waiting"]
@@ -28,7 +30,7 @@ class Check(NamedTuple):
 
 
 def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
-    """Every check on the store; `is_deep` also recomputes all verdicts and flags (law 11)."""
+    """Every check on the store; `is_deep` also recomputes all verdicts and flags (law 11) and reads every archived file again (law 1)."""
     with open_lake(settings) as connection:
         checks = [
             _count_check(connection, "1", "received = accepted + quarantined, for every submission", """
@@ -40,6 +42,11 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
                     select submission_id, count(*) as held from lake.identified.quarantine group by all) q
                 using (submission_id) where s.refusal_code is null"""),
             _verify_archive(connection, settings),
+            _count_check(connection, "1", "every accepted row whose child was not known is on the waiting list, or was", """
+                select count(*), count(*) filter (where s.waiting_count > coalesce(w.held, 0))
+                from lake.ledger.submission s left join (
+                    select submission_id, count(distinct row_no) as held from lake.identified.waiting group by all) w
+                using (submission_id) where s.waiting_count > 0"""),
             _verify_versions(connection),
             _count_check(connection, "3", "every referral had a consent given for that purpose when it was sealed", """
                 select count(*), count(*) filter (where not exists (
@@ -61,6 +68,7 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
                                        where p.flag_id = f.flag_id and p.known_to is null) as places
                     from lake.clinical.flag f where f.known_to is null
                       and f.known_from <= (select coalesce(max(composed_on), date '1900-01-01') from lake.ledger.feed))"""),
+            _verify_protocols(connection, settings),
             _count_check(connection, "6", "no two children share a mother, day, order and sex without different IINs", """
                 select count(*), count(*) filter (where children > 1 and iins < 2) from (
                     select count(distinct child_key) as children, count(distinct child_iin) as iins
@@ -76,11 +84,12 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
                 select count(*), count(*) filter (where items > 1) from (
                     select count(*) as items from lake.clinical.referral group by child_key, episode_no, item_kind)"""),
             *_verify_feeds(connection, settings),
-            _verify_events(connection),
+            _verify_events(connection, settings),
             _verify_published(settings),
+            _verify_releases(connection, settings),
         ]  # fmt: skip
         if is_deep:
-            checks.append(_verify_state(connection, settings))
+            checks += [_verify_held(connection, settings), _verify_state(connection, settings)]
     return checks
 
 
@@ -106,6 +115,51 @@ def _verify_published(settings: Settings) -> Check:
     told, limits = read_told(settings), Limits(settings.small_count, settings.rounding, settings.least_denominator)
     tried, recovered = attack_release(told, limits) if len(told) else (0, 0)
     return Check("9", "no hidden count can be worked out from what is published, now or earlier", tried, recovered)
+
+
+def _verify_releases(connection: Connection, settings: Settings) -> Check:
+    """What each kept release tells of the spine and of flags is what the lake knew on its day (law 10)."""
+    checked = broken = 0
+    for path in sorted(settings.published.glob("erte-*.duckdb")):
+        on = path.stem.removeprefix("erte-")
+        known = f"known_from <= date '{on}' and (known_to is null or known_to > date '{on}')"
+        lake = connection.execute(f"""
+            select birth_year, count(*), count(f.child_key) from (
+                select child_key, year(birth_on) as birth_year from lake.clinical.birth where {known} and not is_cancelled)
+            left join (select distinct child_key from lake.clinical.flag where {known}) f using (child_key)
+            group by all order by all""").fetchall()  # fmt: skip
+        with duckdb.connect(str(path), read_only=True) as release:
+            told = release.execute("""
+                select birth_year, count(*), count(*) filter (is_flagged) from pathway group by all order by all""").fetchall()  # fmt: skip
+        checked += len({year for year, *_ in lake + told})
+        broken += len({year for year, *_ in set(lake) ^ set(told)})
+    return Check("10", "a release tells each year of birth as it was known on its day", checked, broken)
+
+
+def _verify_protocols(connection: Connection, settings: Settings) -> Check:
+    """Every flag ever raised is of a rule of the redaction that was in force on the day of its examination (law 5)."""
+    protocols = load_protocols(PACKAGE / "risk" / settings.protocol)
+    rules = [(p.name, p.valid_from, rule.code) for p in protocols for rule in p.rules]
+    schema = {"protocol": pl.String, "valid_from": pl.Date, "rule_code": pl.String}
+    put_frame(connection, "rule_row", pl.DataFrame(rules, schema=schema, orient="row"))
+    return _count_check(connection, "5", "every flag is of a rule that was in force on the day of the examination", """
+        with redaction as (
+            select protocol, valid_from, lead(valid_from) over (partition by split_part(protocol, '/', 1) order by valid_from) as valid_to
+            from (select distinct protocol, valid_from from rule_row))
+        select count(*), count(*) filter (where not exists (
+            select 1 from rule_row r join redaction p using (protocol)
+            where r.protocol = f.protocol and r.rule_code = f.rule_code and f.examined_on >= p.valid_from
+              and coalesce(f.examined_on < p.valid_to, true)))
+        from lake.clinical.flag f""")  # fmt: skip
+
+
+def _verify_held(connection: Connection, settings: Settings) -> Check:
+    """Every archived file is read and judged again: each accepted record is held by this version or a newer one, or waits (law 1)."""
+    taken = read_rows(connection, """
+        select submission_id, received_on, accepted_count from lake.ledger.submission
+        where status in ('accepted', 'partly_accepted') order by received_on""")  # fmt: skip
+    broken = sum(count_unheld(connection, settings, receipt) for receipt in taken.iter_rows(named=True))
+    return Check("1", "every accepted row of every archived file is held, or waits for its child", sum(taken["accepted_count"]), broken)
 
 
 def _verify_versions(connection: Connection) -> Check:
@@ -151,20 +205,24 @@ def _verify_feeds(connection: Connection, settings: Settings) -> list[Check]:
     ]
 
 
-def _verify_events(connection: Connection) -> Check:
+def _verify_events(connection: Connection, settings: Settings) -> Check:
+    """The chain is whole, and goes as far as what was written down of it outside the lake."""
     events = connection.execute(
         "select event_no, happened_at, kind, subject, detail, previous_hash, event_hash from lake.ledger.event order by event_no"
     ).fetchall()
     previous, broken = "0" * 64, 0
+    anchors = read_anchors(settings)
     for position, (number, at, kind, subject, detail, before, stated) in enumerate(events, 1):
         right = (
             number == position
             and before == previous
             and stated == hash_event(number, at, kind, subject, detail, before)
+            and anchors.pop(number, stated) == stated
         )
         broken += not right
         previous = stated
-    return Check("audit", "the audit chain is whole", len(events), broken)
+    broken += len(anchors)
+    return Check("audit", "the audit chain is whole, to its end", len(events), broken)
 
 
 def _verify_state(connection: Connection, settings: Settings) -> Check:

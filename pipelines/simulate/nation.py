@@ -71,7 +71,7 @@ def simulate_nation(
 
 def _examine(newborn: pl.DataFrame, older: pl.DataFrame, end_on: date, rng: Generator) -> pl.DataFrame:
     months = (pl.lit(end_on) - pl.col("birth_on")).dt.total_days() / 30.44
-    young, grown = older.filter(months < 16), older.filter(months.is_between(16, 30))
+    grown = older.filter(months.is_between(16, 30))
     recent = [results.examine_development(part, [0], rng) for part in (older,)]
     age = older.select("child_no", (pl.lit(end_on) - pl.col("birth_on")).dt.total_days().alias("age"))
     shift = pl.duration(days=pl.col("age") - pl.lit(pl.Series(rng.integers(3, 30, len(older)))))
@@ -82,7 +82,7 @@ def _examine(newborn: pl.DataFrame, older: pl.DataFrame, end_on: date, rng: Gene
     ]  # an older child was last seen some days ago, not at birth
     parts = [
         results.examine_newborns(newborn, rng), results.examine_development(newborn, [30], rng), *moved,
-        results.examine_autism(grown, end_on, rng), results.examine_newborns(young.head(0), rng),
+        results.examine_autism(grown, end_on, rng), results.examine_newborns(older, rng),
     ]  # fmt: skip
     return pl.concat(parts).filter(pl.col("sent_on") <= end_on).sort("child_no", "programme", "component", "examined_on")
 

@@ -1,0 +1,70 @@
+"""The rows of a submission as we hold them (`erte records`): every row is told of, whatever became of it since."""
+
+from datetime import timedelta
+
+import pytest
+
+from pipelines import flow
+from pipelines.errors import UserError
+from pipelines.night.ask import MASK
+from pipelines.night.rows import list_records
+from tests.nation import FIRST, bear, confirm, examine, run, send, settle, write_file
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return settle(tmp_path / "home")
+
+
+def told(settings, submission):
+    """(row, state, file of the held version) of each row."""
+    return [(row["row_no"], row["state"], row.get("held_in")) for row in list_records(settings, submission, is_identified=False)]
+
+
+def test_a_row_sent_again_a_row_superseded_and_a_new_row_are_told_apart_and_by_which_file(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(n)} for n in (2, 3, 4)])
+    first = [examine(2, "motor", 1.2, 14), examine(3, "motor", 2.9, 14)]
+    (one,) = send(settings, tmp_path, [{"screening": row} for row in first], "one")
+    run(settings, FIRST)
+    corrected = examine(2, "motor", 2.8, 14, action_code="correct", issued_at="2026-03-01T08:00:00")
+    (two,) = send(settings, tmp_path, [{"screening": row} for row in (corrected, first[1], examine(4, "motor", 2.9, 14))], "two")
+    run(settings, FIRST + timedelta(days=1))
+    assert told(settings, one) == [(2, "superseded", two[:12]), (3, "accepted", None)]
+    assert told(settings, two) == [(2, "accepted", None), (3, "repeated", one[:12]), (4, "accepted", None)]
+    assert [row["value"] for row in list_records(settings, one, is_identified=False)] == [1.2, 2.9]
+
+
+def test_of_two_versions_of_one_night_the_older_is_told_as_superseded_by_the_file_of_the_newer(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(2)}])
+    (one,) = send(settings, tmp_path, [{"screening": examine(2, "motor", 1.2, 14)}], "one")
+    later = examine(2, "motor", 2.8, 14, action_code="correct", issued_at="2026-03-01T08:00:00")
+    (two,) = send(settings, tmp_path, [{"screening": later}], "two")
+    run(settings, FIRST)
+    assert told(settings, one) == [(2, "superseded", two[:12])]
+    assert told(settings, two) == [(2, "accepted", None)]
+
+
+def test_a_refused_and_a_waiting_row_are_told_with_their_findings_and_masked(settings, tmp_path):
+    (submission,) = send(settings, tmp_path, [{"screening": examine(2, "motor", 1.2, 14)}, {"screening": examine(3, "motor", 1.2, 14, birth_on="")},
+                                              {"screening": examine(4, "motor", 9.9, 14, examined_on="2199-01-01")}])  # fmt: skip
+    run(settings, FIRST)
+    rows = list_records(settings, submission, is_identified=False)
+    assert [(row["row_no"], row["state"]) for row in rows] == [(2, "waiting"), (3, "quarantined"), (4, "quarantined")]
+    assert all(row["findings"] for row in rows)
+    assert {row[column] for row in rows for column in ("record", "row_text", "source_id") if row.get(column)} == {MASK}
+
+
+def test_a_held_batch_shows_its_rows_as_held_and_a_file_in_landing_is_said_to_lie_there(settings, tmp_path):
+    rows = [bear(n, sender_id="M1", birth_on="" if n < 22 else str(FIRST - timedelta(days=3))) for n in range(2, 32)]
+    (submission,) = flow.receive(settings, [write_file(tmp_path / "births.csv", rows)])
+    with pytest.raises(UserError) as missing:
+        list_records(settings, submission, is_identified=False)
+    assert missing.value.code == "lake_missing"
+    assert run(settings, FIRST)["held"] == 1
+    states = [state for _, state, _ in told(settings, submission)]
+    assert (len(states), set(states), states.count("held")) == (30, {"held", "quarantined"}, 10)
+    assert "FAMILY" not in str(list_records(settings, submission, is_identified=False))
+    (landed,) = send(settings, tmp_path, [{"confirmation": confirm(2)}], "b")
+    with pytest.raises(UserError) as lying:
+        list_records(settings, landed, is_identified=False)
+    assert lying.value.code == "submission_not_judged"
