@@ -103,7 +103,7 @@ def test_a_sender_id_cannot_leave_the_folder():
 def test_what_a_card_names_is_escaped():
     card: dict[str, Any] = {
         "sender_id": "<i>", "sender_name": "<script>x</script>", "since": "2026-01-05", "on": "2026-03-01", "files": 1, "rows": 2,
-        "share": 0.5, "place": "inside", "delay_days": None, "open_count": 1, "held_count": 0, "trend": "unknown", "weeks": [],
+        "share": 0.5, "place": "inside", "delay_days": None, "open_count": 1, "held_count": 0, "returned_count": 0, "trend": "unknown", "weeks": [],
         "national_share": 0.1, "missing_days": [], "is_overdue": False, "births_without": 0,
         "findings": [{"code": "row_width_differs", "column": None, "rows": 1, "submission_id": "a" * 64,
                       "file_name": "<script>.csv", "lines": [2]}],
@@ -143,6 +143,11 @@ def test_the_night_writes_a_card_for_each_sender_and_the_stewards_overview(tmp_p
     again = (folder / "M1.json").read_text()
     write_report_cards(settings, FIRST)
     assert (folder / "M1.json").read_text() == again
+    (row,) = flow.list_held(settings)
+    flow.decide_held(settings, row["submission_id"], "return", "the sex is a colour", "aigerim")
+    write_report_cards(settings, FIRST)
+    returned = json.loads((folder / "P1.json").read_text())
+    assert (returned["held_count"], returned["returned_count"]) == (0, 1)
 
 
 def test_a_whole_night_ends_with_the_cards(tmp_path):

@@ -22,6 +22,7 @@ def render_card(card: Mapping[str, Any], chart: str) -> str:
             (t("share"), tell_share(card["share"]), card["place"] in ("above", "far_above")),
             (t("delay"), "–" if card["delay_days"] is None else f"{card['delay_days']:g}", False),
             (t("open"), str(card["open_count"]), card["open_count"] > 0), (t("held"), str(card["held_count"]), card["held_count"] > 0),
+            (t("returned"), str(card["returned_count"]), card["returned_count"] > 0),
         ]  # fmt: skip
         name = f"{card['sender_id']} · {card['sender_name']}" if card["sender_name"] else str(card["sender_id"])
         weeks = write_table(

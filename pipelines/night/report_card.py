@@ -86,6 +86,7 @@ def _make_card(
     births, without = found["birth"].get(sender, (0, 0))
     place = place_sender(funnel, x, n)
     held = receipt.filter(pl.col("state") == "held")
+    returned = receipt.filter((pl.col("state") == "returned") & (pl.col("received_on") > on - timedelta(days=_DAYS)))
     signals = [
         name for name, applies in (
             (place, place in ("above", "far_above")), ("late", rhythm.missing or rhythm.is_overdue), ("births", without),
@@ -97,6 +98,7 @@ def _make_card(
         "national_share": None if np.isnan(funnel.share) else funnel.share, "place": place, "trend": tell_trend(weeks),
         "weeks": [{**w, "week_from": w["week_from"].isoformat()} for w in weeks.to_dicts()],
         "delay_days": found["delay"].get(sender), "open_count": int(found["open"].get(sender, 0)), "held_count": len(held),
+        "returned_count": len(returned),
         "last_on": receipt["received_on"].max().isoformat() if len(receipt) else None,  # type: ignore[union-attr]
         "missing_days": [day.isoformat() for day in rhythm.missing], "since_last": rhythm.since_last,
         "usual_interval": rhythm.usual_interval, "is_overdue": rhythm.is_overdue,
