@@ -25,6 +25,13 @@ def test_a_single_hidden_cell_that_the_total_gives_back_takes_another_with_it():
     assert hide_cells([4, 8, 0], LIMITS) == [None, 10, 0]  # the rounded 8 leaves 0 to 4 open
 
 
+def test_a_nation_of_which_one_region_sends_yet_hides_its_small_counts():
+    alone = indicator([("KZ", "all", 3, 40), ("75", "all", 3, 40)])
+    told = disclose(alone, LIMITS, ["61", "71", "75"]).filter(pl.col("kato2") != "KZ")
+    assert sorted(told.select("kato2", "numerator", "denominator").rows()) == [("61", None, 0), ("71", None, 0), ("75", None, 40)]
+    assert list_recovered([[Told(3, tuple(told.sort("kato2")["numerator"]))]], LIMITS) == 0
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.one_of(st.just(0), st.integers(0, 9), st.integers(0, 400)), min_size=2, max_size=20))
 def test_no_small_count_is_shown_and_none_can_be_told_from_the_others_and_the_total(counts):

@@ -108,7 +108,10 @@ def test_regions_are_told_as_before_when_a_night_brings_too_few_children(publish
     told = ask_published(published, """
         select kato2, numerator, told_on::varchar, national_numerator from published.indicator
         where indicator_id = 'impairment' and stratum = 'complex' and sex_code = 'all' order by kato2""")  # fmt: skip
-    assert told == [("61", 0, str(FIRST), 0), ("75", 0, str(FIRST), 0), ("KZ", 1, str(FIRST + timedelta(days=1)), 1)]
+    assert len(told) == 21  # every region, whether a child of it is known or not
+    assert [row for row in told if row[0] in ("61", "75", "KZ")] == [
+        ("61", 0, str(FIRST), 0), ("75", 0, str(FIRST), 0), ("KZ", 1, str(FIRST + timedelta(days=1)), 1)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("query", WORKED)
@@ -196,7 +199,7 @@ def test_the_nation_leaves_as_it_is_and_small_regional_counts_are_hidden(publish
         select kato2, numerator, is_hidden from published.indicator
         where indicator_id = 'flagged' and stratum = 'development' and sex_code = 'all' order by kato2""")  # fmt: skip
     assert told[-1] == ("KZ", 4, False)
-    assert all(numerator is None and hidden for _, numerator, hidden in told[:-1])
+    assert [(numerator, hidden) for kato2, numerator, hidden in told if kato2 in ("61", "75")] == [(None, True)] * 2
 
 
 def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(tmp_path):

@@ -5,6 +5,7 @@ count is safe when what else is published leaves at least `LEAST_WIDTH` values o
 first the least of the counts still shown, in the end every region.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -21,15 +22,18 @@ class Limits(NamedTuple):
     least_denominator: int
 
 
-def disclose(indicator: pl.DataFrame, limits: Limits) -> pl.DataFrame:
-    """Rows of published.indicator from rows of indicator (numerator, denominator, per); by sex for the nation only."""
+def disclose(indicator: pl.DataFrame, limits: Limits, regions: Sequence[str] = ()) -> pl.DataFrame:
+    """Rows of published.indicator from rows of indicator (numerator, denominator, per); by sex for the nation only.
+
+    `regions`: those there are, whether a child of them is known or not: of one region alone nothing could be hidden.
+    """
     table = ["indicator_id", "birth_year", "stratum"]
-    kept = _add_absent(indicator.filter((pl.col("kato2") == NATION) | (pl.col("sex_code") == "all")))
+    kept = _add_absent(indicator.filter((pl.col("kato2") == NATION) | (pl.col("sex_code") == "all")), regions)
     parts = [kept.filter(pl.col("kato2") == NATION).with_columns(shown_x="numerator", shown_n="denominator", is_hidden=pl.lit(value=False))]
-    for _, regions in kept.filter(pl.col("kato2") != NATION).sort("kato2").partition_by(table, as_dict=True).items():
-        x, n = ([hide_cells(regions[c].to_list(), limits)] for c in ("numerator", "denominator"))
+    for _, cells in kept.filter(pl.col("kato2") != NATION).sort("kato2").partition_by(table, as_dict=True).items():
+        x, n = ([hide_cells(cells[c].to_list(), limits)] for c in ("numerator", "denominator"))
         parts.append(
-            regions.with_columns(
+            cells.with_columns(
                 pl.Series("shown_x", x[0], dtype=pl.Int64), pl.Series("shown_n", n[0], dtype=pl.Int64)
             ).with_columns(is_hidden=pl.col("shown_x").is_null() | pl.col("shown_n").is_null())
         )
@@ -43,11 +47,11 @@ def disclose(indicator: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _add_absent(kept: pl.DataFrame) -> pl.DataFrame:
+def _add_absent(kept: pl.DataFrame, regions: Sequence[str]) -> pl.DataFrame:
     """Every table with every region: one that has no child in it must not be told apart from one that is hidden."""
-    regions = kept.filter(pl.col("kato2") != NATION).select("kato2").unique()
+    there = pl.DataFrame({"kato2": sorted({*kept["kato2"], *regions} - {NATION})}, {"kato2": pl.String})
     nation = kept.filter(pl.col("kato2") == NATION, pl.col("sex_code") == "all")
-    absent = nation.drop("kato2").join(regions, how="cross").join(kept, on=["indicator_id", "birth_year", "stratum", "kato2"], how="anti")
+    absent = nation.drop("kato2").join(there, how="cross").join(kept, on=["indicator_id", "birth_year", "stratum", "kato2"], how="anti")
     none = absent.with_columns(pl.lit(0, pl.Int64).alias("numerator"), pl.lit(0, pl.Int64).alias("denominator"))
     return pl.concat([kept, none.select(kept.columns)])
 

@@ -209,7 +209,8 @@ def _fill_indicators(connection: Connection, settings: Settings, years: Iterable
     )  # fmt: skip
     _insert(connection, "indicator", valued.with_columns(met.alias("threshold_met")))
     limits = Limits(settings.small_count, settings.rounding, settings.least_denominator)
-    told = renew_tables(disclose(valued, limits), read_told(settings, on), on, limits)
+    regions = [region for (region,) in connection.execute("select kato2 from region").fetchall()]
+    told = renew_tables(disclose(valued, limits, regions), read_told(settings, on), on, limits)
     _insert(connection, "published.indicator", told)
 
 
