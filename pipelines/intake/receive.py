@@ -43,18 +43,21 @@ class JudgedChunk(NamedTuple):
     sender_ids: tuple[str, ...]
 
 
-def open_submission(path: Path, limits: Limits = Limits()) -> Opened:  # noqa: B008  # immutable
-    """A file by its content, never by its name. Raises FileRefusedError with the reason."""
+def open_submission(path: Path, limits: Limits = Limits(), export: tuple[Path, ...] = ()) -> Opened:  # noqa: B008  # immutable
+    """A file by its content, never by its name; `export`: the files of the FHIR export it is one of (fhir.export).
+
+    Raises FileRefusedError with the reason.
+    """
     if path.stat().st_size > limits.file_mb << 20:
         raise FileRefusedError("file_too_large")
     with path.open("rb") as file:
         head = file.read(64)
     if head.startswith(unpack.MAGIC):
-        return _open_packed(path, limits, open_submission)
+        return _open_packed(path, limits, partial(open_submission, export=export))
     head = head.lstrip(b"\xef\xbb\xbf\x0b\r\n\t ")
     for starts, reader in _READERS:
         if head.startswith(starts):
-            return _check(reader.open_file(path, limits))
+            return _check(fhir.open_file(path, limits, export) if reader is fhir else reader.open_file(path, limits))
     if head.startswith(_UNSUPPORTED):
         raise FileRefusedError("format_not_supported")
     return _check(csv.open_file(path, limits))

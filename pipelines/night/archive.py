@@ -10,6 +10,7 @@ from pipelines.errors import UserError
 from pipelines.intake.keys import add_keys
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.night.delivery import find_company, find_file
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection
 
@@ -22,7 +23,9 @@ def read_again(connection: Connection, settings: Settings, kind: str, held: pl.D
     received = dict(connection.execute("select submission_id, received_on from lake.ledger.submission").fetchall())
     parts = [add_keys(RECORDS[kind].create_empty(), kind)]
     for (submission_id,), wanted in held.partition_by("submission_id", as_dict=True, maintain_order=True).items():
-        parts += _read_rows(_find_file(settings, submission_id), kind, wanted, received[submission_id])
+        path = _find_file(settings, submission_id)
+        export = find_company(connection, settings, path, submission_id)
+        parts += _read_rows(path, export, kind, wanted, received[submission_id])
     found = pl.concat(parts).unique(["record_key", "submission_id", "row_no"], maintain_order=True)
     versions = held.select("record_key", "submission_id", "row_no", pl.col("version_at").alias("held_at"))
     again = found.join(versions, on=["record_key", "submission_id", "row_no"])
@@ -31,9 +34,9 @@ def read_again(connection: Connection, settings: Settings, kind: str, held: pl.D
     return again.with_columns(pl.col("held_at").alias("version_at")).drop("held_at")
 
 
-def _read_rows(path: Path, kind: str, wanted: pl.DataFrame, received_on: date) -> list[pl.DataFrame]:
+def _read_rows(path: Path, export: tuple[Path, ...], kind: str, wanted: pl.DataFrame, received_on: date) -> list[pl.DataFrame]:
     try:
-        opened = open_submission(path)
+        opened = open_submission(path, export=export)
         judged = [judge_chunk(chunk, opened.layout, wanted["submission_id"][0], received_on) for chunk in opened.chunks]
     except FileRefusedError as refused:
         raise UserError("archive_unreadable", f"an archived file is refused now: {refused.code}") from None
@@ -43,7 +46,7 @@ def _read_rows(path: Path, kind: str, wanted: pl.DataFrame, received_on: date) -
 
 
 def _find_file(settings: Settings, submission_id: str) -> Path:
-    kept = sorted(settings.archive.rglob(f"{submission_id}-*")) or sorted(settings.landing.glob(f"{submission_id[:12]}-*"))
-    if not kept:
+    kept = find_file(settings, submission_id)
+    if kept is None:
         raise UserError("archive_unreadable", f"the file of submission {submission_id[:12]} is not in the archive")
-    return kept[0]
+    return kept
