@@ -36,6 +36,7 @@ def layout_guess(
         if as_json or out:
             facts: dict[str, object] = {"name": guess.name, "record": guess.record, "placed": [p._asdict() for p in guess.placed],
                      "components": [{"header": c.header, **c.constants} for c in guess.components],
+                     "ignored": [{"header": h, "because": why} for h, why in guess.ignored.items()],
                      "unplaced": [{"header": h, "looks_like": shape} for h, shape in guess.unplaced.items()],
                      "lacking": ", ".join(guess.lacking)}  # fmt: skip
             facts |= {"toml": guess.toml} if as_json else {"written": str(out)}
