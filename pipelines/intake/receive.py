@@ -11,7 +11,7 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.intake import csv, fhir, hl7, unpack, xlsx
 from pipelines.intake.conform import conform_rows
-from pipelines.intake.judge import judge_records
+from pipelines.intake.judge import judge_records, list_rivals
 from pipelines.intake.layout import Layout, speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened, Reader
 from pipelines.intake.refusal import FileRefusedError
@@ -91,8 +91,13 @@ def _open_packed(path: Path, limits: Limits, open_unpacked: Callable[[Path, Limi
     return opened._replace(chunks=unpack.read_held(opened.chunks, unpacked))
 
 
-def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: date) -> JudgedChunk:
-    """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither."""
+def judge_chunk(
+    chunk: Chunk, layout: Layout, submission_id: str, received_on: date, rivals: pl.Series | None = None
+) -> JudgedChunk:
+    """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither.
+
+    `rivals`: numbers of rows that give a record another content than a row of another chunk does.
+    """
     layout = chunk.layout or layout
     if chunk.kind not in (None, layout.record):
         layout = speak_ours(layout.name, str(chunk.kind))
@@ -100,7 +105,8 @@ def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: d
     record = name_records(conformed.record, layout).with_columns(
         pl.lit(submission_id).alias("submission_id"), pl.lit(received_on).alias("received_on")
     ).select(RECORDS[layout.record].column_names())
-    judged = judge_records(record, pl.concat([chunk.findings, conformed.finding]), layout.record)
+    noticed = [chunk.findings, conformed.finding, *([] if rivals is None else [list_rivals(record, rivals)])]
+    judged = judge_records(record, pl.concat(noticed), layout.record)
     sent = chunk.rows.filter(pl.col("row_no").is_in(judged.refused.implode()))
     sent = sent.unique("row_no", keep="first", maintain_order=True)  # a row of several records is refused once
     text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no")).struct.json_encode()

@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ from pipelines.intake.reading import Limits
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FINDING_SCHEMA, FileRefusedError
 from pipelines.night.delivery import find_delivery, hash_file, land_delivery, list_landed, name_landed, stamp_delivery
+from pipelines.night.rivals import find_rivals
 from pipelines.settings import Settings
 from pipelines.store.registers import read_registers
 
@@ -96,7 +98,13 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
     }  # fmt: skip
     named: set[str] = set()
     try:
-        receipt |= _stage_chunks(path, delivery, draft, submission_id, on, set_limits(settings), named)
+        stage = partial(_stage_chunks, path, delivery, draft, submission_id, on, set_limits(settings), named)
+        counted = stage()
+        if len(rivals := find_rivals(draft)):
+            shutil.rmtree(draft)
+            draft.mkdir(mode=0o700)
+            counted = stage(rivals)
+        receipt |= counted
         if not receipt["accepted_count"]:
             receipt["sender_id"] = _name_sender(settings, named)
     except FileRefusedError as refused:
@@ -145,9 +153,13 @@ def set_limits(settings: Settings) -> Limits:
 
 
 def _stage_chunks(
-    path: Path, delivery: tuple[Path, ...], draft: Path, submission_id: str, on: date, limits: Limits, named: set[str]
+    path: Path, delivery: tuple[Path, ...], draft: Path, submission_id: str, on: date, limits: Limits, named: set[str],
+    rivals: pl.Series | None = None,
 ) -> dict[str, object]:
-    """Counts of a file and its one sender; `named` is filled with the senders that its rows name, two at most."""
+    """Counts of a file and its one sender; `named` is filled with the senders that its rows name, two at most.
+
+    `rivals`: rows to be refused as they tell a record differently from rows of other chunks.
+    """
     opened = open_submission(path, limits, delivery)
     layout = opened.layout
     kinds: Counter[str] = Counter()
@@ -156,7 +168,7 @@ def _stage_chunks(
     if len(opened.finding):
         _detail(opened.finding).write_parquet(draft / "finding-file.parquet")
     for number, chunk in enumerate(opened.chunks):
-        judged = judge_chunk(chunk, layout, submission_id, on)
+        judged = judge_chunk(chunk, layout, submission_id, on, rivals)
         kinds[judged.kind] += judged.received_count
         counts["received_count"] += judged.received_count
         counts["quarantined_count"] += len(judged.quarantine)
