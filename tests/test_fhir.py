@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.intake.feedback import tell_finding
-from pipelines.intake.fhir import index_item, sort_shapes
+from pipelines.intake.fhir import sort_shapes
 from pipelines.intake.fhir.decode import decode_line, decode_loosely, has_repeated_key, measure_depth
+from pipelines.intake.fhir.first_pass import index_item
 from pipelines.intake.fhir.frames import frame_screening
 from pipelines.intake.fhir.index import Index
 from pipelines.intake.fhir.people import read_tables

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 from pipelines.intake.guess import describe_shape, find_forms, guess_layout, name_encoding, read_sample, read_words
-from pipelines.intake.layout import FOLDER, list_layouts, read_layout
+from pipelines.intake.layout import FOLDER, REASONS, list_layouts, read_layout
 from pipelines.intake.refusal import FileRefusedError
 from tests.nation import bear, name_iin, write_file
+from tests.samples import find_samples
 
 HEARING = (
     "№ записи;Код МО;ИИН матери;Дата рожд.;Дата обследованя;Пол;ВОАЭ левое;ВОАЭ правое;Примечание\r\n"
@@ -129,6 +130,129 @@ def test_whatever_is_sent_the_proposal_reads_or_the_file_is_refused(tmp_path_fac
     path = tmp_path_factory.mktemp("any") / "any.toml"
     path.write_text(found.toml, "utf-8")
     assert read_layout(path).name == "any"
+
+
+BLOOD = "Код МО;№ записи;ИИН матери;Дата рождения;Дата забора;{};{};Прим\n" + "".join(
+    f"M1;R{n};{name_iin(n)};10.02.2026;12.02.2026;{n},5;<{n * 10};x {n}\n" for n in range(1, 9)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tsh", "phe", "units"),
+    [
+        ("ТТГ", "Phe", (None, None)), ("TSH, мЕд/л", "Фенилаланин (ФА)", ("мЕд/л", None)),
+        ("Результат ТТГ (мкМЕ/мл)", "ФА (мкмоль/л)", ("мкМЕ/мл", "umol/L")), ("ТТГ, мкмоль/л", "ФА [mg/dL]", (None, "mg/dL")),
+        ("ТТГ, m[IU]/L", "phenylalanine", ("m[IU]/L", None)),
+    ],
+)  # fmt: skip
+def test_an_analyte_in_a_column_of_its_own_is_known_and_its_unit_only_by_what_the_header_says(tsh, phe, units):
+    found = guess(BLOOD.format(tsh, phe))
+    assert [(c.header, c.into, c.constants["component"], c.constants.get("unit")) for c in found.components] == [
+        (tsh, "value", "tsh", units[0]), (phe, "value", "phe", units[1]),
+    ]  # fmt: skip
+    assert found.toml.count("the header names none that is known") == units.count(None)
+    assert list(found.unplaced) == ["Прим"]
+
+
+def test_what_only_resembles_an_analyte_is_not_placed_but_said():
+    found = guess(BLOOD.format("ТТГ матери", "Фенилаланин и тирозин"))
+    assert (found.components, {"ТТГ матери", "Фенилаланин и тирозин"} <= set(found.unplaced)) == ((), True)
+    twice = guess(BLOOD.format("ТТГ", "TSH"))
+    assert ([c.header for c in twice.components], "TSH" in twice.unplaced) == (["ТТГ"], True)
+
+
+def test_answers_in_words_under_an_analyte_are_answers():
+    text = "".join(f"M1;{name_iin(n)};10.02.2026;12.02.2026;{'норма' if n % 2 else 'выше нормы'};x{n}\n" for n in range(1, 9))
+    found = guess("Код МО;ИИН матери;Дата рождения;Дата забора;ТТГ;ФА\n" + text)
+    assert [(c.header, c.into) for c in found.components] == [("ТТГ", "result_code")]
+    assert "ФА" in found.unplaced
+
+
+RETURN = """МО;№;Отчетный месяц;Возраст;Подлежало, чел;Осмотрено, абс;Осмотрено, %;Выявлено с риском (абс.);Кариес;Направлено в ПМПК, абс
+M1;1;01.02.2026;Новорожденные;100;90;90,0;3;1;2
+M1;2;01.02.2026;до года;50;40;80,0;1;0;1
+M1;3;01.02.2026;подростки;50;40;80,0;1;0;1
+Всего;;;;200;170;85,0;5;1;4
+"""
+
+
+def test_a_return_is_known_by_its_counts_with_its_groups_and_what_must_agree():
+    found = tomllib.loads(guess(RETURN).toml)
+    assert (found["record"], found["constants"], found["identity"]) == (
+        "aggregate", {"action_code": "report", "annex": "16"}, ["sender_id", "annex", "facility_id", "period_month"],
+    )  # fmt: skip
+    assert {h: c["measure"] for h, c in found["components"].items()} == {
+        "Подлежало, чел": "target", "Осмотрено, абс": "screened", "Выявлено с риском (абс.)": "at_risk", "Направлено в ПМПК, абс": "sent_to_pmpc",
+    }  # fmt: skip
+    assert (found["values"]["row_group"], list(found["ignored"])) == ({"до года": "under_1", "новорожденные": "newborn"}, ["№", "Осмотрено, %"])
+    assert found["totals"] == {
+        "group": "Возраст",
+        "at_most": [["Осмотрено, абс", "Подлежало, чел"], ["Выявлено с риском (абс.)", "Осмотрено, абс"],
+                    ["Направлено в ПМПК, абс", "Выявлено с риском (абс.)"]],
+        "percent": [["Осмотрено, %", "Осмотрено, абс", "Подлежало, чел"]],
+    }  # fmt: skip
+    assert '# "Кариес" = "?"  # not placed' in guess(RETURN).toml
+    assert '# "подростки" = "?"  # not placed' in guess(RETURN).toml
+
+
+def test_a_return_is_judged_by_its_proposal_and_one_whose_counts_do_not_agree_is_refused(tmp_path):
+    for name, text, told in (("good", RETURN, (None, 3, 2)), ("bad", RETURN.replace("200", "201"), ("totals_differ", 0, 0))):
+        sent, out = tmp_path / f"{name}.csv", tmp_path / f"our-{name}.toml"
+        sent.write_text(text, "utf-8")
+        assert invoke("guess", sent, "--out", out)[0] == 0
+        trial = json.loads(invoke("check", sent, "--layout", out, "--on", "2026-03-01", "--home", tmp_path / "home", "--json")[1])
+        assert (trial["refusal_code"], trial["received_count"], trial["accepted_count"]) == told
+
+
+def test_a_list_that_says_how_many_children_it_has_is_held_to_it():
+    text = "ИИН;Дата рождения;Правое ухо;Левое ухо\n" + f"{name_iin(1)};10.02.2026;Прошел;Прошел\n" + "Итого детей: 1;;;\n"
+    assert tomllib.loads(guess(text).toml)["totals"] == {"counts_rows": True}
+
+
+@pytest.mark.parametrize("layout", list_layouts(), ids=lambda x: x.name)
+def test_the_columns_of_every_known_layout_are_found_again_and_what_is_proposed_can_be_tried(layout, tmp_path):
+    headers = [*layout.columns, *(c.header for c in layout.components), *layout.ignored]
+    values = {"birth_on": "10.02.2026", "examined_on": "12.02.2026", "period_month": "01.02.2026"}
+    row = [values.get(layout.columns.get(h, ""), "1") for h in headers]
+    sent, out = tmp_path / "sent.csv", tmp_path / "ours.toml"
+    sent.write_text("\n".join(";".join(f'"{cell}"' for cell in cells) for cells in (headers, row, row)), "utf-8")
+    assert invoke("guess", sent, "--out", out)[0] == 0
+    proposed = read_layout(out)
+    assert proposed.record == layout.record
+    vague = {"Результат", "Заключение"}
+    kinds = {tuple(sorted(c.constants.items())) for c in layout.components if c.header not in vague}
+    assert {tuple(sorted(c.constants.items())) for c in proposed.components} >= kinds
+    code, told = invoke("check", sent, "--layout", out, "--on", "2026-03-01", "--home", tmp_path / "home", "--json")
+    assert (code in (0, 1), json.loads(told)["layout"] in ("ours", None)) == (True, True)
+
+
+@pytest.mark.parametrize("path", sorted((find_samples() / "tabular").glob("*.*")) or [None], ids=lambda p: p.name if p else "none")
+def test_a_public_sample_is_tried_with_what_is_proposed_for_it_or_refused(path, tmp_path):
+    if path is None:
+        pytest.skip("the public samples are not at hand")
+    out = tmp_path / "ours.toml"
+    code, told = invoke("guess", path, "--out", out, "--json")
+    if code == 2:
+        assert json.loads(told)["error"]
+        return
+    found = json.loads(told)
+    listed = [entry["header"] for name in ("placed", "components", "ignored", "unplaced") for entry in found[name]]
+    assert len(listed) == len(set(listed)) == len(read_layout(out).headers - {REASONS}) + len(found["unplaced"])
+    code, told = invoke("check", path, "--layout", out, "--on", "2026-03-01", "--home", tmp_path / "home", "--json")
+    assert (code in (0, 1), "findings" in json.loads(told)) == (True, True)
+
+
+def test_every_named_result_and_count_is_one_of_ours_and_no_word_names_two():
+    from pipelines.contracts import PROGRAMMES
+    from pipelines.contracts.codes import MEASURES, ROW_GROUPS
+
+    words = read_words()
+    assert {entry["programme"] for entry in words["result"].values()} <= set(PROGRAMMES)
+    assert set(words["measure"]) <= set(MEASURES)
+    assert set(words["value"]["row_group"]) <= set(ROW_GROUPS)
+    for table in ("result", "measure"):
+        said = [word for entry in words[table].values() for word in entry["words"]]
+        assert len(said) == len(set(said))
 
 
 def invoke(*args):

@@ -1,7 +1,8 @@
 """Commands for layouts: propose one, try one."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +36,7 @@ def layout_guess(
         if as_json or out:
             facts: dict[str, object] = {"name": guess.name, "record": guess.record, "placed": [p._asdict() for p in guess.placed],
                      "components": [{"header": c.header, **c.constants} for c in guess.components],
+                     "ignored": [{"header": h, "because": why} for h, why in guess.ignored.items()],
                      "unplaced": [{"header": h, "looks_like": shape} for h, shape in guess.unplaced.items()],
                      "lacking": ", ".join(guess.lacking)}  # fmt: skip
             facts |= {"toml": guess.toml} if as_json else {"written": str(out)}
@@ -45,25 +47,33 @@ def layout_guess(
 
 @app.command("check")
 def layout_check(
-    file: Path,
+    files: list[Path],
     layout: Annotated[Path | None, typer.Option(help="A layout TOML of your own (default: the known ones).")] = None,
     on: On = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Try a file: counts and findings as if it were sent, and nothing is stored; exit code 1 when anything is refused.
+    """Try files: counts and findings as if they were sent together, nothing is stored; exit code 1 when anything is refused.
 
     Example: erte layout check export.csv --layout our-system.toml
     """
-    from pipelines.night.layout_trial import try_file
+    from pipelines.night.layout_trial import try_files
 
     with telling(as_json):
-        trial = try_file(settings_of(home), existing(file), existing(layout) if layout else None, day_of(on))
-        facts = trial._asdict()
-        if not as_json:
-            for finding in trial.findings:
-                finding["text"] = finding.pop("text_ru")
-                del finding["text_kk"], finding["text_en"]
-        answer(facts, as_json)
-        if trial.refusal_code or trial.quarantined_count:
+        trials = try_files(settings_of(home), [existing(file) for file in files], existing(layout) if layout else None, day_of(on))
+        told = [trial._asdict() for trial in trials]
+        if len(files) > 1:
+            told = [{"file": file.name, **facts} for file, facts in zip(files, told, strict=True)]
+        if as_json:
+            print(json.dumps(told if len(files) > 1 else told[0], ensure_ascii=False, default=str))
+        else:
+            for facts in told:
+                answer(_say_briefly(facts), as_json)
+        if any(trial.refusal_code or trial.quarantined_count for trial in trials):
             raise typer.Exit(1)
+
+
+def _say_briefly(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a trial with each finding in one language."""
+    brief = [{**{k: v for k, v in finding.items() if not k.startswith("text_")}, "text": finding["text_ru"]} for finding in facts["findings"]]
+    return facts | {"findings": brief}

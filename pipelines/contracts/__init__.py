@@ -34,6 +34,7 @@ from pipelines.contracts.identified_tables import (
     IdentifiedWaiting,
 )
 from pipelines.contracts.ledger_tables import (
+    Delivery,
     Event,
     Feed,
     Finding,
@@ -70,6 +71,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "clinical.referral": Referral,
     "ledger.submission": Submission,
     "ledger.finding": Finding,
+    "ledger.delivery": Delivery,
     "ledger.profile": Profile,
     "ledger.sender_code": SenderCode,
     "ledger.resent": Resent,

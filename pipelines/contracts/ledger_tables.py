@@ -36,6 +36,16 @@ class Finding(dy.Schema):
     detail = clinical("counts that explain it (declared, computed, difference); never another value of a row")
 
 
+class Delivery(dy.Schema):
+    """ledger.delivery: the files of one FHIR export that were read together; a file that came alone has no row."""
+
+    delivery_id = clinical("sha256 over the ids of its files", nullable=False)
+    submission_id = clinical("a file of it", nullable=False)
+    file_name = clinical("name as received", nullable=False)
+    received_on = clinical("day", dy.Date, nullable=False)
+    is_judged = clinical("judged in this delivery; false for a file known before, which gave its people only", dy.Bool, nullable=False)
+
+
 class Profile(dy.Schema):
     """ledger.profile: what a later batch of the same sender is compared with, so that no old row is read again."""
 

@@ -5,12 +5,9 @@ import csv
 import io
 import json
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -19,12 +16,24 @@ from pipelines.contracts import RECORDS, is_valid_iin
 from pipelines.intake.layout import Component, Layout
 from pipelines.intake.reading import name_headers
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.wide import (
+    COMPUTED,
+    MOSTLY,
+    Form,
+    find_form,
+    is_code,
+    is_total,
+    lacks_unit,
+    list_ignored,
+    place_components,
+    plain,
+    read_words,
+)
 
-_WORDS = Path(__file__).parent / "guess.toml"
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _ALIKE = 0.84
-_MOST_VALUES, _LONGEST_VALUE = 12, 24
-_MOSTLY = 0.9
+_FIRST_CELLS, _LAST_ROWS = 3, 3
+"""Where a row that declares a total stands and says so."""
 _KAZAKH = "әғқңөұүһіӘҒҚҢӨҰҮҺІ"
 _SHAPED = {"sex": "sex_code", "kato (9 digits)": "residence_kato"}
 """Shapes that one column only can have: they place a header that no word placed."""
@@ -48,7 +57,10 @@ class Placed(NamedTuple):
 
 
 class Guess(NamedTuple):
-    """`toml`: a layout file that reads; `unplaced`: headers it leaves out, with what their values look like."""
+    """`toml`: a layout file that reads; `unplaced`: headers it leaves out, with what their values look like.
+
+    `ignored`: headers that are left out on purpose, with the reason; `form`: the return of the order that its counts are of.
+    """
 
     name: str
     record: str
@@ -57,12 +69,8 @@ class Guess(NamedTuple):
     components: tuple[Component, ...]
     unplaced: Mapping[str, str]
     lacking: tuple[str, ...]
-
-
-@cache
-def read_words(path: Path = _WORDS) -> dict[str, dict[str, list[str]]]:
-    """The synonyms and shapes (guess.toml)."""
-    return tomllib.loads(path.read_text("utf-8"))
+    ignored: Mapping[str, str]
+    form: Form | None
 
 
 def read_sample(head: bytes, *, is_cut: bool = False) -> Sample:
@@ -108,8 +116,11 @@ def guess_layout(sample: Sample, layouts: Sequence[Layout], name: str) -> Guess:
     """A proposal for a sample; `name` becomes the layout's and its file's. Unknown codes and columns are only commented."""
     record = _name_record(sample, layouts)
     columns = {c for c in RECORDS[record].column_names() if c not in _FRONT_DOOR}
-    components = _place_components(sample, [x for x in layouts if x.record == record])
-    rest = [h for h in sample.headers if h not in {c.header for c in components}]
+    components = place_components(sample.values, layouts, record)
+    form = find_form(sample.headers, layouts, components)
+    read = [h for h in sample.headers if h not in {c.header for c in components}]
+    ignored = list_ignored(read, layouts, record) | dict.fromkeys(form.percents if form else (), COMPUTED)
+    rest = [h for h in read if h not in ignored]
     placed = _place_headers(rest, layouts, columns - {c.into for c in components})
     sexes = frozenset(word for layout in layouts for word in (*layout.values.get("sex_code", ()), "male", "female"))
     known, taken = {p.header for p in placed}, {p.column for p in placed}
@@ -122,7 +133,9 @@ def guess_layout(sample: Sample, layouts: Sequence[Layout], name: str) -> Guess:
     placed, unplaced = (*placed, *shaped), {h: s for h, s in unplaced.items() if h not in {p.header for p in shaped}}
     needed = {c for c, column in RECORDS[record].columns().items() if not column.nullable} - _FRONT_DOOR
     given = {p.column for p in placed} | {c.into for c in components} | {k for c in components for k in c.constants}
-    guess = Guess(name, record, "", placed, components, unplaced, tuple(sorted(needed - given)))
+    if form:
+        given |= {*form.constants, "source_id"}
+    guess = Guess(name, record, "", placed, components, unplaced, tuple(sorted(needed - given)), ignored, form)
     return guess._replace(toml=_write_toml(guess, sample, layouts))
 
 
@@ -146,9 +159,9 @@ def describe_shape(values: Sequence[str], sexes: frozenset[str] = frozenset()) -
         "number": pl.col("v").str.contains(r"^[+-]?\d+([.,]\d+)?$"),
     }
     for shape, holds in checks.items():
-        if text.select(holds.sum()).item() >= _MOSTLY * len(values):
+        if text.select(holds.sum()).item() >= MOSTLY * len(values):
             return shape
-    return f"code ({len(set(values))} values)" if _is_code(values) else "text"
+    return f"code ({len(set(values))} values)" if is_code(values) else "text"
 
 
 def find_forms(values: Sequence[str], kind: str) -> list[str]:
@@ -156,7 +169,7 @@ def find_forms(values: Sequence[str], kind: str) -> list[str]:
     column = pl.Series(list(values), dtype=pl.String)
     read = [(form, column.str.to_datetime(form, strict=False).is_not_null().sum() if kind == "datetimes"
              else column.str.to_date(form, strict=False).is_not_null().sum()) for form in read_words()["shape"][kind]]  # fmt: skip
-    return [form for form, count in read if len(values) and count >= _MOSTLY * len(values)]
+    return [form for form, count in read if len(values) and count >= MOSTLY * len(values)]
 
 
 def _name_separator(text: str) -> str:
@@ -170,39 +183,30 @@ def _name_separator(text: str) -> str:
     return max(ranked, key=lambda r: (round(r[0], 1), r[1]))[2]
 
 
-def _plain(header: str) -> str:
-    return " ".join(re.sub(r"[^\w]+", " ", header.casefold().replace("ё", "е").replace("_", " ").replace("№", "номер ")).split())
-
-
 def _name_record(sample: Sample, layouts: Sequence[Layout]) -> str:
-    """The kind of record whose layouts and words know most of the headers; required columns count double."""
+    """The kind of record whose layouts and words know most of the headers; required columns and results count double."""
     scores: dict[str, float] = {}
     for record, contract in RECORDS.items():
         columns = set(contract.column_names()) - _FRONT_DOOR
         placed = _place_headers(sample.headers, layouts, columns)
-        wide = len(_place_components(sample, [x for x in layouts if x.record == record]))
+        wide = len(place_components(sample.values, layouts, record))
         needed = {c for c, column in contract.columns().items() if not column.nullable}
-        scores[record] = 2 * wide + sum(2 if p.column in needed else 1 for p in placed) - 0.01 * len(columns)
+        alike = max((len(x.headers.intersection(sample.headers)) for x in layouts if x.record == record), default=0)
+        scores[record] = alike + 2 * wide + sum(2 if p.column in needed else 1 for p in placed) - 0.01 * len(columns)
     return max(scores, key=lambda record: scores[record])
-
-
-def _place_components(sample: Sample, layouts: Sequence[Layout]) -> tuple[Component, ...]:
-    """Columns that a wide layout of the kind knows as results, by their exact name."""
-    known = {_plain(c.header): c for layout in layouts for c in layout.components}
-    return tuple(known[_plain(h)]._replace(header=h) for h in sample.headers if _plain(h) in known)
 
 
 def _place_headers(headers: Iterable[str], layouts: Sequence[Layout], columns: set[str]) -> tuple[Placed, ...]:
     """Each column once, to the header that fits best: a known header before a synonym, a synonym before a likeness."""
-    known = {(_plain(h), ours) for layout in layouts for h, ours in layout.columns.items() if ours in columns}
+    known = {(plain(h), ours) for layout in layouts for h, ours in layout.columns.items() if ours in columns}
     words = {(word, ours) for ours, all_ in read_words()["column"].items() if ours in columns for word in all_}
     offers = []
     for place, header in enumerate(headers):
-        plain = _plain(header)
+        said = plain(header)
         for word, ours in known | words:
-            if plain == word:
+            if said == word:
                 offers.append((2.0 if (word, ours) in known else 1.5, -place, header, ours))
-            elif min(len(plain), len(word)) > 3 and (alike := SequenceMatcher(None, plain, word).ratio()) >= _ALIKE:
+            elif min(len(said), len(word)) > 3 and (alike := SequenceMatcher(None, said, word).ratio()) >= _ALIKE:
                 offers.append((alike, -place, header, ours))
     placed: dict[str, Placed] = {}
     taken: set[str] = set()
@@ -212,11 +216,6 @@ def _place_headers(headers: Iterable[str], layouts: Sequence[Layout], columns: s
             why = "known" if score == 2.0 else "word" if score == 1.5 else f"alike {score:.2f}"
             placed[header] = Placed(header, ours, why)
     return tuple(placed[h] for h in headers if h in placed)
-
-
-def _is_code(values: Sequence[str]) -> bool:
-    distinct = set(values)
-    return len(distinct) <= _MOST_VALUES and all(len(v) <= _LONGEST_VALUE for v in distinct) and len(values) >= 2 * len(distinct)
 
 
 def _write_toml(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> str:
@@ -235,17 +234,46 @@ def _write_toml(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> str:
         f"encodings = {json.dumps([sample.encoding])}", f"separator = {_quote(sample.separator)}",
         f"decimal = {_quote(',' if comma > len(numbers) - comma else '.')}",
         f"dates = {json.dumps(forms['dates'] or ['%Y-%m-%d'])}" + ("" if forms["dates"] or not of_kind["dates"] else "  # no form fits"),
-        f"datetimes = {json.dumps(forms['datetimes'] or ['%Y-%m-%dT%H:%M:%S'])}", "",
+        f"datetimes = {json.dumps(forms['datetimes'] or ['%Y-%m-%dT%H:%M:%S'])}",
+        *([f"identity = {_list(guess.form.identity)}  # as in {guess.form.name}"] if guess.form else []), "",
         *(f"# lacking, every record needs it: {c} ({dtypes[c].description})" for c in guess.lacking),
         "[columns]",
         *(f"{_quote(p.header)} = {_quote(p.column)}" + ("" if p.why in ("known", "word") else f"  # {p.why}: look at it")
           for p in guess.placed),
         *(f"# {_quote(h)} = \"?\"  # not placed; its values look like: {shape}" for h, shape in guess.unplaced.items()),
-        "", *_write_values(guess, sample, layouts),
+        "", *_write_ignored(guess), *_write_constants(guess), *_write_values(guess, sample, layouts),
     ]  # fmt: skip
     for c in guess.components:
-        lines += [f"[components.{_quote(c.header)}]", f"into = {_quote(c.into)}", *(f"{k} = {_quote(v)}" for k, v in c.constants.items()), ""]
-    return "\n".join(lines).rstrip() + "\n"
+        lines += [f"[components.{_quote(c.header)}]", f"into = {_quote(c.into)}", *(f"{k} = {_quote(v)}" for k, v in c.constants.items())]
+        lines += ['# unit = "?"  # the header names none that is known: without it each number is refused', ""] if lacks_unit(c) else [""]
+    return "\n".join([*lines, *_write_totals(guess, sample)]).rstrip() + "\n"
+
+
+def _write_ignored(guess: Guess) -> list[str]:
+    return ["[ignored]", *(f"{_quote(h)} = {_quote(why)}" for h, why in guess.ignored.items()), ""] if guess.ignored else []
+
+
+def _write_constants(guess: Guess) -> list[str]:
+    """What the form of the order says of every row."""
+    if guess.form is None:
+        return []
+    placed = {p.column for p in guess.placed}
+    constants = [f"{k} = {_quote(v)}" for k, v in guess.form.constants.items() if k not in placed]
+    return [f"[constants]  # as in {guess.form.name}: look at them", *constants, ""]
+
+
+def _write_totals(guess: Guess, sample: Sample) -> list[str]:
+    """Which counts must agree, by the form they are of; of a list that it says how many rows it has."""
+    if guess.form is None:
+        counted = any(is_total(v) for h in sample.headers[:_FIRST_CELLS] for v in sample.values[h][-_LAST_ROWS:])
+        return ["[totals]  # a row of it says a total", "counts_rows = true"] if counted and guess.record == "screening" else []
+    group = next((p.header for p in guess.placed if p.column == "row_group"), None)
+    pairs = [f"  {_list(pair)}," for pair in guess.form.at_most]
+    shares = [f"  {_list(share)}," for share in guess.form.percent]
+    lines = [f"group = {_quote(group)}"] if group else []
+    lines += ["at_most = [", *pairs, "]"] if pairs else []
+    lines += ["percent = [", *shares, "]"] if shares else []
+    return [f"[totals]  # as in {guess.form.name}", *lines] if lines else []
 
 
 def _write_values(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> list[str]:
@@ -257,9 +285,10 @@ def _write_values(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> li
             coded.setdefault("result_code", []).append(c.header)
     for column, headers in coded.items():
         known = {sent: ours for layout in layouts for sent, ours in layout.values.get(column, {}).items()}
-        values = [v.casefold() for h in headers for v in sample.values[h]]
+        known |= {sent: ours for ours, all_ in read_words()["value"].get(column, {}).items() for sent in all_}
+        values = [v.casefold() for h in headers for v in sample.values[h] if not (column == "row_group" and is_total(v))]
         distinct = sorted(set(values))
-        if not distinct or not _is_code(values):
+        if not distinct or not (is_code(values) or column == "row_group"):  # a return has each group once
             continue
         ours = set(known.values())
         lines.append(f"[values.{column}]")
@@ -267,6 +296,10 @@ def _write_values(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> li
         lines += [f'# {_quote(v)} = "?"  # not placed' for v in distinct if v not in known and v not in ours]
         lines.append("")
     return lines
+
+
+def _list(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(_quote, texts))}]"
 
 
 def _quote(text: str) -> str:

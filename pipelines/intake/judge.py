@@ -27,10 +27,17 @@ def judge_records(record: pl.DataFrame, noticed: pl.DataFrame, kind: str) -> Jud
     good, failure = RECORDS[kind].filter(record)
     details = failure.details() if len(good) < len(record) else None
     finding = pl.concat([noticed, *([] if details is None else [_list_reasons(details, RECORDS[kind])])])
-    finding = _drop_echoes(pl.concat([finding, _list_notices(good, kind), _list_rivals(good, kind)]))
+    finding = _drop_echoes(pl.concat([finding, _list_notices(good, kind), _find_rivals(good, kind)]))
     refused = finding.filter((pl.col("severity") == "error") & pl.col("row_no").is_not_null())["row_no"].unique().sort()
     accepted = good.filter(~pl.col("row_no").is_in(refused.implode())) if len(refused) else good
     return Judged(accepted, refused, finding)
+
+
+def list_rivals(record: pl.DataFrame, rivals: pl.Series) -> pl.DataFrame:
+    """A finding for each record that stands in a row of these numbers: another row tells it differently."""
+    return record.filter(pl.col("row_no").is_in(rivals.implode())).select(
+        "row_no", pl.lit("source_id").alias("column"), pl.lit("record_told_differently").alias("code"), pl.lit("error").alias("severity")
+    )
 
 
 @cache
@@ -74,7 +81,7 @@ def _list_notices(good: pl.DataFrame, kind: str) -> pl.DataFrame:
     return pl.concat(found) if found else list_findings([])
 
 
-def _list_rivals(good: pl.DataFrame, kind: str) -> pl.DataFrame:
+def _find_rivals(good: pl.DataFrame, kind: str) -> pl.DataFrame:
     """Rows that give one record, in one version, different contents: which of them holds only their sender knows."""
     if good["source_id"].n_unique() == len(good):
         return list_findings([])
@@ -83,9 +90,7 @@ def _list_rivals(good: pl.DataFrame, kind: str) -> pl.DataFrame:
     rivals = told.filter(pl.struct(key).is_duplicated()).select(key).unique()
     if rivals.is_empty():
         return list_findings([])
-    return good.join(rivals, on=key, how="semi", nulls_equal=True).select(
-        "row_no", pl.lit("source_id").alias("column"), pl.lit("record_told_differently").alias("code"), pl.lit("error").alias("severity")
-    )
+    return list_rivals(good, good.join(rivals, on=key, how="semi", nulls_equal=True)["row_no"])
 
 
 def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:

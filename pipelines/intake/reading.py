@@ -46,11 +46,13 @@ class Opened(NamedTuple):
     """A file that can be read: its layout, what its header alone tells, and its rows as sent.
 
     The chunks come in file order, and memory is bounded by the chunk, not by the file.
+    `may_be_empty`: a file of an export, which may hold what the others refer to and no record.
     """
 
     layout: Layout
     finding: pl.DataFrame
     chunks: Iterator[Chunk]
+    may_be_empty: bool = False
 
 
 class Reader(Protocol):

@@ -11,7 +11,7 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.intake import csv, fhir, hl7, unpack, xlsx
 from pipelines.intake.conform import conform_rows
-from pipelines.intake.judge import judge_records
+from pipelines.intake.judge import judge_records, list_rivals
 from pipelines.intake.layout import Layout, speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened, Reader
 from pipelines.intake.refusal import FileRefusedError
@@ -43,18 +43,21 @@ class JudgedChunk(NamedTuple):
     sender_ids: tuple[str, ...]
 
 
-def open_submission(path: Path, limits: Limits = Limits()) -> Opened:  # noqa: B008  # immutable
-    """A file by its content, never by its name. Raises FileRefusedError with the reason."""
+def open_submission(path: Path, limits: Limits = Limits(), export: tuple[Path, ...] = ()) -> Opened:  # noqa: B008  # immutable
+    """A file by its content, never by its name; `export`: the files of the FHIR export it is one of (fhir.export).
+
+    Raises FileRefusedError with the reason.
+    """
     if path.stat().st_size > limits.file_mb << 20:
         raise FileRefusedError("file_too_large")
     with path.open("rb") as file:
         head = file.read(64)
     if head.startswith(unpack.MAGIC):
-        return _open_packed(path, limits, open_submission)
+        return _open_packed(path, limits, partial(open_submission, export=export))
     head = head.lstrip(b"\xef\xbb\xbf\x0b\r\n\t ")
     for starts, reader in _READERS:
         if head.startswith(starts):
-            return _check(reader.open_file(path, limits))
+            return _check(fhir.open_file(path, limits, export) if reader is fhir else reader.open_file(path, limits))
     if head.startswith(_UNSUPPORTED):
         raise FileRefusedError("format_not_supported")
     return _check(csv.open_file(path, limits))
@@ -88,8 +91,13 @@ def _open_packed(path: Path, limits: Limits, open_unpacked: Callable[[Path, Limi
     return opened._replace(chunks=unpack.read_held(opened.chunks, unpacked))
 
 
-def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: date) -> JudgedChunk:
-    """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither."""
+def judge_chunk(
+    chunk: Chunk, layout: Layout, submission_id: str, received_on: date, rivals: pl.Series | None = None
+) -> JudgedChunk:
+    """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither.
+
+    `rivals`: numbers of rows that give a record another content than a row of another chunk does.
+    """
     layout = chunk.layout or layout
     if chunk.kind not in (None, layout.record):
         layout = speak_ours(layout.name, str(chunk.kind))
@@ -97,7 +105,8 @@ def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: d
     record = name_records(conformed.record, layout).with_columns(
         pl.lit(submission_id).alias("submission_id"), pl.lit(received_on).alias("received_on")
     ).select(RECORDS[layout.record].column_names())
-    judged = judge_records(record, pl.concat([chunk.findings, conformed.finding]), layout.record)
+    noticed = [chunk.findings, conformed.finding, *([] if rivals is None else [list_rivals(record, rivals)])]
+    judged = judge_records(record, pl.concat(noticed), layout.record)
     sent = chunk.rows.filter(pl.col("row_no").is_in(judged.refused.implode()))
     sent = sent.unique("row_no", keep="first", maintain_order=True)  # a row of several records is refused once
     text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no")).struct.json_encode()

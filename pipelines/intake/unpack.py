@@ -9,6 +9,7 @@ import gzip
 import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -44,6 +45,18 @@ def unpack_file(path: Path, limits: Limits) -> IO[bytes]:
         raise FileRefusedError("file_unreadable") from None
     unpacked.flush()
     return unpacked
+
+
+@contextmanager
+def open_plain(path: Path, limits: Limits) -> Iterator[Path]:
+    """A file to be read while the context lasts: itself, or what is packed in it. Raises FileRefusedError."""
+    with path.open("rb") as file:
+        is_packed = file.read(len(MAGIC)) == MAGIC
+    if not is_packed:
+        yield path
+        return
+    with unpack_file(path, limits) as unpacked:
+        yield Path(unpacked.name)
 
 
 def read_held(chunks: Iterator[Chunk], unpacked: IO[bytes]) -> Iterator[Chunk]:

@@ -10,9 +10,10 @@ from pipelines.errors import UserError
 from pipelines.intake.keys import add_keys
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.night.delivery import find_company, find_file
 from pipelines.night.front_door import set_limits
 from pipelines.settings import Settings
-from pipelines.store.lake import Connection
+from pipelines.store.lake import Connection, read_rows
 
 
 def read_again(connection: Connection, settings: Settings, kind: str, held: pl.DataFrame) -> pl.DataFrame:
@@ -36,20 +37,24 @@ def read_again(connection: Connection, settings: Settings, kind: str, held: pl.D
 def judge_again(
     connection: Connection, settings: Settings, submission_id: str, received_on: date
 ) -> dict[str, pl.DataFrame]:
-    """Kind -> the accepted records of a file that was received, with their keys. Raises UserError archive_unreadable."""
+    """Kind -> the accepted records of a file that was received, with their keys. Raises UserError archive_unreadable.
+
+    Rows that were refused then are left out: some are only when the whole file is known (night.rivals).
+    """
     path = _find_file(settings, submission_id)
+    refused_then = read_rows(connection, "select row_no from lake.identified.quarantine where submission_id = ?", [submission_id])
+    is_open = ~pl.col("row_no").is_in(refused_then["row_no"].implode())
     try:
-        opened = open_submission(path, set_limits(settings))
+        opened = open_submission(path, set_limits(settings), find_company(connection, settings, path, submission_id))
         judged = [judge_chunk(chunk, opened.layout, submission_id, received_on) for chunk in opened.chunks]
     except FileRefusedError as refused:
         raise UserError("archive_unreadable", f"an archived file is refused now: {refused.code}") from None
-    kinds = dict.fromkeys(j.kind for j in judged if len(j.accepted))
-    return {kind: pl.concat(add_keys(j.accepted, kind) for j in judged if j.kind == kind and len(j.accepted)) for kind in kinds}
+    parts = [(j.kind, add_keys(j.accepted, j.kind).filter(is_open)) for j in judged if len(j.accepted)]
+    return {kind: pl.concat(part for other, part in parts if other == kind) for kind in dict.fromkeys(kind for kind, _ in parts)}
 
 
 def _find_file(settings: Settings, submission_id: str) -> Path:
-    folders = (settings.archive, settings.home / "held")
-    kept = [p for folder in folders for p in sorted(folder.rglob(f"{submission_id}-*"))] or sorted(settings.landing.glob(f"{submission_id[:12]}-*"))
-    if not kept:
+    kept = find_file(settings, submission_id)
+    if kept is None:
         raise UserError("archive_unreadable", f"the file of submission {submission_id[:12]} is not in the archive")
-    return kept[0]
+    return kept

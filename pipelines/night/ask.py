@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pipelines.errors import UserError
 from pipelines.night.audit import record_event, write_anchors
-from pipelines.night.front_door import hash_file, list_arrivals
+from pipelines.night.delivery import hash_file
+from pipelines.night.front_door import list_arrivals
 from pipelines.night.receipt import list_closings, list_receipts, read_receipts
 from pipelines.risk.calendar import list_calendar
 from pipelines.risk.protocol import Protocol, describe_rule, load_protocols

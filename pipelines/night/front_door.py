@@ -1,20 +1,23 @@
 """From landing to staging: every file is read, conformed and judged by itself; nothing shared is touched."""
 
-import hashlib
 import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
+from pipelines.intake.fhir.export import part_exports
 from pipelines.intake.keys import add_keys
 from pipelines.intake.layout import list_layouts
 from pipelines.intake.reading import Limits
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FINDING_SCHEMA, FileRefusedError
+from pipelines.night.delivery import find_delivery, hash_file, land_delivery, list_landed, name_landed, stamp_delivery
+from pipelines.night.rivals import find_rivals
 from pipelines.settings import Settings
 from pipelines.store.registers import read_registers
 
@@ -30,23 +33,33 @@ LEDGER_FINDING = {**FINDING_SCHEMA, "detail": pl.String()}
 
 
 def receive_paths(settings: Settings, paths: Sequence[Path]) -> list[str]:
-    """Copy files (or whole folders) into landing under names that cannot collide; the ids of the submissions."""
+    """Copy files (or whole folders) into landing under names that cannot collide; the ids of the submissions.
+
+    The files of an export of one folder land as a folder (night.delivery).
+    """
     settings.landing.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return [_land_file(settings, path) for path in _walk(paths)]
+    files = list(_walk(paths))
+    ids = {path: hash_file(path) for path in files}
+    exports = [export for export in part_exports(files) if len(export) > 1]
+    for export in exports:
+        land_delivery(settings.landing, {_name_landed(ids[path], path): path for path in export})
+    together = {path for export in exports for path in export}
+    for path in files:
+        if path not in together:
+            _land_file(settings, path, ids[path])
+    return [ids[path] for path in files]
 
 
 def list_arrivals(settings: Settings) -> list[list[str]]:
     """Landing files in a few groups of about equal size, for mapped tasks (a task costs more than a file)."""
-    if not settings.landing.exists():
-        return []
-    files = sorted((p for p in settings.landing.rglob("*") if p.is_file() and not p.name.startswith(".")), key=str)
+    files = list_landed(settings.landing)
     groups: list[list[str]] = [[] for _ in range(min(_GROUPS, len(files)))]
     weights = [0] * len(groups)
     for path in sorted(files, key=lambda p: -p.stat().st_size):
         lightest = weights.index(min(weights))
         groups[lightest].append(str(path))
         weights[lightest] += _weigh(path)
-    return groups
+    return [sorted(group) for group in groups]  # files of a delivery one after another: its people are looked up once
 
 
 def is_much(groups: Sequence[Sequence[str]]) -> bool:
@@ -71,9 +84,9 @@ def stage_group(settings: Settings, run_id: str, group: Sequence[str], on: date)
 
 def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
     """Judge one file into folder/<submission_id>/: accepted, quarantine and finding Parquet and receipt.json."""
-    submission_id = hash_file(path)
-    done = folder / submission_id
-    if (done / "receipt.json").exists():
+    submission_id, delivery = hash_file(path), find_delivery(settings.landing, path)
+    done, read_with = folder / submission_id, stamp_delivery(delivery)
+    if (done / "receipt.json").exists() and json.loads((done / "receipt.json").read_text()).get("delivery") == read_with:
         return done
     draft = folder / f".{submission_id}.{path.name[:40]}"
     shutil.rmtree(draft, ignore_errors=True)
@@ -81,11 +94,17 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
     receipt: dict[str, object] = {
         "submission_id": submission_id, "path": str(path), "file_name": path.name, "size_bytes": path.stat().st_size,
         "received_on": on.isoformat(), "layout": None, "record_kind": None, "sender_id": None, "refusal_code": None,
-        "received_count": 0, "accepted_count": 0, "quarantined_count": 0,
+        "received_count": 0, "accepted_count": 0, "quarantined_count": 0, "delivery": read_with,
     }  # fmt: skip
     named: set[str] = set()
     try:
-        receipt |= _stage_chunks(path, draft, submission_id, on, set_limits(settings), named)
+        stage = partial(_stage_chunks, path, delivery, draft, submission_id, on, set_limits(settings), named)
+        counted = stage()
+        if len(rivals := find_rivals(draft)):
+            shutil.rmtree(draft)
+            draft.mkdir(mode=0o700)
+            counted = stage(rivals)
+        receipt |= counted
         if not receipt["accepted_count"]:
             receipt["sender_id"] = _name_sender(settings, named)
     except FileRefusedError as refused:
@@ -98,12 +117,6 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
     shutil.rmtree(done, ignore_errors=True)
     draft.rename(done)
     return done
-
-
-def hash_file(path: Path) -> str:
-    """The submission id: sha256 of the bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def list_refusal(refused: FileRefusedError) -> pl.DataFrame:
@@ -140,10 +153,14 @@ def set_limits(settings: Settings) -> Limits:
 
 
 def _stage_chunks(
-    path: Path, draft: Path, submission_id: str, on: date, limits: Limits, named: set[str]
+    path: Path, delivery: tuple[Path, ...], draft: Path, submission_id: str, on: date, limits: Limits, named: set[str],
+    rivals: pl.Series | None = None,
 ) -> dict[str, object]:
-    """Counts of a file and its one sender; `named` is filled with the senders that its rows name, two at most."""
-    opened = open_submission(path, limits)
+    """Counts of a file and its one sender; `named` is filled with the senders that its rows name, two at most.
+
+    `rivals`: rows to be refused as they tell a record differently from rows of other chunks.
+    """
+    opened = open_submission(path, limits, delivery)
     layout = opened.layout
     kinds: Counter[str] = Counter()
     counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
@@ -151,7 +168,7 @@ def _stage_chunks(
     if len(opened.finding):
         _detail(opened.finding).write_parquet(draft / "finding-file.parquet")
     for number, chunk in enumerate(opened.chunks):
-        judged = judge_chunk(chunk, layout, submission_id, on)
+        judged = judge_chunk(chunk, layout, submission_id, on, rivals)
         kinds[judged.kind] += judged.received_count
         counts["received_count"] += judged.received_count
         counts["quarantined_count"] += len(judged.quarantine)
@@ -170,7 +187,9 @@ def _stage_chunks(
             if len(frame):
                 frame.write_parquet(draft / f"{name}-{number:05}.parquet", compression="lz4")
     if not counts["received_count"]:
-        raise FileRefusedError("file_without_rows")
+        if not opened.may_be_empty:
+            raise FileRefusedError("file_without_rows")
+        return {**counts, "layout": layout.name}
     only = senders.pop() if len(senders) == 1 else None
     return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only}
 
@@ -187,15 +206,17 @@ def _walk(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _land_file(settings: Settings, path: Path) -> str:
-    submission_id = hash_file(path)
-    landed = settings.landing / f"{submission_id[:12]}-{shorten_name(path)}"
+def _land_file(settings: Settings, path: Path, submission_id: str) -> None:
+    landed = settings.landing / _name_landed(submission_id, path)
     if not landed.exists():
         draft = settings.landing / f".{landed.name}.part"
         shutil.copyfile(path, draft)
         draft.chmod(0o600)
         draft.replace(landed)
-    return submission_id
+
+
+def _name_landed(submission_id: str, path: Path) -> str:
+    return name_landed(submission_id, shorten_name(path))
 
 
 def shorten_name(path: Path) -> str:

@@ -15,6 +15,7 @@ import polars as pl
 
 from pipelines.errors import UserError
 from pipelines.night.audit import record_event, write_anchors
+from pipelines.night.delivery import release_together
 from pipelines.night.feedback import write_feedback
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, read_rows, transact
@@ -99,13 +100,14 @@ def list_released(connection: Connection) -> set[str]:
     }
 
 
-def drop_held(connection: Connection, settings: Settings) -> None:
-    """Forget what was said of the submissions of temp table `fresh_id` while they were held: they are judged anew."""
-    ids = connection.execute("""
-        select submission_id from lake.ledger.submission semi join fresh_id using (submission_id)
-        where status = 'held'""").fetchall()  # fmt: skip
+def drop_earlier(connection: Connection, settings: Settings) -> None:
+    """Forget what was said of the submissions of temp table `fresh_id` when they came before: they are judged anew.
+
+    They were held, or came again with people whom they lacked then.
+    """
+    ids = connection.execute("select submission_id from lake.ledger.submission semi join fresh_id using (submission_id)").fetchall()
     for (submission_id,) in ids:
-        for table in ("ledger.submission", "ledger.finding", "identified.quarantine"):
+        for table in ("ledger.submission", "ledger.finding", "ledger.profile", "ledger.resent", "identified.quarantine"):
             connection.execute(f"delete from lake.{table} where submission_id = ?", [submission_id])
         shutil.rmtree(settings.reports / "feedback" / submission_id, ignore_errors=True)
 
@@ -129,6 +131,9 @@ def _release(connection: Connection, settings: Settings, held: _Held, reason: st
         _record_once(connection, "release", held.submission_id, reason, by)
     settings.landing.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in held.files:
+        if release_together(connection, settings, held.submission_id, path):
+            path.unlink()
+            continue
         path.replace(settings.landing / f"{held.submission_id[:12]}-{path.name.removeprefix(held.submission_id + '-')}")
 
 

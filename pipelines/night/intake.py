@@ -13,10 +13,11 @@ from pipelines.expect.judge import hold_batches, prepare
 from pipelines.night.aggregate import keep_aggregates
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.commit import Kept, assess_touched, commit_kind
+from pipelines.night.delivery import keep_deliveries, sweep_landing
 from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import LEDGER_FINDING, read_staged
-from pipelines.night.hold import drop_held, list_released, record_holds
+from pipelines.night.hold import drop_earlier, list_released, record_holds
 from pipelines.night.receipt import note_resent
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
@@ -37,7 +38,7 @@ def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
         prepare()
     with hold_lock(settings), open_lake(settings, is_new=True) as connection:
         day = open_day(connection, on)
-        known = _list_known(connection, [r["submission_id"] for r in receipts])
+        known = _list_known(connection, receipts)
         fresh = [r for r in receipts if r["submission_id"] not in known]
         history, released = read_history(connection, fresh, day), list_released(connection)
         judged = hold_batches(fresh, folder, settings.reports / "data-docs", history, released, day)
@@ -45,6 +46,7 @@ def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
         counts = {"files": len(receipts), "repeated": len(receipts) - len(fresh), "held": len(held)}
         with transact(connection):
             counts |= _commit_fresh(connection, settings, run_id, folder, fresh, held, day)
+            keep_deliveries(connection, receipts, {str(r["submission_id"]) for r in fresh}, day)
             keep_history(connection, judged, day)
         write_anchors(connection, settings)
         _finish(connection, settings, receipts, held, day)
@@ -111,12 +113,13 @@ def _is_waiting(connection: Connection, kind: str) -> bool:
     return connection.execute(query, [kind]).fetchone() is not None
 
 
-def _list_known(connection: Connection, ids: Iterable[str]) -> set[str]:
-    asked = pl.DataFrame({"submission_id": list(ids)}, schema={"submission_id": pl.String})
-    put_frame(connection, "asked_id", asked)
-    rows = connection.execute(
-        "select submission_id from lake.ledger.submission semi join asked_id using (submission_id) where status <> 'held'"
-    ).fetchall()
+def _list_known(connection: Connection, receipts: Iterable[dict[str, object]]) -> set[str]:
+    """Submissions that need not be judged again: not those held, nor those of which more is taken now, as their people came too."""
+    taken = [(r["submission_id"], r["accepted_count"] if r["delivery"] else 0) for r in receipts]
+    put_frame(connection, "asked_id", pl.DataFrame(taken, {"submission_id": pl.String, "now_count": pl.Int64}, orient="row"))
+    rows = connection.execute("""
+        select submission_id from lake.ledger.submission join asked_id using (submission_id)
+        where status <> 'held' and now_count <= accepted_count""").fetchall()
     return {row[0] for row in rows}
 
 
@@ -129,7 +132,7 @@ def _write_ledger(
     waiting = read_rows(connection, """
         select submission_id, row_no, reason from lake.identified.waiting
         semi join fresh_id using (submission_id) where known_to is null""")  # fmt: skip
-    drop_held(connection, settings)
+    drop_earlier(connection, settings)
     waits = dict(waiting.group_by("submission_id").agg(pl.col("row_no").n_unique()).iter_rows())
     rows = [
         {
@@ -169,7 +172,7 @@ def _name_status(receipt: dict[str, object], held: dict[str, str]) -> str:
         return "refused"
     if receipt["submission_id"] in held:
         return "held"
-    if not receipt["accepted_count"]:
+    if receipt["received_count"] and not receipt["accepted_count"]:
         return "refused"
     return "partly_accepted" if receipt["quarantined_count"] else "accepted"
 
@@ -183,6 +186,7 @@ def _finish(
         if path.exists():
             folder = settings.home / "held" if receipt["submission_id"] in held else settings.archive / f"{day:%Y-%m}"
             move_file(path, folder, str(receipt["submission_id"]))
+    sweep_landing(settings.landing)
     write_feedback(connection, settings, day - timedelta(days=3))
 
 

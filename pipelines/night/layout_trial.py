@@ -1,6 +1,7 @@
 """A sender's test mode: a layout proposed for a file, or a file tried with a layout; nothing is stored."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import polars as pl
 
 from pipelines.errors import UserError
 from pipelines.intake.feedback import group_findings, name_headers
+from pipelines.intake.fhir.export import part_exports
 from pipelines.intake.guess import Guess, guess_layout, read_sample
 from pipelines.intake.layout import list_layouts, read_layout
 from pipelines.intake.page import LANGUAGES
@@ -16,7 +18,8 @@ from pipelines.intake.reading import Opened
 from pipelines.intake.receive import WORKBOOKS, judge_chunk, open_by_layout, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.xlsx.sample import sample_workbook
-from pipelines.night.front_door import hash_file, list_refusal, set_limits
+from pipelines.night.delivery import hash_file
+from pipelines.night.front_door import list_refusal, set_limits
 from pipelines.settings import Settings
 
 _SAMPLE_BYTES = 4 << 20
@@ -51,32 +54,39 @@ def propose_layout(settings: Settings, path: Path, name: str | None = None) -> G
     return guess_layout(sample, list_layouts(), plain or f"layout-{digest}")
 
 
-def try_file(settings: Settings, path: Path, layout: Path | None, on: date) -> Trial:
+def try_files(settings: Settings, paths: Sequence[Path], layout: Path | None, on: date) -> list[Trial]:
+    """Each file tried as if all had been sent together: the files of an export are read with one another's people."""
+    exports = {path: export for export in part_exports(paths) for path in export}
+    return [try_file(settings, path, layout, on, exports.get(path, ())) for path in paths]
+
+
+def try_file(settings: Settings, path: Path, layout: Path | None, on: date, export: tuple[Path, ...] = ()) -> Trial:
     """Read, conform and judge a file as the front door would, by a layout of its own if one is given; nothing is stored."""
     counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
     try:
-        opened, submission_id = _open_file(settings, path, layout), hash_file(path)
+        opened, submission_id = _open_file(settings, path, layout, export), hash_file(path)
         findings, sources, kinds = [opened.finding], [_no_source()], dict[str, int]()
         for chunk in opened.chunks:
             judged = judge_chunk(chunk, opened.layout, submission_id, on)
-            kinds[judged.kind] = kinds.get(judged.kind, 0) + judged.received_count
+            if judged.received_count:
+                kinds[judged.kind] = kinds.get(judged.kind, 0) + judged.received_count
             counts["received_count"] += judged.received_count
             counts["quarantined_count"] += len(judged.quarantine)
             findings.append(judged.finding)
             sources.append(judged.quarantine.select("row_no", "source_id"))
-        if not counts["received_count"]:
+        if not (kinds or opened.may_be_empty):
             raise FileRefusedError("file_without_rows")
     except FileRefusedError as refused:
         return Trial(None, None, refused.code, 0, 0, 0, _tell(list_refusal(refused), _no_source(), {}))
     counts["accepted_count"] = counts["received_count"] - counts["quarantined_count"]
     told = _tell(pl.concat(findings), pl.concat(sources), name_headers(opened.layout))
-    return Trial(opened.layout.name, max(kinds, key=lambda k: kinds[k]), None, **counts, findings=told)
+    return Trial(opened.layout.name, max(kinds, key=lambda k: kinds[k]) if kinds else None, None, **counts, findings=told)
 
 
-def _open_file(settings: Settings, path: Path, layout: Path | None) -> Opened:
+def _open_file(settings: Settings, path: Path, layout: Path | None, export: tuple[Path, ...]) -> Opened:
     limits = set_limits(settings)
     if layout is None:
-        return open_submission(path, limits)
+        return open_submission(path, limits, export)
     try:
         own = read_layout(layout)
     except (ValueError, KeyError) as error:  # what is wrong with a TOML file, with its place

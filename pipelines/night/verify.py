@@ -9,6 +9,7 @@ from pipelines.contracts import LAKE, describe_degree
 from pipelines.indicators.attack import attack_release
 from pipelines.indicators.disclose import Limits
 from pipelines.night.audit import hash_event, read_anchors
+from pipelines.night.delivery import list_landed
 from pipelines.night.rows import count_unheld
 from pipelines.referral.verify import verify_chain, verify_feed
 from pipelines.risk.assess import assess_risk
@@ -105,7 +106,7 @@ def _verify_archive(connection: Connection, settings: Settings) -> Check:
     kept = {
         p.name.split("-", 1)[0] for folder in (settings.archive, settings.home / "held") for p in folder.rglob("*-*")
     }
-    landed = {p.name[:12] for p in settings.landing.glob("*-*")} if settings.landing.exists() else set()
+    landed = {p.name[:12] for p in list_landed(settings.landing)}
     return Check("1", "every file received is kept under its hash", len(ids),
                  sum(1 for i in ids if i not in kept and i[:12] not in landed))  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 Two passes: the first keeps what records refer to (patients, mothers, organisations, what is told of all results of a child),
 the second reads the records, a bounded part at a time. `row_no` is the line of NDJSON or the ordinal of an entry. An entry
-that is a record is accepted or refused by itself, whatever the others are; one that is none is counted by its type.
+that is a record is accepted or refused by itself, whatever the others are; one that is none is counted by its type. The first
+pass goes over all files of an export, where the file is one of them.
 """
 
 import gc
@@ -16,28 +17,17 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repeated_key, is_too_deep, measure_depth
+from pipelines.intake.fhir.export import PEOPLE, has_records
+from pipelines.intake.fhir.first_pass import index_document, index_export
 from pipelines.intake.fhir.frames import build_chunks
-from pipelines.intake.fhir.index import Index
+from pipelines.intake.fhir.index import MIXED
 from pipelines.intake.fhir.people import read_tables
 from pipelines.intake.fhir.plain import may_be_plain, take_plain
 from pipelines.intake.fhir.records import take_consent, take_patient, take_task
 from pipelines.intake.fhir.results import Results
-from pipelines.intake.fhir.shape import (
-    Composition,
-    Consent,
-    DiagnosticReport,
-    MessageHeader,
-    Observation,
-    Organization,
-    Patient,
-    PractitionerRole,
-    RelatedPerson,
-    Resource,
-    ServiceRequest,
-    Task,
-)
-from pipelines.intake.fhir.source import DELETED, Item, read_batches, read_context_lines, read_document
-from pipelines.intake.fhir.values import read_context
+from pipelines.intake.fhir.rows import Finding
+from pipelines.intake.fhir.shape import Consent, DiagnosticReport, Observation, Patient, Resource, Task
+from pipelines.intake.fhir.source import DELETED, Item, read_batches, read_document
 from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened
 from pipelines.intake.refusal import FileRefusedError, list_findings
@@ -63,18 +53,19 @@ class Batch(NamedTuple):
     shapes: Shapes
 
 
-def open_file(path: Path, limits: Limits) -> Opened:
-    """A file of FHIR resources. Raises FileRefusedError."""
-    return Opened(speak_ours("fhir-r4", "screening"), list_findings([]), read_chunks(path, limits))
+def open_file(path: Path, limits: Limits, export: tuple[Path, ...] = ()) -> Opened:
+    """A file of FHIR resources. `export`: the files of the export it is one of, itself among them. Raises FileRefusedError."""
+    chunks = read_chunks(path, limits, export)
+    return Opened(speak_ours("fhir-r4", "screening"), list_findings([]), chunks, may_be_empty=bool(export))
 
 
-def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
-    """Records of a file, each chunk of one kind. Raises FileRefusedError."""
+def read_chunks(path: Path, limits: Limits, export: tuple[Path, ...] = ()) -> Iterator[Chunk]:
+    """Records of a file, each chunk of one kind; a file of an export may have none. Raises FileRefusedError."""
     document = read_document(path, limits)
-    index = Index(limits.people, is_bundle=document is not None)
-    for _, url, raw in read_context_lines(path, limits) if document is None else document.items:
-        index_item(index, url, raw, limits.depth)
-    index.freeze()
+    if document is not None and document.is_line and export:
+        document = None
+    export = () if document else export
+    index = index_document(document.items, limits) if document else index_export(path, limits, export)
     counted: Counter[str] = Counter()
     is_any = False
     for batch in _look_ahead([document.items] if document else read_batches(path, limits), limits):
@@ -83,38 +74,14 @@ def read_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
         for chunk in build_chunks(rows, batch.texts):
             is_any = True
             yield chunk
-    if not is_any:
+    if not is_any and not (export and counted):
         raise FileRefusedError("file_without_records", tuple(sorted(counted)))
-    told = [(None, f"{name}: {count}", "resource_context", "info") for name, count in sorted(counted.items())]
-    yield Chunk(pl.DataFrame(schema={"sent": pl.String, "row_no": pl.Int64}), list_findings(list(told)))
-
-
-def index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
-    """Keep what records may refer to; a line that cannot be read is told in the second pass."""
-    if not raw or is_too_deep(raw, depth):
-        return
-    try:
-        resource = decode_line(raw).resource
-    except UnreadableError:
-        return
-    match resource:
-        case Patient():
-            index.add_patient(resource, url)
-        case RelatedPerson():
-            index.add_related(resource, url)
-        case Organization():
-            index.add_organization(resource, url)
-        case PractitionerRole() if resource.organization:
-            index.roles |= dict.fromkeys(index.name_keys(url, "PractitionerRole", resource.id), resource.organization)
-            index.grow()
-        case Observation():
-            index.add_observation(resource, url, read_context(resource))
-        case DiagnosticReport():
-            index.add_report(resource)
-        case ServiceRequest():
-            index.add_request(resource, url)
-        case MessageHeader() | Composition() if index.is_bundle:
-            index.sender = index.sender or (resource.sender if isinstance(resource, MessageHeader) else resource.custodian)
+    told: list[Finding] = [(None, f"{name}: {count}", "resource_context", "info") for name, count in sorted(counted.items())]
+    if is_any and index.absent == MIXED:
+        told.append((None, None, MIXED, "warning"))
+    elif not is_any and counted.keys() <= PEOPLE and not has_records(export):
+        told.append((None, None, "people_unused", "warning"))
+    yield Chunk(pl.DataFrame(schema={"sent": pl.String, "row_no": pl.Int64}), list_findings(told))
 
 
 def _look_ahead(batches: Iterable[list[Item]], limits: Limits) -> Iterator[Batch]:

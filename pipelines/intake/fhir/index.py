@@ -32,12 +32,17 @@ from pipelines.intake.fhir.shape import (
     Observation,
     Organization,
     Patient,
+    PractitionerRole,
     RelatedPerson,
     ServiceRequest,
 )
 from pipelines.intake.fhir.values import read_day
 from pipelines.intake.refusal import FileRefusedError
 
+ABSENT = "message_without_patient"
+UNSENT = "message_patient_not_sent"
+MIXED = "message_delivery_mixed"
+"""Why a child is not found: not in the file, not in the export as it was sent, or its export is two."""
 _PART = 50_000
 Found = TypeVar("Found")
 
@@ -69,11 +74,15 @@ def describe_report(report: DiagnosticReport) -> Report:
 
 
 class Index:
-    """What the first pass found; `freeze` ends it. Keys are fullUrl, `Type/id` and `system|value` of an identifier."""
+    """What the first pass found; `freeze` ends it. Keys are fullUrl, `Type/id` and `system|value` of an identifier.
 
-    def __init__(self, limit: int, *, is_bundle: bool) -> None:
-        self.limit, self.is_bundle = limit, is_bundle
+    `absent`: the finding code of a child who is not found; `is_mixed`: two unlike resources went by one id.
+    """
+
+    def __init__(self, limit: int, *, is_bundle: bool, absent: str = ABSENT) -> None:
+        self.limit, self.is_bundle, self.absent = limit, is_bundle, absent
         self.size = 0
+        self.is_mixed = False
         self.place: dict[str, int] = {}
         self.organizations: dict[str, str] = {}
         self.roles: dict[str, Reference] = {}
@@ -105,6 +114,7 @@ class Index:
             other = self.place.get(key)
             if other is not None and other >= 0 and self._row(other) != row:
                 self.place[key] = -1
+                self.is_mixed = self.is_mixed or "|" not in key
             else:
                 self.place.setdefault(key, number)
         self.grow(len(keys) + 1)
@@ -119,8 +129,7 @@ class Index:
         name = choose_name(person.name)
         iin = next((number for kind, number in sort_identifiers(person.identifier) if kind == "iin"), None)
         full = " ".join(part for part in (name.family, *name.given) if part) or name.text
-        for key in self.name_keys(url, "RelatedPerson", person.id):
-            self.kin[key] = Kin(authority, iin, full)
+        self._keep(self.kin, self.name_keys(url, "RelatedPerson", person.id), Kin(authority, iin, full))
         if authority == "mother" and person.patient:
             self._mothers.append((name_subject(person.patient), iin, tidy(name.family), first_of(name.given)))
         self.grow(2)
@@ -130,7 +139,13 @@ class Index:
         said = [*(i.value for i in organization.identifier), organization.name, organization.id]
         number = next((text.strip() for text in said if text and 0 < len(text.strip()) <= LONGEST_ID), None)
         if number:
-            self.organizations |= dict.fromkeys(self.name_keys(url, "Organization", organization.id), number)
+            self._keep(self.organizations, self.name_keys(url, "Organization", organization.id), number)
+            self.grow()
+
+    def add_role(self, role: PractitionerRole, url: str | None) -> None:
+        """The organisation that a person acts for."""
+        if role.organization:
+            self._keep(self.roles, self.name_keys(url, "PractitionerRole", role.id), role.organization)
             self.grow()
 
     def add_report(self, report: DiagnosticReport) -> None:
@@ -146,7 +161,7 @@ class Index:
         system = read_tables()["systems"]["referral"]
         own = next((i.value for i in request.identifier if i.system == system and i.value), None)
         if own:
-            self.referrals |= dict.fromkeys(self.name_keys(url, "ServiceRequest", request.id), own)
+            self._keep(self.referrals, self.name_keys(url, "ServiceRequest", request.id), own)
             self.grow()
 
     def add_observation(self, seen: Observation, url: str | None, told: tuple[str, str] | None) -> None:
@@ -224,7 +239,13 @@ class Index:
             return short_id(reference.identifier.value)
         known = self.find(self.organizations, reference.reference)
         kind, _, number = (reference.reference or "").strip().rpartition("/")
-        return known or (short_id(number) if kind.endswith("Organization") and not self.is_bundle else None)
+        is_own_name = kind.endswith("Organization") and not self.is_bundle and self.absent != MIXED
+        return known or (short_id(number) if is_own_name else None)
+
+    def _keep(self, held: dict[str, Found], keys: list[str], found: Found) -> None:
+        """Put what was found under its names; the last one of a name stands."""
+        self.is_mixed = self.is_mixed or any(held.get(key, found) != found for key in keys)
+        held |= dict.fromkeys(keys, found)
 
     def _row(self, number: int) -> Person:
         part, place = divmod(number, _PART)

@@ -70,7 +70,7 @@ class Rows:
             if key not in self._known:
                 self._known[key] = self._add_local(Patient(identifier=[subject.identifier]))
             return self._known[key], None
-        return None, "message_without_patient"
+        return None, self.index.absent
 
     def _add_local(self, patient: Patient) -> int:
         row = list(read_person(patient))

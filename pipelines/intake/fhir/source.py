@@ -35,10 +35,14 @@ DELETED = b"DELETE"
 
 
 class Document(NamedTuple):
-    """A Bundle, an array or a single resource, read whole; `timestamp` is the Bundle's."""
+    """A Bundle, an array or a single resource, read whole; `timestamp` is the Bundle's.
+
+    `is_line`: a single resource in one line, which is also NDJSON of one.
+    """
 
     items: list[Item]
     timestamp: str | None
+    is_line: bool = False
 
 
 def read_document(path: Path, limits: Limits) -> Document | None:
@@ -67,7 +71,7 @@ def read_document(path: Path, limits: Limits) -> Document | None:
         raise FileRefusedError("file_unreadable") from None
     if not isinstance(kind, str):
         raise FileRefusedError("file_not_fhir")
-    return _open_bundle(data) if kind == "Bundle" else Document([(1, None, data)], None)
+    return _open_bundle(data) if kind == "Bundle" else Document([(1, None, data)], None, b"\n" not in data)
 
 
 def read_batches(path: Path, limits: Limits) -> Iterator[list[Item]]:

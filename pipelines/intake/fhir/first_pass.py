@@ -1,0 +1,106 @@
+"""The first pass: what the records of a file, or of all files of an export, may refer to."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from pipelines.intake import unpack
+from pipelines.intake.fhir.decode import UnreadableError, decode_line, is_too_deep
+from pipelines.intake.fhir.export import Stamp, stamp_files
+from pipelines.intake.fhir.index import ABSENT, MIXED, UNSENT, Index
+from pipelines.intake.fhir.shape import (
+    Composition,
+    DiagnosticReport,
+    MessageHeader,
+    Observation,
+    Organization,
+    Patient,
+    PractitionerRole,
+    RelatedPerson,
+    ServiceRequest,
+)
+from pipelines.intake.fhir.source import Item, read_context_lines, read_document
+from pipelines.intake.fhir.values import read_context
+from pipelines.intake.reading import Limits
+from pipelines.intake.refusal import FileRefusedError
+
+
+def index_export(path: Path, limits: Limits, export: tuple[Path, ...]) -> Index:
+    """What the lines of a file may refer to: what its own lines hold, or all files of its export.
+
+    Where two unlike resources of the export go by one id, it is two: a file of it may then refer to its own lines only.
+    """
+    if len(export) > 1:
+        shared = gather_people(stamp_files(export), limits)
+        if not shared.is_mixed:
+            return shared
+        return _fill(Index(limits.people, is_bundle=False, absent=MIXED), read_context_lines(path, limits), limits)
+    return _fill(Index(limits.people, is_bundle=False, absent=UNSENT if export else ABSENT), read_context_lines(path, limits), limits)
+
+
+def index_document(items: Iterable[Item], limits: Limits) -> Index:
+    """What the entries of a Bundle may refer to."""
+    return _fill(Index(limits.people, is_bundle=True), items, limits)
+
+
+@lru_cache(maxsize=1)
+def gather_people(files: tuple[Stamp, ...], limits: Limits) -> Index:
+    """The index of an export, made once for all its files (they are judged one after another).
+
+    A file that cannot be read gives what stands before the place: it is refused when it is read itself. Raises
+    FileRefusedError("file_too_many_people").
+    """
+    index = Index(limits.people, is_bundle=False, absent=UNSENT)
+    for name, *_ in files:
+        try:
+            with unpack.open_plain(Path(name), limits) as path:
+                if _is_lines(path, limits):
+                    _take_items(index, read_context_lines(path, limits), limits)
+        except FileRefusedError as refused:
+            if refused.code == "file_too_many_people":
+                raise
+    index.freeze()
+    return index
+
+
+def index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
+    """Keep what records may refer to; a line that cannot be read is told in the second pass."""
+    if not raw or is_too_deep(raw, depth):
+        return
+    try:
+        resource = decode_line(raw).resource
+    except UnreadableError:
+        return
+    match resource:
+        case Patient():
+            index.add_patient(resource, url)
+        case RelatedPerson():
+            index.add_related(resource, url)
+        case Organization():
+            index.add_organization(resource, url)
+        case PractitionerRole():
+            index.add_role(resource, url)
+        case Observation():
+            index.add_observation(resource, url, read_context(resource))
+        case DiagnosticReport():
+            index.add_report(resource)
+        case ServiceRequest():
+            index.add_request(resource, url)
+        case MessageHeader() | Composition() if index.is_bundle:
+            index.sender = index.sender or (resource.sender if isinstance(resource, MessageHeader) else resource.custodian)
+
+
+def _fill(index: Index, items: Iterable[Item], limits: Limits) -> Index:
+    _take_items(index, items, limits)
+    index.freeze()
+    return index
+
+
+def _take_items(index: Index, items: Iterable[Item], limits: Limits) -> None:
+    for _, url, raw in items:
+        index_item(index, url, raw, limits.depth)
+
+
+def _is_lines(path: Path, limits: Limits) -> bool:
+    document = read_document(path, limits)
+    return document is None or document.is_line

@@ -1,0 +1,372 @@
+"""FHIR Bulk Data: one file a resource type; the files of one export are read together, those of two never are."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from pipelines import flow
+from pipelines.cli import app
+from pipelines.intake.fhir import first_pass
+from pipelines.intake.fhir.export import name_export, part_exports
+from pipelines.intake.reading import Limits
+from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.refusal import FileRefusedError
+from pipelines.night import hold
+from pipelines.night.archive import read_again
+from pipelines.night.front_door import stage_file
+from pipelines.night.verify import verify_store
+from pipelines.store.lake import open_lake, read_rows
+from tests.nation import BORN, FIRST, ask, bear, name_iin, run, send, settle
+from tests.test_fhir import GUARDIAN, ON, coded, patient, seen
+
+SECOND = FIRST.replace(day=FIRST.day + 1)
+FHIR = "select substr(file_name, 14), status, received_count, accepted_count, quarantined_count from lake.ledger.submission where layout = 'fhir-r4'"
+RESULTS = """
+    select family_name, value::int from lake.clinical.screening s
+    join lake.identified.birth b on b.child_key = s.child_key and b.known_to is null where s.known_to is null order by all"""
+
+
+def child(number, name="1", **other):
+    """A Patient and the mother by whom the child is known."""
+    mother = GUARDIAN | {
+        "id": f"m{name}", "patient": {"reference": f"Patient/{name}"}, "relationship": [coded("MTH")],
+        "identifier": [{"type": coded("NI"), "value": name_iin(number)}],
+    }  # fmt: skip
+    return patient(name, birthDate=str(BORN), gender=bear(number)["sex_code"], **other), mother
+
+
+def result(number, name="1", **other):
+    """An Observation of the Patient of a name: it measures as much as its number, so that one sees whose it is."""
+    usual = {
+        "subject": {"reference": f"Patient/{name}"}, "effectiveDateTime": "2026-02-12T09:00:00+05:00",
+        "issued": "2026-02-13T08:00:00+05:00", "performer": [{"reference": "Organization/7"}],
+        "valueQuantity": {"value": number, "unit": "mU/L", "system": "http://unitsofmeasure.org", "code": "m[IU]/L"},
+    }  # fmt: skip
+    return seen(number=f"o{number}", **usual | other)
+
+
+LABORATORY = {"resourceType": "Organization", "id": "7", "identifier": [{"value": "L1"}]}
+
+
+def write(path: Path, *resources) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(resource) + "\n" for resource in resources).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+def export(folder: Path, *numbers, end=".ndjson", **other) -> Path:
+    """An export of children 1, 2 ... of its server, who are these children of ours, with a result each."""
+    people = [child(number, str(name), **other) for name, number in enumerate(numbers, 1)]
+    write(folder / f"Patient{end}", *(p for p, _ in people))
+    write(folder / f"RelatedPerson{end}", *(m for _, m in people))
+    write(folder / f"Organization{end}", LABORATORY)
+    write(folder / f"Observation{end}", *(result(number, str(name)) for name, number in enumerate(numbers, 1)))
+    return folder
+
+
+def judge(paths):
+    """(accepted screenings without their place, codes, received) of files that are read together."""
+    rows, codes, received = [], set(), 0
+    for path in paths:
+        opened = open_submission(path, Limits(), tuple(paths))
+        for chunk in opened.chunks:
+            judged = judge_chunk(chunk, opened.layout, "0" * 64, ON.replace(month=3))
+            rows += judged.accepted.drop("row_no").rows(named=True)
+            codes |= {code for _, _, code, severity in judged.finding.rows() if severity != "info"}
+            received += judged.received_count
+    return rows, codes, received
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = settle(tmp_path / "home")
+    send(home, tmp_path / "births", [{"birth": bear(n)} for n in range(1, 7)])
+    return home
+
+
+def ledger(home):
+    """What became of each file of an export: name, state, rows received, accepted, refused."""
+    return sorted(ask(home, FHIR))
+
+
+def told(home, name):
+    query = "select code from lake.ledger.finding join lake.ledger.submission using (submission_id) where file_name like ?"
+    return {code for (code,) in ask(home, query, f"%{name}%")} - {"resource_context"}
+
+
+@pytest.mark.parametrize("end", [".ndjson", ".000.ndjson", ".ndjson.gz"])
+def test_one_file_a_type_gives_the_same_records_as_the_same_lines_in_one_file(tmp_path, end):
+    files = sorted(export(tmp_path / "export", 1, 2, 3, end=end).iterdir())
+    lines = b"".join(gzip.decompress(f.read_bytes()) if f.suffix == ".gz" else f.read_bytes() for f in files)
+    (tmp_path / "all.json").write_bytes(lines)
+    apart, together = judge(files), judge([tmp_path / "all.json"])
+    assert apart == together
+    assert [(r["source_id"], r["sender_id"], r["mother_iin"]) for r in apart[0]] == [(f"o{n}", "L1", name_iin(n)) for n in (1, 2, 3)]
+
+
+def test_what_one_file_of_results_tells_of_a_child_is_told_of_the_results_in_another(tmp_path):
+    export(tmp_path, 1)
+    weeks = result(9, code=coded("57714-8"), effectiveDateTime=None, valueQuantity={"value": 32, "unit": "wk"})
+    write(tmp_path / "Observation.001.ndjson", weeks)
+    assert [r["gestation_wk"] for r in judge(sorted(tmp_path.iterdir()))[0]] == [32]
+
+
+def test_an_export_goes_through_the_night_and_its_people_are_accepted_without_a_row(home, tmp_path):
+    flow.receive(home, [export(tmp_path / "export", 1, 2)])
+    flow.run_night(home, FIRST, lambda _: None)
+    assert ledger(home) == [
+        ("Observation.ndjson", "accepted", 2, 2, 0), ("Organization.ndjson", "accepted", 0, 0, 0),
+        ("Patient.ndjson", "accepted", 0, 0, 0), ("RelatedPerson.ndjson", "accepted", 0, 0, 0),
+    ]  # fmt: skip
+    assert ask(home, RESULTS) == [("FAMILY1", 1), ("FAMILY2", 2)]
+    assert told(home, "Patient") == set()
+    assert [p for p in home.landing.rglob("*") if not p.name.startswith(".")] == []
+    assert [c.promise for c in verify_store(home) if c.broken] == []
+
+
+def test_patients_who_are_births_are_records_and_people_at_once(tmp_path):
+    home = settle(tmp_path / "home")
+    born = {"managingOrganization": {"identifier": {"value": "M1"}}, "multipleBirthBoolean": False}
+    flow.receive(home, [export(tmp_path / "export", 1, 2, **born)])
+    run(home, FIRST)
+    assert ledger(home)[0] == ("Observation.ndjson", "accepted", 2, 2, 0)
+    assert ledger(home)[2] == ("Patient.ndjson", "accepted", 2, 2, 0)
+    assert ask(home, "select count(*) from lake.clinical.screening semi join lake.clinical.birth using (child_key)") == [(2,)]
+
+
+def test_a_folder_of_landing_is_a_delivery_whoever_put_it_there(home, tmp_path):
+    export(home.landing / "hospital", 1, end=".000.ndjson")
+    run(home, FIRST)
+    assert ask(home, RESULTS) == [("FAMILY1", 1)]
+    assert (home.landing / "hospital").is_dir()
+
+
+def test_the_order_in_which_files_are_judged_and_by_whom_changes_nothing(home, tmp_path):
+    flow.receive(home, [export(tmp_path / "export", 1, 2, 3, end=".ndjson.gz")])
+    names = [path for group in flow.list_arrivals(home) for path in group]
+    for name in reversed(names):
+        flow.judge_group(home, "night", [name], FIRST)
+        first_pass.gather_people.cache_clear()
+    flow.commit_run(home, "night", FIRST)
+    assert [row[1] for row in ask(home, RESULTS)] == [1, 2, 3]
+
+
+def test_the_people_of_an_export_are_looked_up_once_for_all_its_files(home, tmp_path):
+    export(tmp_path / "export", 1, 2)
+    for number in range(20):
+        write(tmp_path / "export" / f"Observation.{number:03}.ndjson", result(100 + number, "2"))
+    flow.receive(home, [tmp_path / "export"])
+    first_pass.gather_people.cache_clear()
+    flow.judge_group(home, "night", [path for group in flow.list_arrivals(home) for path in group], FIRST)
+    assert first_pass.gather_people.cache_info().misses == 1
+
+
+def test_more_people_than_can_be_held_refuse_each_file_of_the_export(tmp_path):
+    files = tuple(sorted(export(tmp_path, 1, 2, 3).iterdir()))
+    with pytest.raises(FileRefusedError, match="file_too_many_people"):
+        list(open_submission(files[0], Limits(people=5), files).chunks)
+
+
+# ---- two exports are never mixed
+
+
+def test_two_exports_with_the_same_ids_are_read_each_by_itself(home, tmp_path):
+    flow.receive(home, [export(tmp_path / "a", 1, 2), export(tmp_path / "b", 3, 4)])
+    run(home, FIRST)
+    assert ask(home, RESULTS) == [(f"FAMILY{n}", n) for n in (1, 2, 3, 4)]
+
+
+def test_two_exports_of_one_folder_are_told_apart_by_the_names_of_their_jobs(home, tmp_path):
+    for job, numbers in (("job-17.", (1, 2)), ("job-18.", (3, 4))):
+        for path in export(tmp_path / job, *numbers).iterdir():
+            (tmp_path / "both").mkdir(exist_ok=True)
+            shutil.copy(path, tmp_path / "both" / f"{job}{path.name}")
+    flow.receive(home, [tmp_path / "both"])
+    run(home, FIRST)
+    assert ask(home, RESULTS) == [(f"FAMILY{n}", n) for n in (1, 2, 3, 4)]
+
+
+def test_an_export_without_its_patients_never_borrows_those_of_another(home, tmp_path):
+    results = write(tmp_path / "b" / "Observation.ndjson", result(3, "1"))
+    export(tmp_path / "a", 1, 2)
+    flow.receive(home, [tmp_path / "a", results])
+    run(home, FIRST)
+    assert [row[1] for row in ask(home, RESULTS)] == [1, 2]
+    assert told(home, "Observation") == {"message_patient_not_sent"}
+
+
+def test_files_that_lie_in_landing_itself_stand_alone_as_nothing_says_which_server_they_are_from(home, tmp_path):
+    export(home.landing, 5)
+    run(home, FIRST)
+    assert ask(home, RESULTS) == []
+    assert told(home, "Observation") == {"message_patient_not_sent"}
+
+
+def test_two_exports_put_into_one_folder_are_seen_by_one_id_of_two_children_and_nobody_is_borrowed(home, tmp_path):
+    export(tmp_path, 1, 2)
+    write(tmp_path / "Patient.001.ndjson", patient("1", birthDate="2026-02-09"))
+    write(tmp_path / "Observation.001.ndjson", result(3, "2"))
+    flow.receive(home, [tmp_path / name.name for name in tmp_path.glob("*.ndjson")])
+    run(home, FIRST)
+    assert ask(home, RESULTS) == []
+    assert [row[1:] for row in ledger(home) if row[0].startswith("Observation")] == [("refused", 1, 0, 1), ("refused", 2, 0, 2)]
+    assert told(home, "Observation") == {"message_delivery_mixed"}
+
+
+@pytest.mark.parametrize("kind", ["RelatedPerson", "Organization"])
+def test_a_mother_or_a_laboratory_of_two_faces_says_that_exports_are_mixed_too(tmp_path, kind):
+    export(tmp_path, 1)
+    other = child(2)[1] if kind == "RelatedPerson" else LABORATORY | {"identifier": [{"value": "L2"}]}
+    write(tmp_path / f"{kind}.001.ndjson", other)
+    assert judge(sorted(tmp_path.iterdir()))[:2] == ([], {"message_delivery_mixed"})
+
+
+def test_a_file_that_holds_all_it_needs_is_read_by_itself_when_exports_are_mixed(tmp_path):
+    export(tmp_path, 1)
+    write(tmp_path / "Observation.001.ndjson", *child(2, "1"), result(2, performer=[{"identifier": {"value": "L1"}}]))
+    rows, codes, _ = judge(sorted(tmp_path.iterdir()))
+    assert ([r["mother_iin"] for r in rows], codes) == ([name_iin(2)], {"message_delivery_mixed"})
+
+
+def test_the_same_results_in_two_folders_with_other_children_are_nobodys(home, tmp_path):
+    for folder, number in (("a", 1), ("b", 2)):
+        export(tmp_path / folder, number)
+        write(tmp_path / folder / "Observation.ndjson", result(9))
+    flow.receive(home, [tmp_path / "b", tmp_path / "a"])
+    run(home, FIRST)
+    assert ask(home, RESULTS) == []
+    assert told(home, "Observation") == {"message_delivery_mixed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Patient.ndjson", ("Patient", ("", ""))), ("Observation.000.ndjson.gz", ("Observation", ("", ""))),
+        ("1.Patient.ndjson", ("Patient", ("", ""))), ("patient_12.jsonl", ("Patient", ("", ""))),
+        ("f3a2-RelatedPerson.ndjson", ("RelatedPerson", ("f3a2-", ""))), ("Patient-20260301.ndjson", ("Patient", ("", "-20260301"))),
+        ("Patient (1).ndjson", ("Patient", ("", " (1)"))), ("Patients.ndjson", None), ("Patient.csv", None), ("births.ndjson", None),
+    ],
+)  # fmt: skip
+def test_a_name_says_the_type_the_number_of_the_file_and_the_job(name, said):
+    assert name_export(name) == said
+
+
+def test_files_of_other_folders_and_other_jobs_are_other_exports(tmp_path):
+    names = ["a/Patient.ndjson", "a/Observation.1.ndjson", "b/Patient.ndjson", "a/x-Patient.ndjson", "a/births.csv"]
+    parted = part_exports(tmp_path / name for name in names)
+    assert [[str(p.relative_to(tmp_path)) for p in files] for files in parted] == [
+        ["a/Observation.1.ndjson", "a/Patient.ndjson"], ["b/Patient.ndjson"], ["a/x-Patient.ndjson"],
+    ]  # fmt: skip
+
+
+# ---- what is missing is told, and can be made good
+
+
+def test_results_whose_patients_were_not_sent_say_so_and_are_taken_when_they_come_again_with_them(home, tmp_path):
+    export(tmp_path, 1, 2)
+    flow.receive(home, [tmp_path / "Observation.ndjson"])
+    run(home, FIRST)
+    assert ledger(home) == [("Observation.ndjson", "refused", 2, 0, 2)]
+    assert told(home, "Observation") == {"message_patient_not_sent"}
+    flow.receive(home, sorted(tmp_path.glob("*.ndjson")))
+    run(home, SECOND)
+    assert ask(home, RESULTS) == [("FAMILY1", 1), ("FAMILY2", 2)]
+    assert ledger(home)[0] == ("Observation.ndjson", "accepted", 2, 2, 0)
+    assert [c.promise for c in verify_store(home) if c.broken] == []
+    flow.receive(home, [tmp_path / "Observation.ndjson"])
+    assert run(home, SECOND)["repeated"] == 1  # without them it takes nothing back
+    assert ledger(home)[0] == ("Observation.ndjson", "accepted", 2, 2, 0)
+
+
+def test_people_of_an_earlier_night_are_not_called_in(home, tmp_path):
+    export(tmp_path, 1)
+    flow.receive(home, [tmp_path / "Patient.ndjson", tmp_path / "RelatedPerson.ndjson"])
+    run(home, FIRST)
+    assert told(home, "Patient") == {"people_unused"}
+    flow.receive(home, [tmp_path / "Observation.ndjson"])
+    run(home, SECOND)
+    assert told(home, "Observation") == {"message_patient_not_sent"}
+
+
+def test_a_night_that_was_killed_and_is_repeated_with_more_of_the_delivery_reads_it_whole(home, tmp_path):
+    folder = home.landing / "hospital"
+    export(tmp_path, 1)
+    folder.mkdir()
+    shutil.copy(tmp_path / "Observation.ndjson", folder)
+    for group in flow.list_arrivals(home):
+        flow.judge_group(home, f"night-{FIRST}", group, FIRST)  # and here it is killed
+    for path in tmp_path.glob("*.ndjson"):
+        shutil.copy(path, folder)
+    run(home, FIRST)
+    assert ask(home, RESULTS) == [("FAMILY1", 1)]
+
+
+def test_receiving_a_delivery_again_after_a_kill_makes_it_whole(home, tmp_path):
+    ids = flow.receive(home, [export(tmp_path / "export", 1)])
+    (folder,) = home.landing.glob("delivery-*")
+    next(folder.glob("*-Patient.ndjson")).unlink()
+    assert flow.receive(home, [tmp_path / "export"]) == ids
+    assert len(list(folder.iterdir())) == 4
+    run(home, FIRST)
+    assert ask(home, RESULTS) == [("FAMILY1", 1)]
+
+
+def test_a_held_file_of_an_export_is_released_with_its_people(home, tmp_path):
+    numbers = range(1, 7)
+    export(tmp_path, *numbers)
+    lost = [result(100 + n, "away") for n in range(60)]
+    write(tmp_path / "Observation.ndjson", *(result(n, str(n)) for n in numbers), *lost)
+    flow.receive(home, sorted(tmp_path.glob("*.ndjson")))
+    run(home, FIRST)
+    assert ledger(home)[0][1] == "held"
+    (held,) = hold.list_held(home)
+    hold.decide_held(home, str(held["submission_id"]), "release", "looked at with the laboratory", "steward")
+    run(home, SECOND)
+    assert [row[1] for row in ask(home, RESULTS)] == list(numbers)
+    assert ledger(home)[0] == ("Observation.ndjson", "partly_accepted", 66, 6, 60)
+    assert [p for p in home.landing.rglob("*") if not p.name.startswith(".")] == []
+
+
+def test_a_result_of_an_export_is_read_again_from_the_archive_with_its_people(home, tmp_path):
+    flow.receive(home, [export(tmp_path / "export", 1, 2)])
+    run(home, FIRST)
+    flow.receive(home, [write(tmp_path / "other" / "Patient.ndjson", child(3)[0])])
+    run(home, SECOND)
+    with open_lake(home) as connection:
+        held = read_rows(connection, "select record_key, submission_id, row_no, version_at from lake.clinical.screening")
+        again = read_again(connection, home, "screening", held)
+    assert sorted(again["mother_iin"]) == sorted([name_iin(1), name_iin(2)])
+
+
+def test_one_record_told_differently_far_apart_in_one_file_is_asked_back_in_both_its_rows(home, tmp_path):
+    """Further apart than what is read at a time."""
+    results = [result(number, "1") for number in range(100, 60_100)]
+    twice = [result(50_000, "1"), result(100, "1", valueQuantity={"value": 7, "unit": "mU/L"})]
+    sent = write(tmp_path / "a.json", *child(1), LABORATORY, *results, *twice)
+    staged = stage_file(home, tmp_path, sent, FIRST)
+    receipt = json.loads((staged / "receipt.json").read_text())
+    assert (receipt["received_count"], receipt["accepted_count"], receipt["quarantined_count"]) == (60_002, 60_000, 2)
+    told = pl.concat(pl.read_parquet(path) for path in staged.glob("finding-*.parquet"))
+    assert sorted(told.filter(code="record_told_differently")["row_no"]) == [4, 60_005]
+
+
+def test_check_tries_the_files_of_an_export_together(tmp_path):
+    files = [str(path) for path in sorted(export(tmp_path / "export", 1).iterdir())]
+
+    def check(*paths):
+        done = CliRunner().invoke(app, ["layout", "check", *paths, "--on", str(FIRST), "--home", str(tmp_path / "home"), "--json"])
+        return done.exit_code, json.loads(done.stdout)
+
+    code, trials = check(*files)
+    assert (code, [(t["file"], t["accepted_count"], t["refusal_code"]) for t in trials]) == (0, [
+        ("Observation.ndjson", 1, None), ("Organization.ndjson", 0, None), ("Patient.ndjson", 0, None), ("RelatedPerson.ndjson", 0, None),
+    ])  # fmt: skip
+    code, alone = check(files[0])
+    assert (code, [f["code"] for f in alone["findings"] if f["severity"] == "error"]) == (1, ["message_patient_not_sent"])
+    assert check(files[2])[0] == 0
