@@ -97,7 +97,7 @@ def judge_chunk(chunk: Chunk, layout: Layout, submission_id: str, received_on: d
     record = name_records(conformed.record, layout).with_columns(
         pl.lit(submission_id).alias("submission_id"), pl.lit(received_on).alias("received_on")
     ).select(RECORDS[layout.record].column_names())
-    judged = judge_records(record, pl.concat([chunk.findings, conformed.finding]), layout.record)
+    judged = judge_records(record, pl.concat([chunk.findings, conformed.finding]), layout)
     sent = chunk.rows.filter(pl.col("row_no").is_in(judged.refused.implode()))
     sent = sent.unique("row_no", keep="first", maintain_order=True)  # a row of several records is refused once
     text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no")).struct.json_encode()
