@@ -1,0 +1,41 @@
+"""Write the file to fix of a submission, in the format that its content was of: to-fix.csv, .xlsx, .hl7, .ndjson or .json."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.intake.layout import Layout
+from pipelines.intake.mends import Refused, name_row
+from pipelines.intake.receive import WORKBOOKS
+from pipelines.intake.repair import list_absent, list_refused, write_repair, write_repair_workbook
+from pipelines.night.archive import open_archived
+from pipelines.settings import Settings
+
+
+def write_fix(
+    folder: Path, settings: Settings, row: Mapping[str, object], quarantine: pl.DataFrame, told: pl.DataFrame, layout: Layout | None
+) -> None:
+    """folder/to-fix.*: the refused rows of a submission, named and with their reasons (`told`: feedback.tell_findings)."""
+    submission_id = str(row["submission_id"])
+    texts = dict(quarantine.select("row_no", "row_text").iter_rows())
+    refused = list_refused(texts, told, {no: name_row(submission_id, no) for no in texts})
+    with ExitStack() as stack:
+        path = stack.enter_context(open_archived(settings, submission_id, row["received_on"]))
+        if layout is not None:
+            name, content = _write_table(path, refused, layout)
+            (folder / name).write_bytes(content)
+
+
+def _write_table(path: Path | None, refused: list[Refused], layout: Layout) -> tuple[str, bytes]:
+    """A workbook for a workbook, old or new, whatever its name says; else delimited text."""
+    absent = list_absent(refused, layout)
+    if path is not None and _read_head(path).startswith(WORKBOOKS):
+        return "to-fix.xlsx", write_repair_workbook(refused, absent)
+    return "to-fix.csv", write_repair(refused, layout, absent)
+
+
+def _read_head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(8)

@@ -1,0 +1,215 @@
+"""The file to fix, in every format: mended as a person would and sent again it closes what was found, whichever cell was mended."""
+
+import csv
+import io
+import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from pipelines import flow
+from pipelines.intake.layout import MENDS, REASONS
+from pipelines.night.ask import tell_submission
+from pipelines.night.verify import verify_store
+from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, run, send, settle, write_file
+from tests.test_annex import DAY, LIST_12, TITLES, child, listed, write
+
+SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
+WRONG = "250314500011"
+HELD = "select count(*) from lake.clinical.screening where known_to is null"
+
+
+@pytest.fixture(scope="module")
+def born(tmp_path_factory):
+    """A home in which six children are born."""
+    folder = tmp_path_factory.mktemp("born")
+    home = settle(folder / "home")
+    send(home, folder, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in range(2, 8)])
+    run(home, FIRST)
+    return home
+
+
+@pytest.fixture
+def home(born, tmp_path):
+    return copy_home(born, tmp_path / "home")
+
+
+def night(home, path: Path, on) -> str:
+    """The submission of a file that was sent and judged."""
+    (submission,) = flow.receive(home, [path])
+    run(home, on)
+    return submission
+
+
+def fix(home, submission: str, name: str) -> Path:
+    return home.reports / "feedback" / submission / name
+
+
+def read_csv(path: Path, separator: str = ",") -> list[dict]:
+    return list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig")), delimiter=separator))
+
+
+def mend_csv(path: Path, mended: Path, separator: str = ",", **cells) -> Path:
+    """A file to fix in which a person changed some cells of every row."""
+    rows = [row | cells for row in read_csv(path, separator)]
+    with mended.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=separator)
+        writer.writeheader()
+        writer.writerows(rows)
+    return mended
+
+
+def mend_workbook(path: Path, mended: Path, **cells) -> Path:
+    """A workbook to fix in which a person changed some cells of every row."""
+    book = openpyxl.load_workbook(path)
+    header = {cell.value: cell.column for cell in book.active[1]}
+    for row in range(2, book.active.max_row + 1):
+        for name, value in cells.items():
+            book.active.cell(row, header[name]).value = value
+    book.save(mended)
+    return mended
+
+
+def counts(home, submission: str) -> tuple[int, int, int]:
+    """(open, mended, refused again) of a submission."""
+    told = tell_submission(home, submission)
+    return told["open_count"], told["mended_count"], told["refused_again_count"]
+
+
+def is_whole(home) -> bool:
+    return not [check for check in verify_store(home) if check.broken]
+
+
+# ------------------------------------------------------------------------------------------------ delimited text
+
+
+@pytest.fixture
+def refused(home, tmp_path):
+    """A birth whose own number was left out: nothing but its name in the file to fix says which row it is."""
+    rows = [bear(20, child_iin=name_iin(20)), bear(22, child_iin=name_iin(22), source_id="")]
+    return night(home, write_file(tmp_path / "births.csv", rows), SECOND)
+
+
+def test_a_row_without_the_number_by_which_it_is_known_is_closed_when_it_is_filled_in(home, refused, tmp_path):
+    path = fix(home, refused, "to-fix.csv")
+    (row,) = read_csv(path)
+    assert list(row)[-2:] == [MENDS, REASONS]
+    assert row[MENDS] == f"erte-{refused[:12]}-3"
+    mended = night(home, mend_csv(path, tmp_path / "mended.csv", source_id="B22"), THIRD)
+    assert counts(home, refused) == (0, 1, 0)
+    assert tell_submission(home, mended)["state"] == "accepted"
+    assert {f["code"] for f in tell_submission(home, mended)["findings"]} <= {"column_absent"}
+    assert is_whole(home)
+
+
+def test_a_row_sent_unmended_is_told_as_refused_again_and_mended_later_closes_every_round(home, refused, tmp_path):
+    shutil.copy(fix(home, refused, "to-fix.csv"), tmp_path / "again.csv")
+    again = night(home, tmp_path / "again.csv", THIRD)
+    assert (counts(home, refused), counts(home, again)) == ((0, 0, 1), (1, 0, 0))
+    (row,) = read_csv(fix(home, again, "to-fix.csv"))
+    assert row[MENDS] == f"erte-{again[:12]}-2 erte-{refused[:12]}-3"
+    assert row[REASONS].count("source_id_missing") == 1
+    night(home, mend_csv(fix(home, again, "to-fix.csv"), tmp_path / "mended.csv", source_id="B22"), THIRD + timedelta(days=1))
+    assert (counts(home, refused), counts(home, again)) == ((0, 1, 0), (0, 1, 0))
+
+
+@pytest.mark.parametrize("name", ["erte-{0}-3", "erte-{0}-4", "erte-000000000000-3", "erte-{0}-99999999999999999999", "3", ""])
+def test_a_name_of_another_senders_row_or_of_no_row_closes_nothing_and_refuses_nothing(home, refused, tmp_path, name):
+    other = bear(5, child_iin=name_iin(5)) | {MENDS: name.format(refused[:12]), REASONS: "x"}
+    assert other["sender_id"] == "M2"
+    accepted = night(home, write_file(tmp_path / "other.csv", [other]), THIRD)
+    bad = other | {"sex_code": "blue"}
+    again = night(home, write_file(tmp_path / "bad.csv", [bad]), THIRD)
+    assert counts(home, refused) == (1, 0, 0)
+    assert (tell_submission(home, accepted)["state"], counts(home, again)) == ("accepted", (1, 0, 0))
+
+
+def test_a_row_that_a_person_emptied_but_for_our_columns_is_no_row(home, refused, tmp_path):
+    path = fix(home, refused, "to-fix.csv")
+    empty = dict.fromkeys(read_csv(path)[0], "")
+    lines = mend_csv(path, tmp_path / "a.csv", source_id="B22").read_text().splitlines()
+    (tmp_path / "a.csv").write_text("\n".join([*lines, ",".join({**empty, MENDS: "erte-1", REASONS: "x"}.values())]) + "\n")
+    assert tell_submission(home, night(home, tmp_path / "a.csv", THIRD))["received_count"] == 1
+
+
+def test_reasons_are_told_in_three_languages(home, refused):
+    (row,) = read_csv(fix(home, refused, "to-fix.csv"))
+    code, *lines = row[REASONS].split(" | ")
+    assert (code, [line[:4] for line in lines]) == ("source_id_missing", ["kk: ", "ru: ", "en: "])
+    assert all("source_id" in line for line in lines)
+
+
+# ------------------------------------------------------------------------------------------------ wide text
+
+
+HEARING = "Номер записи;Организация;Действие;Выдано;ИИН матери;Дата рождения;Порядок рождения;Пол;Роддом;Номер истории;\
+Дата обследования;Место обследования;ВОАЭ левое;ВОАЭ правое;КСВП левое;КСВП правое"
+
+
+def hear(number: int, left: str, right: str, abr: str = "прошел") -> str:
+    return f"S{number};M1;новая;12.02.2026 08:00;{name_iin(900 + number)};10.02.2026;1;м;M1;H{number};12.02.2026;M1;{left};{right};{abr};{abr}"
+
+
+def test_a_finding_of_a_wide_row_names_the_very_cell_and_its_row_is_accepted_whole_when_that_is_mended(home, tmp_path):
+    path = tmp_path / "hearing.csv"
+    path.write_text("\n".join([HEARING, hear(2, "прошел", "прошел"), hear(4, "прошел", "может быть")]) + "\n")
+    first = night(home, path, SECOND)
+    told = [f["column"] for f in json.loads(fix(home, first, "feedback.json").read_text())["findings"] if f["row_no"]]
+    assert told == ["ВОАЭ правое"]
+    assert "<td data-label=\"Столбец\">ВОАЭ правое</td>" in fix(home, first, "feedback.html").read_text()
+    night(home, mend_csv(fix(home, first, "to-fix.csv"), tmp_path / "mended.csv", ";", **{"ВОАЭ правое": "не прошел"}), THIRD)
+    assert counts(home, first) == (0, 1, 0)
+    assert (ask(home, HELD), is_whole(home)) == ([(8,)], True)
+
+
+# ------------------------------------------------------------------------------------------------ lists as workbooks
+
+
+LIST_17 = ["ФИО", "Возраст", "Домашний адрес", "Диагноз", "Дата направления", "Дата осмотра в ПМПК", "ИИН", "Дата скрининга"]
+LIST_19 = ["ФИО", "Дата рождения", "ИИН", "Адрес, телефон", "Срок гестации, недель", "Масса тела при рождении, г", "Результат",
+           "Дата обследования"]  # fmt: skip
+LISTS = {
+    "12": lambda path, iin: listed(path, child(2), child(3, iin=iin)),
+    "17": lambda path, iin: write(path, [*TITLES, LIST_17, *(
+        ["A", "2 года", "x", "F80.1", "20.02.2026", "", said, DAY] for said in (name_iin(2), iin))]),
+    "19": lambda path, iin: write(path, [*TITLES, LIST_19, *(
+        ["A", BORN, said, "x", 30, 1400, "РН нет", DAY] for said in (name_iin(2), iin))]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("annex", LISTS)
+def test_a_row_of_a_list_whose_iin_names_it_is_closed_when_the_iin_is_mended(home, tmp_path, annex):
+    first = night(home, LISTS[annex](tmp_path / "a.xlsx", WRONG), SECOND)
+    assert counts(home, first) == (1, 0, 0)
+    before = ask(home, HELD)
+    shutil.copy(fix(home, first, "to-fix.xlsx"), tmp_path / "again.xlsx")
+    again = night(home, tmp_path / "again.xlsx", SECOND)
+    assert (counts(home, first), counts(home, again), ask(home, HELD)) == ((0, 0, 1), (1, 0, 0), before)
+    mended = night(home, mend_workbook(fix(home, again, "to-fix.xlsx"), tmp_path / "mended.xlsx", ИИН=name_iin(3)), THIRD)
+    assert (counts(home, first), counts(home, again)) == ((0, 1, 0), (0, 1, 0))
+    assert tell_submission(home, mended)["state"] == "accepted"
+    assert (ask(home, HELD), is_whole(home)) == ([(2 * before[0][0],)], True)
+
+
+def test_a_note_stands_on_the_very_cell_in_three_languages(home, tmp_path):
+    first = night(home, listed(tmp_path / "a.xlsx", child(2, right="может быть")), SECOND)
+    sheet = openpyxl.load_workbook(fix(home, first, "to-fix.xlsx")).active
+    notes = {sheet.cell(1, cell.column).value: cell.comment.text for cell in sheet[2] if cell.comment}
+    assert list(notes) == ["Правое ухо"]
+    assert len(notes["Правое ухо"].splitlines()) == 3
+    assert notes["Правое ухо"].count("Правое ухо") == 3
+
+
+@pytest.mark.parametrize(("content", "name"), [("csv", "march.xls"), ("xlsx", "march.csv")])
+def test_the_file_to_fix_is_of_the_format_that_was_sent_whatever_the_file_was_called(home, tmp_path, content, name):
+    path = tmp_path / name
+    if content == "csv":
+        header = ["Организация", *LIST_12, "Дата обследования"]
+        path.write_text("\n".join(";".join(map(str, r)) for r in (header, ["M1", *child(2, iin=WRONG), DAY])), "utf-8")
+    else:
+        listed(tmp_path / "a.xlsx", child(2, iin=WRONG)).rename(path)
+    first = night(home, path, SECOND)
+    assert fix(home, first, f"to-fix.{content}").exists()
