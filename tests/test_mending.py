@@ -213,3 +213,98 @@ def test_the_file_to_fix_is_of_the_format_that_was_sent_whatever_the_file_was_ca
         listed(tmp_path / "a.xlsx", child(2, iin=WRONG)).rename(path)
     first = night(home, path, SECOND)
     assert fix(home, first, f"to-fix.{content}").exists()
+
+
+# ------------------------------------------------------------------------------------------------ HL7 v2
+
+
+def message(number: int, *answers: str, head: str = "MSH", charset: str = "UNICODE UTF-8", kind: str = "ORU^R01^ORU_R01") -> list[str]:
+    """A message of a child with a numeric result of TSH, and one of Phe where there is a second answer."""
+    said = (("29575-8^TSH^LN", "m[IU]/L"), ("29573-3^Phe^LN", "mg/dL"))
+    return [
+        f"{head}|^~\\&|LIS|L1|ERTE|MOH|20260213100000||{kind}|M{number}|P|2.5.1||||||{charset}",
+        f"PID|1||H{number}^^^M1^MR~{name_iin(number)}^^^KZ^NI||FAMILY^GIVEN||20260210|F||||||||||||||||N|1",
+        f"OBR|1||F{number}^LAB|54089-8^Panel^LN|||20260212090000|||||||||||||||20260213090000|||F",
+        *(f"OBX|{n}|NM|{code}|1|{answer}|{unit}|||||F|||20260212090000"
+          for n, (answer, (code, unit)) in enumerate(zip(answers, said, strict=False), 1)),
+    ]  # fmt: skip
+
+
+def batch(path: Path, *messages: list[str], end: str = "\r") -> Path:
+    lines = ["FHS|^~\\&|LIS|L1", "BHS|^~\\&|LIS|L1", *(line for one in messages for line in one), f"BTS|{len(messages)}", "FTS|1", ""]
+    path.write_bytes(end.join(lines).encode())
+    return path
+
+
+def test_refused_messages_of_a_batch_are_mended_in_their_own_form_and_close_row_by_row(home, tmp_path):
+    path = batch(tmp_path / "a.hl7", message(2, "3.5", "1.0"), message(3, "high", "low"), message(4, "4.5"), end="\r\n")
+    first = night(home, path, SECOND)
+    assert counts(home, first) == (2, 0, 0)
+    text = fix(home, first, "to-fix.hl7").read_bytes().decode()
+    lines = text.split("\r\n")
+    assert [line[:3] for line in lines] == ["FHS", "BHS", "MSH", "PID", "OBR", "OBX", "NTE", "OBX", "NTE", "BTS", "FTS", ""]
+    assert (lines[9], lines[6].split("|")[3].split("~")[:2]) == ("BTS|1", [f"erte-{first[:12]}-11", "result_missing, value_not_numeric"])
+    assert [line[:4] for line in lines[6].split("~")[2:]] == ["kk: ", "ru: ", "en: "]
+    (tmp_path / "b.hl7").write_bytes(text.replace("|high|", "|5.5|").encode())
+    second = night(home, tmp_path / "b.hl7", THIRD)
+    assert (counts(home, first), counts(home, second)) == ((0, 1, 1), (1, 0, 0))
+    assert {f["code"] for f in tell_submission(home, second)["findings"]} == {"value_not_numeric", "result_missing"}
+    again = fix(home, second, "to-fix.hl7").read_bytes().decode()
+    assert again.count("NTE|") == 1
+    assert f"erte-{second[:12]}-8 erte-{first[:12]}-12" in again
+    (tmp_path / "c.hl7").write_bytes(again.replace("|low|", "|1.5|").encode())
+    third = night(home, tmp_path / "c.hl7", THIRD + timedelta(days=1))
+    assert (counts(home, first), counts(home, second), counts(home, third)) == ((0, 2, 0), (0, 1, 0), (0, 0, 0))
+    held = "select component, value from lake.clinical.screening where known_to is null order by all"
+    assert ask(home, held) == [("phe", 1.0), ("phe", 1.5), ("tsh", 3.5), ("tsh", 4.5), ("tsh", 5.5)]
+    assert is_whole(home)
+
+
+MENDED = message(3, "5.5")
+WHOLE = {
+    "message_header_malformed": (["MSH|^~\\&|LIS|L1|ERTE|MOH|20260213100000|||M3|P|2.5.1", *MENDED[1:]], MENDED),
+    "message_without_results": (MENDED[:-1], MENDED),
+    "message_not_result": (message(3, "5.5", kind="ADT^A01"), MENDED),
+}
+
+
+@pytest.mark.parametrize("code", WHOLE)
+def test_a_message_that_gave_nothing_is_closed_when_it_gives_its_results(home, tmp_path, code):
+    bad, good = WHOLE[code]
+    first = night(home, batch(tmp_path / "a.hl7", message(2, "3.5"), bad), SECOND)
+    assert (counts(home, first), code in fix(home, first, "findings.csv").read_text()) == ((1, 0, 0), True)
+    text = fix(home, first, "to-fix.hl7").read_text()
+    (tmp_path / "again.hl7").write_text(text)
+    assert counts(home, night(home, tmp_path / "again.hl7", SECOND)) == (1, 0, 0)
+    assert counts(home, first) == (0, 0, 1)
+    note = next(line for line in text.splitlines() if line.startswith("NTE"))
+    (tmp_path / "b.hl7").write_text("\n".join([good[0], good[1], note, *good[2:], ""]))
+    night(home, tmp_path / "b.hl7", THIRD)
+    assert counts(home, first) == (0, 1, 0)
+
+
+def test_a_message_that_was_cut_off_is_cut_off_in_the_file_to_fix_and_is_not_taken_for_whole(home, tmp_path):
+    path = tmp_path / "a.hl7"
+    path.write_bytes("\r".join([*message(2, "3.5"), *message(3, "4.5", "12.5")]).encode()[:-40])
+    first = night(home, path, SECOND)
+    text = fix(home, first, "to-fix.hl7").read_bytes()
+    assert text.endswith(b"|12.5|m") or b"\r" not in text[-10:]
+    (tmp_path / "again.hl7").write_bytes(text)
+    assert counts(home, night(home, tmp_path / "again.hl7", SECOND)) == (1, 0, 0)
+    (tmp_path / "b.hl7").write_bytes(text[: text.rindex(b"\r") + 1] + message(3, "4.5", "12.5")[-1].encode() + b"\r")
+    night(home, tmp_path / "b.hl7", THIRD)
+    assert counts(home, first) == (0, 1, 0)
+
+
+def test_a_note_says_what_its_messages_character_set_can_write(home, tmp_path):
+    path = batch(tmp_path / "a.hl7", message(2, "high", charset=""), message(3, "high", charset="8859/5"))
+    notes = [line for line in fix(home, night(home, path, SECOND), "to-fix.hl7").read_bytes().split(b"\r") if line.startswith(b"NTE")]
+    assert [(b"en: " in note, "ru: Не число".encode("iso8859_5")[:4] in note) for note in notes] == [(True, False), (True, True)]
+
+
+def test_a_note_that_names_another_senders_message_closes_nothing(home, tmp_path):
+    first = night(home, batch(tmp_path / "a.hl7", message(2, "3.5"), message(3, "high")), SECOND)
+    text = fix(home, first, "to-fix.hl7").read_text().replace("|high|", "|5.5|").replace("|LIS|L1|", "|LIS|L2|")
+    (tmp_path / "b.hl7").write_text(text)
+    assert tell_submission(home, night(home, tmp_path / "b.hl7", THIRD))["accepted_count"] == 1
+    assert counts(home, first) == (1, 0, 0)

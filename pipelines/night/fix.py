@@ -6,11 +6,13 @@ from pathlib import Path
 
 import polars as pl
 
+from pipelines.intake.hl7.fix import write_messages
 from pipelines.intake.layout import Layout
 from pipelines.intake.mends import Refused, name_row
 from pipelines.intake.receive import WORKBOOKS
 from pipelines.intake.repair import list_absent, list_refused, write_repair, write_repair_workbook
 from pipelines.night.archive import open_archived
+from pipelines.night.front_door import set_limits
 from pipelines.settings import Settings
 
 
@@ -25,6 +27,11 @@ def write_fix(
         path = stack.enter_context(open_archived(settings, submission_id, row["received_on"]))
         if layout is not None:
             name, content = _write_table(path, refused, layout)
+        elif path is None:
+            return
+        elif row["layout"] == "hl7-oru":
+            name, content = "to-fix.hl7", write_messages(path, set_limits(settings), refused)
+        if content:
             (folder / name).write_bytes(content)
 
 

@@ -73,8 +73,9 @@ def note_resent(connection: Connection, folder: Path, taken: Sequence[Mapping[st
 
     To be called before this run's own refusals are written: of two files that came at once, neither mends the other.
     """
-    found = pl.concat([_match_known(connection, folder, taken), _match_named(connection, folder, taken)])
-    first = found.group_by("submission_id", "row_no", "outcome").agg(pl.col("resent_in").min()).sort(pl.all())
+    named, known = _match_named(connection, folder, taken), _match_known(connection, folder, taken)
+    known = known.join(named, on=["submission_id", "row_no", "resent_in"], how="anti")  # a number may be of several results, a name is of one row
+    first = pl.concat([named, known]).group_by("submission_id", "row_no", "outcome").agg(pl.col("resent_in").min()).sort(pl.all())
     return append_rows(connection, "ledger.resent", first.with_columns(pl.lit(on).alias("resent_on")))
 
 
