@@ -308,3 +308,92 @@ def test_a_note_that_names_another_senders_message_closes_nothing(home, tmp_path
     (tmp_path / "b.hl7").write_text(text)
     assert tell_submission(home, night(home, tmp_path / "b.hl7", THIRD))["accepted_count"] == 1
     assert counts(home, first) == (1, 0, 0)
+
+
+# ------------------------------------------------------------------------------------------------ FHIR
+
+
+def born_as(number: int) -> dict:
+    return {"resourceType": "Patient", "id": f"p{number}", "identifier": [{"system": "urn:erte:iin", "value": name_iin(number)}],
+            "birthDate": str(BORN)}  # fmt: skip
+
+
+LABORATORY = {"resourceType": "Organization", "id": "lab", "identifier": [{"value": "L1"}]}
+
+
+def measure(number: int, value: float, unit: str | None = "m[IU]/L", **other) -> dict:
+    return {
+        "resourceType": "Observation", "id": f"o{number}", "status": "final", "subject": {"reference": f"Patient/p{number}"},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "29575-8"}]}, "effectiveDateTime": "2026-02-12T09:00:00+05:00",
+        "issued": "2026-02-13T09:00:00+05:00", "performer": [{"reference": "Organization/lab"}],
+        "valueQuantity": {"value": value, "code": unit} if unit else {"value": value},
+    } | other  # fmt: skip
+
+
+def write_ndjson(path: Path, *resources: dict | str) -> Path:
+    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in resources))
+    return path
+
+
+def write_bundle(path: Path, *resources: dict, **other) -> Path:
+    entries = [{"fullUrl": f"urn:uuid:{n}", "resource": r} for n, r in enumerate(resources)]
+    path.write_text(json.dumps({"resourceType": "Bundle", "type": "collection", "timestamp": "2026-02-14T09:00:00Z", "entry": entries} | other))
+    return path
+
+
+FORMS = {"to-fix.ndjson": write_ndjson, "to-fix.json": write_bundle}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_refused_resources_come_back_with_what_they_need_and_close_when_mended(home, tmp_path, name):
+    resources = [LABORATORY, *(born_as(n) for n in (2, 3, 4)), measure(2, 3.5), measure(3, 5.5, None), measure(4, 4.5, "furlong")]
+    resources[-1]["meta"] = {"lastUpdated": "2026-02-13T09:00:00Z", "tag": [{"system": "urn:x", "code": "y"}]}
+    first = night(home, FORMS[name](tmp_path / "a.json", *resources), SECOND)
+    assert counts(home, first) == (2, 0, 0)
+    text = fix(home, first, name).read_text()
+    assert "Patient/p2" not in text and text.count('"Patient"') == 2 and text.count('"Organization"') == 1
+    assert all(part in text for part in (f'"erte-{first[:12]}-6"', f'"erte-{first[:12]}-7"', "kk: ", "ru: ", "en: ", '"urn:x"'))
+    (tmp_path / "b.json").write_text(text.replace('"value": 5.5', '"value": 5.5, "code": "m[IU]/L"'))
+    second = night(home, tmp_path / "b.json", THIRD)
+    assert (counts(home, first), counts(home, second)) == ((0, 1, 1), (1, 0, 0))
+    again = fix(home, second, name).read_text()
+    assert (again.count("urn:erte:row"), again.count("kk: ")) == (2, 1)
+    (tmp_path / "c.json").write_text(again.replace("furlong", "m[IU]/L"))
+    third = night(home, tmp_path / "c.json", THIRD + timedelta(days=1))
+    assert [counts(home, s) for s in (first, second, third)] == [(0, 2, 0), (0, 1, 0), (0, 0, 0)]
+    assert ask(home, "select value from lake.clinical.screening where known_to is null order by 1") == [(3.5,), (4.5,), (5.5,)]
+    assert is_whole(home)
+
+
+def test_a_line_that_refers_to_no_child_or_is_no_json_is_closed_by_its_name(home, tmp_path):
+    lost, cut = measure(3, 5.5, subject={"reference": "Patient/p9"}, id=None), json.dumps(measure(4, 4.5))[:-2]
+    first = night(home, write_ndjson(tmp_path / "a.ndjson", LABORATORY, born_as(2), born_as(3), born_as(4), measure(2, 3.5), lost, cut), SECOND)
+    assert counts(home, first) == (2, 0, 0)
+    text = fix(home, first, "to-fix.ndjson").read_text()
+    (tmp_path / "again.ndjson").write_text(text)
+    assert counts(home, night(home, tmp_path / "again.ndjson", SECOND))[0] == 2
+    text = text.replace("Patient/p9", "Patient/p3").replace('"id":null', '"id":"o3"')
+    mended = [line + "}}" if line.endswith('m[IU]/L"') else line for line in text.splitlines()]
+    write_ndjson(tmp_path / "b.ndjson", born_as(3), *mended)
+    assert counts(home, night(home, tmp_path / "b.ndjson", THIRD)) == (0, 0, 0)
+    assert (counts(home, first)[0], ask(home, HELD)) == (0, [(3,)])
+
+
+def test_a_result_of_a_bundle_keeps_its_place_among_those_of_the_same_number(home, tmp_path):
+    """Two results of one order and kind: the refused second one must not take the place of the first when it comes alone."""
+    order = {"identifier": [{"value": "F77"}]}
+    resources = [LABORATORY, born_as(2), measure(2, 3.5, **order), measure(2, 9.5, None, **order, id="o9")]
+    first = night(home, write_bundle(tmp_path / "a.json", *resources), SECOND)
+    text = fix(home, first, "to-fix.json").read_text()
+    (tmp_path / "b.json").write_text(text.replace('"value": 9.5', '"value": 9.5, "code": "m[IU]/L"'))
+    night(home, tmp_path / "b.json", THIRD)
+    assert counts(home, first) == (0, 1, 0)
+    assert ask(home, "select value from lake.clinical.screening where known_to is null order by 1") == [(3.5,), (9.5,)]
+
+
+def test_a_resource_of_another_sender_that_names_a_refused_one_closes_nothing(home, tmp_path):
+    first = night(home, write_ndjson(tmp_path / "a.ndjson", LABORATORY, born_as(2), born_as(3), measure(2, 3.5), measure(3, 5.5, None)), SECOND)
+    text = fix(home, first, "to-fix.ndjson").read_text().replace('"value": 5.5', '"value": 5.5, "code": "m[IU]/L"')
+    (tmp_path / "b.ndjson").write_text(text.replace('"L1"', '"L2"'))
+    assert tell_submission(home, night(home, tmp_path / "b.ndjson", THIRD))["state"] == "accepted"
+    assert counts(home, first) == (1, 0, 0)

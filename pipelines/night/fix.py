@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from pipelines.intake.fhir.fix import write_resources
 from pipelines.intake.hl7.fix import write_messages
 from pipelines.intake.layout import Layout
 from pipelines.intake.mends import Refused, name_row
@@ -31,6 +32,8 @@ def write_fix(
             return
         elif row["layout"] == "hl7-oru":
             name, content = "to-fix.hl7", write_messages(path, set_limits(settings), refused)
+        else:
+            name, content = write_resources(path, set_limits(settings), refused)
         if content:
             (folder / name).write_bytes(content)
 

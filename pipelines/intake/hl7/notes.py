@@ -18,7 +18,7 @@ def list_lines(part: Part) -> Iterator[tuple[int, str]]:
     """The segments of a message with their line numbers, each byte a letter; the lines of what is no message."""
     text = part.content.decode("latin-1")
     if part.name != "MSH":
-        return enumerate(text.split("\r"), part.line_no)  # type: ignore[return-value]  # an iterator of pairs
+        return enumerate(text.split("\r"), part.line_no)
     segments, numbers = split_segments(text, part.line_no, text[3:4].strip() or "|")
     return zip(numbers, segments, strict=True)
 
