@@ -9,13 +9,20 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from pipelines import flow
+from pipelines.intake.fhir.fix import write_resources
+from pipelines.intake.hl7.fix import write_messages
 from pipelines.intake.layout import MENDS, REASONS
+from pipelines.intake.mends import Refused, name_row
+from pipelines.intake.reading import Limits
+from pipelines.intake.refusal import FileRefusedError
 from pipelines.night.ask import tell_submission
 from pipelines.night.verify import verify_store
 from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, run, send, settle, write_file
-from tests.test_annex import DAY, LIST_12, TITLES, child, listed, write
+from tests.test_annex import DAY, LIST_12, TITLES, child, judge, listed, write
 
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 WRONG = "250314500011"
@@ -310,6 +317,41 @@ def test_a_note_that_names_another_senders_message_closes_nothing(home, tmp_path
     assert counts(home, first) == (1, 0, 0)
 
 
+@st.composite
+def damage(draw, content: bytes) -> bytes:
+    """What was sent, with a few pieces cut out, doubled or written over."""
+    for _ in range(draw(st.integers(1, 4))):
+        at, size = draw(st.integers(0, len(content))), draw(st.integers(0, 40))
+        put = draw(st.sampled_from([b"", b"\r", b"|", b"{", b'"', b"x", b"\xff", content[at : at + size] * 2]))
+        content = content[:at] + put + content[at + size :]
+    return content
+
+
+def judge_again(folder: Path, content: bytes, write_fix) -> tuple[set[str], set[tuple]]:
+    """The names of the refused rows of a file, and what is told of them when its file to fix is sent as it is."""
+    path, limits = folder / "a", Limits()
+    path.write_bytes(content)
+    _, judged = judge(path)
+    texts = {no: text for j in judged for no, text in j.quarantine.select("row_no", "row_text").iter_rows()}
+    path.with_name("b").write_bytes(write_fix(path, limits, [Refused(no, text, name_row("a" * 64, no), "why\nkk: x") for no, text in texts.items()]))
+    _, again = judge(path.with_name("b"))
+    told = {(f"erte-{i}-{n}", outcome) for j in again for i, n, _, outcome in j.mends.rows()}
+    return {name_row("a" * 64, no) for no in texts}, told
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_messages_damaged_in_any_way_are_refused_again_under_their_names_when_nothing_is_mended(tmp_path, data):
+    sent = batch(tmp_path / "sent", message(2, "high", "1.0"), message(3, "3.5"), message(4, "low", "x")).read_bytes()
+    damaged = data.draw(damage(sent))
+    assume(damaged.startswith((b"FHS", b"BHS", b"MSH")))
+    try:
+        names, told = judge_again(tmp_path, damaged, write_messages)
+    except FileRefusedError:
+        return
+    assert told == {(name, "refused_again") for name in names}
+
+
 # ------------------------------------------------------------------------------------------------ FHIR
 
 
@@ -397,3 +439,16 @@ def test_a_resource_of_another_sender_that_names_a_refused_one_closes_nothing(ho
     (tmp_path / "b.ndjson").write_text(text.replace('"L1"', '"L2"'))
     assert tell_submission(home, night(home, tmp_path / "b.ndjson", THIRD))["state"] == "accepted"
     assert counts(home, first) == (1, 0, 0)
+
+
+@given(st.data(), st.sampled_from(list(FORMS)))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_resources_damaged_in_any_way_are_never_taken_for_mended_when_nothing_was(tmp_path, data, name):
+    resources = [LABORATORY, born_as(2), born_as(3), measure(2, 3.5), measure(2, 4.5, None, id="o9"), measure(3, 5.5, None)]
+    damaged = data.draw(damage(FORMS[name](tmp_path / "sent", *resources).read_bytes()))
+    assume(damaged.startswith(b"{"))
+    try:
+        names, told = judge_again(tmp_path, damaged, lambda *given: write_resources(*given)[1])
+    except FileRefusedError:
+        return
+    assert told <= {(name, "refused_again") for name in names}

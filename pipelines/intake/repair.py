@@ -66,8 +66,9 @@ def write_repair_workbook(refused: Sequence[Refused], absent: Sequence[str] = ()
         "in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False,
     }  # fmt: skip
     with xlsxwriter.Workbook(out, options) as book:
-        bold, marked = book.add_format({"bold": True}), book.add_format({"bg_color": "#FFE0B2"})
-        soft, wrapped = book.add_format({"font_color": "#808080"}), book.add_format({"text_wrap": True, "valign": "top"})
+        bold, top = book.add_format({"bold": True}), {"valign": "top"}
+        plain, marked = book.add_format(top), book.add_format({"bg_color": "#FFE0B2", **top})
+        soft, wrapped = book.add_format({"font_color": "#808080", **top}), book.add_format({"text_wrap": True, **top})
         for form in _group_rows(refused, absent):
             sheet, last = book.add_worksheet(), len(form.headers)
             sheet.freeze_panes(1, 0)
@@ -79,12 +80,12 @@ def write_repair_workbook(refused: Sequence[Refused], absent: Sequence[str] = ()
             for number, (row, one) in enumerate(form.rows, 1):
                 for place, header in enumerate(form.headers):
                     value, note = row.get(header) or "", one.notes.get(header)
-                    style = marked if note else None
+                    style = marked if note else plain
                     if _NUMBER.fullmatch(value):
                         sheet.write_number(number, place, float(value), style)
                     elif value:
                         sheet.write_string(number, place, neutralise(value)[:_LONGEST_CELL], style)
-                    elif style:
+                    elif note:
                         sheet.write_blank(number, place, None, style)
                     if note:
                         size = {"x_scale": 3, "y_scale": min(1.0 + note.count("\n") / 2, 6.0)}

@@ -1,7 +1,6 @@
 """Write the file to fix of a submission, in the format that its content was of: to-fix.csv, .xlsx, .hl7, .ndjson or .json."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +10,7 @@ from pipelines.intake.hl7.fix import write_messages
 from pipelines.intake.layout import Layout
 from pipelines.intake.mends import Refused, name_row
 from pipelines.intake.receive import WORKBOOKS
+from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import list_absent, list_refused, write_repair, write_repair_workbook
 from pipelines.night.archive import open_archived
 from pipelines.night.front_door import set_limits
@@ -24,18 +24,24 @@ def write_fix(
     submission_id = str(row["submission_id"])
     texts = dict(quarantine.select("row_no", "row_text").iter_rows())
     refused = list_refused(texts, told, {no: name_row(submission_id, no) for no in texts})
-    with ExitStack() as stack:
-        path = stack.enter_context(open_archived(settings, submission_id, row["received_on"]))
-        if layout is not None:
-            name, content = _write_table(path, refused, layout)
-        elif path is None:
+    with open_archived(settings, submission_id, row["received_on"]) as path:
+        try:
+            name, content = _write_form(path, settings, row, refused, layout)
+        except FileRefusedError:  # what was read once is more than is read today: a limit was lowered
             return
-        elif row["layout"] == "hl7-oru":
-            name, content = "to-fix.hl7", write_messages(path, set_limits(settings), refused)
-        else:
-            name, content = write_resources(path, set_limits(settings), refused)
-        if content:
-            (folder / name).write_bytes(content)
+    if content:
+        (folder / name).write_bytes(content)
+
+
+def _write_form(
+    path: Path | None, settings: Settings, row: Mapping[str, object], refused: list[Refused], layout: Layout | None
+) -> tuple[str, bytes]:
+    if layout is not None:
+        return _write_table(path, refused, layout)
+    if path is None:
+        return "", b""
+    limits = set_limits(settings)
+    return ("to-fix.hl7", write_messages(path, limits, refused)) if row["layout"] == "hl7-oru" else write_resources(path, limits, refused)
 
 
 def _write_table(path: Path | None, refused: list[Refused], layout: Layout) -> tuple[str, bytes]:

@@ -140,10 +140,11 @@ def _insert_tags(raw: bytes, tags: list[dict[str, Any]]) -> bytes:
 
 def _list_entries(top: dict[str, Raw]) -> list[Raw]:
     """The entries of a Bundle that are objects, as they are numbered when they are read."""
-    entries = msgspec.json.decode(top.get("entry", Raw(b"[]")))
-    if isinstance(entries, dict):
-        return [top["entry"]]
-    return [raw for raw in msgspec.json.decode(top["entry"], type=list[Raw]) if bytes(raw).startswith(b"{")] if entries else []
+    said = top.get("entry", Raw(b"[]"))
+    if bytes(said).startswith(b"{"):  # a single one where a list belongs
+        return [said]
+    entries = msgspec.json.decode(said, type=list[Raw]) if bytes(said).startswith(b"[") else []
+    return [raw for raw in entries if bytes(raw).startswith(b"{")]
 
 
 def _tag_entry(raw: Raw, one: Refused | None) -> bytes:

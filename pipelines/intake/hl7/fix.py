@@ -30,13 +30,13 @@ def write_messages(path: Path, limits: Limits, refused: Sequence[Refused]) -> by
         found = [by_line[line] for line in lines if line in by_line]
         if found and not part.is_too_large:
             is_any, count = True, count + (part.name == "MSH")
-            written.append(end.join(_note_message(part, found)) + (b"" if part.is_cut else end))
+            written.append(b"\r".join(_note_message(part, found)).replace(b"\r", end) + (b"" if part.is_cut else end))
     return b"".join(written) if is_any else b""
 
 
 def _note_message(part: Part, found: Sequence[Refused]) -> Iterator[bytes]:
     """The segments of a message, with a note behind each that is refused, and no note of an earlier round."""
-    lines = list(list_lines(part))
+    lines = list_lines(part)
     of_results = {number for number, segment in lines if segment.startswith(("OBX", "SPM"))}
     whole, named = _place_whole(lines), read_names(part)
     before = [name for line, names in named.items() if line not in of_results for name in names]
