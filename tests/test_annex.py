@@ -11,6 +11,7 @@ import xlsxwriter
 
 from pipelines import flow
 from pipelines.intake.layout import list_layouts
+from pipelines.intake.mends import Refused
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import neutralise, write_repair, write_repair_workbook
@@ -284,7 +285,7 @@ def test_mending_the_workbook_to_fix_and_sending_it_again_closes_its_findings(ho
     book = openpyxl.load_workbook(feedback(home, "to-fix.xlsx", path))
     sheet = book.active
     header = {cell.value: cell.column for cell in sheet[1]}
-    assert list(header)[-2:] == ["Дата обследования", "erte_reasons"]
+    assert list(header)[-3:] == ["Дата обследования", "erte_row", "erte_reasons"]
     assert sheet.cell(2, header["Организация"]).value == "M1"
     assert "Дата обследования" in sheet.cell(2, header["Дата обследования"]).comment.text
     assert "examined_on_missing" in sheet.cell(2, header["erte_reasons"]).value
@@ -309,7 +310,7 @@ def test_a_text_file_gets_a_text_file_to_fix_in_its_own_separator(home, tmp_path
     path.write_text("\n".join(";".join(map(str, r)) for r in (header, ["M1", *child(2, iin=""), DAY])), "utf-8")
     night(home, [path])
     lines = feedback(home, "to-fix.csv", path).read_text("utf-8-sig").splitlines()
-    assert lines[0] == ";".join([*header, "erte_reasons"])
+    assert lines[0] == ";".join([*header, "erte_row", "erte_reasons"])
     assert lines[1].startswith("M1;2;FAMILY2;")
 
 
@@ -324,14 +325,14 @@ def test_a_text_file_gets_a_text_file_to_fix_in_its_own_separator(home, tmp_path
 def test_a_value_that_a_spreadsheet_would_run_is_neutralised_and_a_signed_number_is_not(text, safe):
     assert neutralise(text) == safe
     layout = list_layouts()[0]
-    assert write_repair([json.dumps({"a": text})], ["why"], layout).decode("utf-8-sig").count("'") == safe.count("'")
+    assert write_repair([Refused(2, json.dumps({"a": text}), "erte-1", "why")], layout).decode("utf-8-sig").count("'") == safe.count("'")
 
 
 def test_a_workbook_to_fix_holds_texts_and_plain_numbers_only(tmp_path):
     sent = {"a": "=1+1", "b": "-3", "c": "012345", "d": "250314500010", "e": "http://example.invalid", "f": "+77001112233", "g": "3.5"}
-    (tmp_path / "a.xlsx").write_bytes(write_repair_workbook([json.dumps(sent)], ["=why"], [{"a": "note"}]))
+    (tmp_path / "a.xlsx").write_bytes(write_repair_workbook([Refused(2, json.dumps(sent), "erte-1", "=why", {"a": "note"})]))
     (row,) = openpyxl.load_workbook(tmp_path / "a.xlsx").active.iter_rows(min_row=2)
-    assert [cell.value for cell in row] == ["'=1+1", -3, "012345", "250314500010", "http://example.invalid", "+77001112233", 3.5, "'=why"]
+    assert [cell.value for cell in row] == ["'=1+1", -3, "012345", "250314500010", "http://example.invalid", "+77001112233", 3.5, "erte-1", "'=why"]
     assert {cell.data_type for cell in row} == {"s", "n"}
     assert row[0].comment.text == "note"
     assert not any(cell.hyperlink for cell in row)

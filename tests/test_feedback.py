@@ -164,6 +164,8 @@ def test_a_result_column_of_a_wide_layout_is_named_by_the_headers_it_gathers():
         ({"open_count": 0, "mended_count": 1, "refused_again_count": 1}, "to-fix.csv", "again"),
         ({"state": "refused", "refusal_code": "file_empty", "open_count": 0}, None, "refused"),
         ({"state": "refused"}, "to-fix.xlsx", "mend"),
+        ({}, "to-fix.hl7", "mend_message"),
+        ({}, "to-fix.ndjson", "mend_message"),
         ({"state": "accepted"}, None, "accepted"),
         ({"state": "waiting", "waiting_now": 3}, None, "waiting"),
         ({"state": "held"}, None, "held"),
@@ -174,7 +176,7 @@ def test_what_to_do_next_is_one_sentence_by_state(changed, fix, sentence):
     assert name_next(RECEIPT | changed, fix)[0] == sentence
 
 
-@pytest.mark.parametrize("name", ["to-fix.csv", "to-fix.xlsx"])
+@pytest.mark.parametrize("name", ["to-fix.csv", "to-fix.xlsx", "to-fix.hl7", "to-fix.json"])
 def test_the_file_to_fix_that_exists_is_linked(name):
     page = Page(render_feedback(RECEIPT, [], ["findings.csv", name]))
     assert {a["href"] for tag, a in page.tags if tag == "a" and not a["href"].startswith("#")} == {name, "findings.csv"}

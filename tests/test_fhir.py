@@ -245,6 +245,12 @@ def test_a_line_that_cannot_be_used_is_refused_with_its_reason_and_the_others_ar
     assert read.quarantine["row_text"][0]
 
 
+def test_a_bundle_of_which_a_part_of_its_own_is_no_utf8_is_refused_whole(path):
+    path.write_bytes(json.dumps({"resourceType": "Bundle", "type": "x", "entry": [{"resource": seen()}]}).encode().replace(b'"x"', b'"\xff"'))
+    with pytest.raises(FileRefusedError, match="file_unreadable"):
+        judge(path)
+
+
 def test_a_resource_of_which_one_component_cannot_be_used_is_refused_whole_and_once(path):
     ears = seen(coded("54111-0"), valueQuantity=None, component=[
         {"code": coded("54108-6"), "valueCodeableConcept": coded("LA10392-1")},

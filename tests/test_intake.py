@@ -16,6 +16,7 @@ from pipelines.intake.conform import conform_rows
 from pipelines.intake.feedback import tell_finding
 from pipelines.intake.judge import name_rule
 from pipelines.intake.layout import Layout, list_layouts, read_layout
+from pipelines.intake.mends import Refused
 from pipelines.intake.receive import judge_chunk
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import write_repair
@@ -184,8 +185,8 @@ def test_numbers_keep_blanks_and_commas_as_the_sender_writes_them(layouts):
 
 
 def test_the_file_to_fix_runs_no_formula(layouts):
-    fixed = write_repair([json.dumps({"Номер": "=cmd()", "ТТГ": "-3"})], ["why"], layouts[0]).decode("utf-8-sig")
-    assert fixed == "Номер;ТТГ;erte_reasons\r\n'=cmd();-3;why\r\n"
+    fixed = write_repair([Refused(2, json.dumps({"Номер": "=cmd()", "ТТГ": "-3"}), "erte-1", "why")], layouts[0]).decode("utf-8-sig")
+    assert fixed == "Номер;ТТГ;erte_row;erte_reasons\r\n'=cmd();-3;erte-1;why\r\n"
 
 
 def test_every_finding_code_has_a_text_in_three_languages():

@@ -30,7 +30,7 @@ class Finding(dy.Schema):
 
     submission_id = clinical("submission", nullable=False)
     row_no = clinical("row, null = the whole file", dy.Int64)
-    column = clinical("our column; of a header (unknown, absent, of one of several totals) the header in the file")
+    column = clinical("our column; of a header (unknown, absent, a total) or of a cell of a wide row the header in the file")
     code = clinical("finding code", nullable=False)
     severity = coded("error refuses the row; warning and info do not", ("error", "warning", "info"), nullable=False)
     detail = clinical("counts that explain it (declared, computed, difference); never another value of a row")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
+from pipelines.intake.cell import name_cell
 from pipelines.intake.derive import list_derived
 from pipelines.intake.layout import Component, Layout
 from pipelines.intake.refusal import list_findings
@@ -114,13 +115,13 @@ def _type_record(text: pl.DataFrame, layout: Layout, *, has_blanks: bool) -> Con
     )
     unreadable = [
         given.filter(given[name].is_not_null() & typed[name].is_null()).select(
-            "row_no", pl.lit(name).alias("column"), pl.lit(f"{name}_unreadable").alias("code"),
+            "row_no", name_cell(name, layout).alias("column"), pl.lit(f"{name}_unreadable").alias("code"),
             pl.lit("error").alias("severity"),
         )
         for name in typed.columns
         if name in given.columns and given[name].dtype == pl.String and typed[name].null_count() > given[name].null_count()
     ]  # fmt: skip
-    converted = _convert_units(typed) if "unit" in typed.columns else Conformed(typed, list_findings([]))
+    converted = _convert_units(typed, layout) if "unit" in typed.columns else Conformed(typed, list_findings([]))
     return Conformed(converted.record, pl.concat([*unreadable, converted.finding]))
 
 
@@ -173,7 +174,7 @@ def _read_distinct(text: pl.Series, read: Callable[[pl.Expr], pl.Expr]) -> pl.Se
     return pl.DataFrame({"text": text}).join(said, on="text", how="left", maintain_order="left")["number"]
 
 
-def _convert_units(record: pl.DataFrame) -> Conformed:
+def _convert_units(record: pl.DataFrame, layout: Layout) -> Conformed:
     """Every number in the unit it is kept in; an unknown unit is a finding, never a guess (decision 2)."""
     units = read_units()
     pairs = record.select("component", "unit").unique()
@@ -203,7 +204,7 @@ def _convert_units(record: pl.DataFrame) -> Conformed:
     seen = record.join(known, on=["component", "unit"], how="left", nulls_equal=True, maintain_order="left")
     assert len(seen) == len(record)  # noqa: S101
     finding = seen.filter(pl.col("problem").is_not_null() & pl.col("value").is_not_null()).select(
-        "row_no", pl.lit("unit").alias("column"), pl.col("problem").alias("code"),
+        "row_no", name_cell("unit", layout).alias("column"), pl.col("problem").alias("code"),
         pl.when(pl.col("problem") == "unit_unlisted").then(pl.lit("warning"))
         .otherwise(pl.lit("error")).alias("severity"),
     )  # fmt: skip

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from pipelines.intake.layout import Layout, list_layouts, match_layout
+from pipelines.intake.layout import OURS_ADDED, Layout, list_layouts, match_layout
 from pipelines.intake.reading import NEUTRALISED, Chunk, Limits, Opened, name_headers
 from pipelines.intake.refusal import FileRefusedError, list_findings
 
@@ -71,6 +71,7 @@ def read_header(path: Path, limits: Limits = Limits(), layouts: tuple[Layout, ..
 def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
     """Rows as text in the sender's headers, with `row_no` (header = 1); rows of a wrong width become findings."""
     layout, names = opened.layout, list(opened.headers)
+    own = [name for name in names if name not in OURS_ADDED]
     broken: dict[int, str] = {}
 
     def note_row(row: arrow_csv.InvalidRow) -> str:
@@ -98,8 +99,8 @@ def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
             numbers = _number_rows(next_no, len(sent), broken)
             next_no = (numbers[-1] if len(numbers) else next_no - 1) + 1
             rows = sent.with_columns(numbers)
-            if all(column.null_count() for column in sent):  # else no row can be empty, and none is copied
-                rows = rows.filter(~pl.all_horizontal(pl.col(*names).is_null()))
+            if all(sent[name].null_count() for name in own):  # else no row can be empty, and none is copied
+                rows = rows.filter(~pl.all_horizontal(pl.col(*own).is_null()))
             if opened.survey.has_apostrophes:  # those that a file to fix sets before what looks like a formula
                 rows = rows.with_columns(pl.col(*names).str.replace(NEUTRALISED, "$1"))
             fresh = dict(list(broken.items())[told:])

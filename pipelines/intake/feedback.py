@@ -123,7 +123,8 @@ def name_next(receipt: Mapping[str, object], fix: str | None) -> tuple[str, dict
         return "refused", {}
     if state in ("refused", "partly_accepted"):
         if receipt["open_count"]:
-            return ("mend", {"fix": fix, "open": receipt["open_count"]}) if fix else ("refused", {})
+            how = "mend" if fix and fix.endswith((".csv", ".xlsx")) else "mend_message"
+            return (how, {"fix": fix, "open": receipt["open_count"]}) if fix else ("refused", {})
         return ("again" if receipt["refused_again_count"] else "mended"), {}
     return state, {"waiting": receipt["waiting_now"]}
 
@@ -162,7 +163,7 @@ def render_feedback(
             f'<h1>{t("title")}</h1>\n<p class="file">{facts[t("file")]}</p>',
             f'<p><span class="badge {escape(state)}">{say("state", state, language)}</span></p>',
             f'<div class="next"><h2>{t("next")}</h2><p>{say("next", sentence, language, **filled)}</p>'
-            + (f'<p><a href="{fix}">{fix}</a></p>' if fix and sentence == "mend" else "") + "</div>",
+            + (f'<p><a href="{fix}">{fix}</a></p>' if fix and sentence in ("mend", "mend_message") else "") + "</div>",
             f"<h2>{t('rows')}</h2>" + write_tiles(tiles) if receipt["received_count"] else "",
             *_list_groups(groups, language, is_refused=bool(receipt["refusal_code"])),
             f"<h2>{t('received')}</h2>", write_facts(facts),
@@ -223,8 +224,8 @@ def _list_closings(closings: Sequence[Mapping[str, object]], language: str) -> s
 
 def _list_files(files: Sequence[str], language: str) -> str:
     named = {"to-fix": "fix", "findings": "list", "feedback": "machine"}
+    told = {name: named[name.split(".")[0]] for name in files if name.split(".")[0] in named} | {"to-fix.xlsx": "fix_workbook"}
     items = "".join(
-        f'<li><a href="{escape(name)}">{escape(name)}</a>: {say("feedback", named[name.split(".")[0]], language)}</li>'
-        for name in files if name.split(".")[0] in named
-    )  # fmt: skip
+        f'<li><a href="{escape(name)}">{escape(name)}</a>: {say("feedback", told[name], language)}</li>' for name in files if name in told
+    )
     return f"<h2>{say('feedback', 'files', language)}</h2><ul>{items}</ul>"

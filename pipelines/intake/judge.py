@@ -6,8 +6,10 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
-from pipelines.contracts import NOTICES, PROBLEMS, RECORDS
+from pipelines.contracts import NOTICES, PROBLEMS
+from pipelines.intake.cell import name_cell
 from pipelines.intake.keys import KEYED_BY
+from pipelines.intake.layout import Layout
 from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 
 
@@ -22,12 +24,12 @@ class Judged(NamedTuple):
     finding: pl.DataFrame
 
 
-def judge_records(record: pl.DataFrame, noticed: pl.DataFrame, kind: str) -> Judged:
-    """Judge conformed records (all contract columns) of one kind; `noticed`: findings of reading and conforming."""
-    good, failure = RECORDS[kind].filter(record)
+def judge_records(record: pl.DataFrame, noticed: pl.DataFrame, layout: Layout) -> Judged:
+    """Judge conformed records (all contract columns) of a layout's kind; `noticed`: findings of reading and conforming."""
+    good, failure = layout.contract.filter(record)
     details = failure.details() if len(good) < len(record) else None
-    finding = pl.concat([noticed, *([] if details is None else [_list_reasons(details, RECORDS[kind])])])
-    finding = _drop_echoes(pl.concat([finding, _list_notices(good, kind), _find_rivals(good, kind)]))
+    finding = pl.concat([noticed, *([] if details is None else [_list_reasons(details, layout)])])
+    finding = _drop_echoes(pl.concat([finding, _list_notices(good, layout), _find_rivals(good, layout.record)]))
     refused = finding.filter((pl.col("severity") == "error") & pl.col("row_no").is_not_null())["row_no"].unique().sort()
     accepted = good.filter(~pl.col("row_no").is_in(refused.implode())) if len(refused) else good
     return Judged(accepted, refused, finding)
@@ -52,28 +54,31 @@ def name_rule(rule: str, contract: type[dy.Schema]) -> tuple[str | None, str]:
     return (max(columns, key=len) if columns else None), rule
 
 
-def _list_reasons(details: pl.DataFrame, contract: type[dy.Schema]) -> pl.DataFrame:
+def _list_reasons(details: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    contract = layout.contract
     rules = [c for c in details.columns if c not in contract.column_names()]
     reasons = []
     for rule in rules:
         failed = details.filter(pl.col(rule) == "invalid")
         if len(failed):
             column, code = name_rule(rule, contract)
+            is_bare = code.endswith("_missing")  # a row without any result is told of no single cell
+            told = pl.lit(column, pl.String) if is_bare else name_cell(column, layout)
             reasons.append(
                 failed.select(
-                    "row_no", pl.lit(column, pl.String).alias("column"), pl.lit(code).alias("code"),
+                    "row_no", told.alias("column"), pl.lit(code).alias("code"),
                     pl.lit("error").alias("severity"),
                 )
             )  # fmt: skip
     return pl.concat(reasons) if reasons else list_findings([])
 
 
-def _list_notices(good: pl.DataFrame, kind: str) -> pl.DataFrame:
-    notices = NOTICES.get(kind, {})
+def _list_notices(good: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    notices = NOTICES.get(layout.record, {})
     counts = good.select(applies.sum().alias(code) for code, (_, applies) in notices.items())
     found = [
         good.filter(applies).select(
-            "row_no", pl.lit(column).alias("column"), pl.lit(code).alias("code"), pl.lit("warning").alias("severity")
+            "row_no", name_cell(column, layout).alias("column"), pl.lit(code).alias("code"), pl.lit("warning").alias("severity")
         )
         for code, (column, applies) in notices.items()
         if counts[code].item()
@@ -97,13 +102,13 @@ def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
     """One reason once: the unreadable is not also called missing; a broken line or message says only that."""
     if finding.is_empty():
         return finding.select(list(FINDING_SCHEMA))
-    code, column = pl.col("code"), pl.col("column")
+    code = pl.col("code")
     broken = (code == "row_width_differs") | code.str.starts_with("message_")
     unread = finding.filter(code.str.ends_with("_unreadable") & (pl.col("severity") == "error"))
     echoes = pl.concat(
         [
-            unread.select("row_no", (column + "_missing").alias("code")),
-            unread.filter(column == "value").select("row_no", pl.lit("result_missing").alias("code")),
+            unread.select("row_no", code.str.replace("_unreadable$", "_missing").alias("code")),
+            unread.filter(code == "value_unreadable").select("row_no", pl.lit("result_missing").alias("code")),
         ]
     )
     spoiled = finding.filter(broken).select("row_no").drop_nulls().unique()

@@ -13,7 +13,11 @@ from pipelines.intake.refusal import FileRefusedError
 
 FOLDER = Path(__file__).parent / "layouts"
 REASONS = "erte_reasons"
-"""The column that a file to fix has at its end; a sender who leaves it in is not told that it is unknown."""
+MENDS = "erte_row"
+"""The two columns that a file to fix has at its end: why a row is refused, and before it the row's name (intake.mends).
+
+They are no data: a sender who leaves them in is not told that they are unknown, and a row of nothing else is empty."""
+OURS_ADDED = (MENDS, REASONS)
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _KEYS = {
     "name", "record", "source", "encodings", "separator", "decimal", "dates", "datetimes",
@@ -98,7 +102,7 @@ class Layout(NamedTuple):
         """Every header it knows."""
         told = {header for c in self.components for header in (c.header, *c.beside)}
         parts = {header for headers in (*self.joined.values(), *self.sums.values()) for header in headers}
-        return frozenset(self.columns) | frozenset(self.ignored) | told | parts | frozenset(self.ages) | frozenset(self.diagnoses) | {REASONS}
+        return frozenset(self.columns) | frozenset(self.ignored) | told | parts | frozenset(self.ages) | frozenset(self.diagnoses) | {*OURS_ADDED}
 
 
 def read_layout(path: Path) -> Layout:

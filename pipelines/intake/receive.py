@@ -12,7 +12,8 @@ from pipelines.contracts import RECORDS
 from pipelines.intake import csv, fhir, hl7, unpack, xlsx
 from pipelines.intake.conform import conform_rows
 from pipelines.intake.judge import judge_records, list_rivals
-from pipelines.intake.layout import Layout, speak_ours
+from pipelines.intake.layout import REASONS, Layout, speak_ours
+from pipelines.intake.mends import list_mends
 from pipelines.intake.reading import Chunk, Limits, Opened, Reader
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.source_id import name_records
@@ -32,13 +33,15 @@ _UNSUPPORTED = (b"%PDF", b"<")
 class JudgedChunk(NamedTuple):
     """One chunk's outcome: `quarantine` has row_no, source_id, row_text; counts are of rows of the file.
 
-    `sender_ids`: the first two senders that its rows name, those of refused rows included (as sent, checked by nobody).
+    `mends`: what came of rows that name refused ones (intake.mends). `sender_ids`: the first two senders that its rows name,
+    those of refused rows included (as sent, checked by nobody).
     """
 
     kind: str
     accepted: pl.DataFrame
     quarantine: pl.DataFrame
     finding: pl.DataFrame
+    mends: pl.DataFrame
     received_count: int
     sender_ids: tuple[str, ...]
 
@@ -106,14 +109,15 @@ def judge_chunk(
         pl.lit(submission_id).alias("submission_id"), pl.lit(received_on).alias("received_on")
     ).select(RECORDS[layout.record].column_names())
     noticed = [chunk.findings, conformed.finding, *([] if rivals is None else [list_rivals(record, rivals)])]
-    judged = judge_records(record, pl.concat(noticed), layout.record)
+    judged = judge_records(record, pl.concat(noticed), layout)
     sent = chunk.rows.filter(pl.col("row_no").is_in(judged.refused.implode()))
     sent = sent.unique("row_no", keep="first", maintain_order=True)  # a row of several records is refused once
-    text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no")).struct.json_encode()
+    text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no", REASONS)).struct.json_encode()
     source = record.group_by("row_no").agg(pl.col("source_id").first())
     quarantine = sent.select("row_no", pl.Expr.alias(pl.col(text) if isinstance(text, str) else text, "row_text"))
     quarantine = quarantine.join(source, on="row_no", how="left").select("row_no", "source_id", "row_text")
     received = chunk.rows["row_no"].n_unique()
     assert received == judged.accepted["row_no"].n_unique() + len(quarantine)  # noqa: S101  # law 1
     senders = tuple(record["sender_id"].drop_nulls().unique(maintain_order=True).head(2))
-    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, received, senders)
+    mends = list_mends(chunk.rows, record, judged.refused)
+    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, mends, received, senders)

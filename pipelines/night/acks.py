@@ -1,7 +1,6 @@
 """Write the HL7 acknowledgements of a submission beside its feedback: ack.hl7, from the archived file and the ledger's findings."""
 
 from collections import defaultdict
-from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
@@ -10,12 +9,11 @@ import polars as pl
 from pipelines.intake.hl7.ack import Told, answer_file, is_hl7
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FINDING_SCHEMA
-from pipelines.intake.unpack import MAGIC, unpack_file
+from pipelines.night.archive import open_archived
 from pipelines.night.front_door import set_limits
 from pipelines.settings import Settings
 
 _RETURNED = "batch_returned"
-_UNPACKED_BADLY = ("file_unreadable", "packed_file_too_large", "format_not_supported")
 _LAYOUTS = ("hl7-oru", None)  # a file that was refused whole has none
 
 
@@ -24,20 +22,11 @@ def write_acks(folder: Path, settings: Settings, row: dict[str, object], finding
 
     `row`: the submission as in the ledger; `finding`: all its findings.
     """
-    submission_id, refusal = str(row["submission_id"]), row["refusal_code"]
+    refusal = row["refusal_code"]
     if row["status"] == "held" or row["layout"] not in _LAYOUTS or refusal == "file_too_large":
         return 0
-    places = (settings.archive.glob(f"*/{submission_id}-*"), (settings.home / "held").glob(f"{submission_id}-*"))
-    path = next((path for found in places for path in sorted(found)), None)  # what is being returned leaves held/ last
-    if path is None:
-        return 0
-    limits = set_limits(settings)
-    with ExitStack() as stack:
-        if _is_packed(path):
-            if refusal in _UNPACKED_BADLY:
-                return 0
-            path = Path(stack.enter_context(unpack_file(path, limits)).name)
-        return _write_answers(folder, path, limits, row, finding) if is_hl7(path) else 0
+    with open_archived(settings, row) as path:
+        return _write_answers(folder, path, set_limits(settings), row, finding) if path is not None and is_hl7(path) else 0
 
 
 def _write_answers(folder: Path, path: Path, limits: Limits, row: dict[str, object], finding: pl.DataFrame) -> int:
@@ -53,9 +42,3 @@ def _write_answers(folder: Path, path: Path, limits: Limits, row: dict[str, obje
     acks = answer_file(path, limits, told, str(refusal) if refusal else None, submission_id, at)
     with (folder / "ack.hl7").open("wb") as file:
         return sum(file.write(ack) for ack in acks)
-
-
-def _is_packed(path: Path) -> bool:
-    """True for a gzip."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC

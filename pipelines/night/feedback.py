@@ -3,21 +3,20 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 
 from pipelines.intake.feedback import group_findings, name_headers, render_feedback, tell_findings
 from pipelines.intake.layout import Layout, list_layouts
-from pipelines.intake.repair import list_absent, list_notes, neutralise, write_repair, write_repair_workbook
+from pipelines.intake.repair import neutralise
 from pipelines.night.acks import write_acks
+from pipelines.night.fix import write_fix
 from pipelines.night.receipt import list_closings, read_note, read_receipts, show_receipt
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, put_frame, read_rows
 
 _SHOWN = 10_000
 """Findings listed one by one in a feedback file; beyond that the counts by code say it."""
-_WORKBOOKS = (".xlsx", ".xls", ".xlsm")
 _CHANGED = """
     select submission_id from lake.ledger.submission where received_on >= $1 or status = 'held'
     union select submission_id from lake.ledger.resent where resent_on >= $1
@@ -50,7 +49,7 @@ def write_feedback(connection: Connection, settings: Settings, since: date) -> i
         write_acks(folder / f".{submission_id}", settings, row, findings.get(submission_id, finding.clear()))
         closings = list_closings(connection, submission_id).to_dicts() if row["quarantined_count"] else []
         _write_folder(
-            folder, row, findings.get(submission_id, finding.clear()), refusals.get(submission_id, refused.clear()),
+            settings, row, findings.get(submission_id, finding.clear()), refusals.get(submission_id, refused.clear()),
             layouts.get(row["layout"]), closings, reasons.get(submission_id),
         )  # fmt: skip
     return len(lacking)
@@ -64,10 +63,11 @@ def _read_reasons(connection: Connection) -> dict[str, str]:
 
 
 def _write_folder(
-    folder: Path, row: Mapping[str, object], finding: pl.DataFrame, refused: pl.DataFrame, layout: Layout | None,
+    settings: Settings, row: Mapping[str, object], finding: pl.DataFrame, refused: pl.DataFrame, layout: Layout | None,
     closings: Sequence[Mapping[str, object]], reason: str | None,
 ) -> None:  # fmt: skip
     submission_id = str(row["submission_id"])
+    folder = settings.reports / "feedback"
     draft, done = folder / f".{submission_id}", folder / submission_id
     draft.mkdir(parents=True, exist_ok=True, mode=0o700)
     headers, source = name_headers(layout), refused.select("row_no", "source_id").unique("row_no")
@@ -87,20 +87,7 @@ def _write_folder(
     if len(refused):
         wrong = finding.filter((pl.col("severity") == "error") & pl.col("row_no").is_in(refused["row_no"].implode()))
         every = tell_findings(wrong.select("row_no", "column", "code", "severity", "detail"), source, headers)
-        reasons = dict(
-            every
-            .group_by("row_no").agg(pl.concat_str(pl.col("code"), pl.lit(": "), pl.col("text_ru")).str.join(" | "))
-            .iter_rows()
-        )  # fmt: skip
-        ordered = refused.sort("row_no")
-        why = [reasons.get(no, "") for no in ordered["row_no"]]
-        if layout:
-            name, content = _write_to_fix(str(row["file_name"]), ordered, why, every, layout)
-            (draft / name).write_bytes(content)
-        else:
-            (draft / "to-fix.txt").write_text(
-                "\n\n".join(f"# {w}\n{t}" for w, t in zip(why, ordered["row_text"], strict=True))
-            )
+        write_fix(draft, settings, row, refused.sort("row_no"), every, layout)
     files = sorted((p.name for p in draft.iterdir()), key=lambda name: (not name.startswith("to-fix"), name))
     groups = group_findings(finding.select("row_no", "column", "code", "severity", "detail"), source, headers)
     (draft / "feedback.html").write_text(render_feedback(receipt, groups, files, closings, reason), "utf-8")
@@ -111,14 +98,3 @@ def _write_folder(
         done.rmdir()
     draft.rename(done)
 
-
-def _write_to_fix(
-    file_name: str, refused: pl.DataFrame, reasons: list[str], told: pl.DataFrame, layout: Layout
-) -> tuple[str, bytes]:
-    """The name and content of the file to fix, in the format the sender's file was named for."""
-    texts = refused["row_text"].to_list()
-    notes = list_notes(told, refused["row_no"].to_list())
-    absent = list_absent(notes, texts, layout)
-    if Path(file_name).suffix.lower() in _WORKBOOKS:
-        return "to-fix.xlsx", write_repair_workbook(texts, reasons, notes, absent)
-    return "to-fix.csv", write_repair(texts, reasons, layout, absent)

@@ -1,7 +1,8 @@
 """Receipts: what became of a submission, and how many of its refused rows have since been mended; asked here only.
 
-A refused row is known again by its sender, kind and source id. When a later run brings it again, `ledger.resent` says how
-it fared; so a finding is closed by sending the mended row, and `erte status`, the feedback page and the report card agree.
+A refused row is known again by its sender, kind and source id, or by the name that the file to fix gave it (intake.mends),
+whichever cell was mended. When a later run brings it again, `ledger.resent` says how it fared; so a finding is closed by
+sending the mended row, and `erte status`, the feedback page and the report card agree.
 """
 
 import json
@@ -39,6 +40,9 @@ RECEIPT = """
 `mended`: accepted in a later file; `refused_again`: the latest word is in the feedback of the later file; `open`: not sent
 again. `state`: waiting, held, partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
 
+_MATCHED = {"submission_id": pl.String(), "row_no": pl.Int64(), "outcome": pl.String(), "resent_in": pl.String()}
+"""An open row, and what came of it in which later submission."""
+
 
 def read_receipts(connection: Connection, submissions: Sequence[str]) -> pl.DataFrame:
     """The receipts (RECEIPT) of some submissions."""
@@ -69,17 +73,45 @@ def note_resent(connection: Connection, folder: Path, taken: Sequence[Mapping[st
 
     To be called before this run's own refusals are written: of two files that came at once, neither mends the other.
     """
+    named, known = _match_named(connection, folder, taken), _match_known(connection, folder, taken)
+    known = known.join(named, on=["submission_id", "row_no", "resent_in"], how="anti")  # a number may be of several results, a name is of one row
+    first = pl.concat([named, known]).group_by("submission_id", "row_no", "outcome").agg(pl.col("resent_in").min()).sort(pl.all())
+    return append_rows(connection, "ledger.resent", first.with_columns(pl.lit(on).alias("resent_on")))
+
+
+def _match_known(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+    """Open rows (_MATCHED) whose sender, kind and source id came again."""
     still_open = _list_open(connection)
     if not len(still_open):
-        return 0
+        return pl.DataFrame(schema=_MATCHED)
     put_frame(connection, "open_row", still_open)
     put_frame(connection, "again", _list_arrived(connection, folder, taken))
-    found = read_rows(connection, """
-        select o.submission_id, o.row_no, a.outcome, min(a.submission_id) as resent_in
+    return read_rows(connection, """
+        select o.submission_id, o.row_no, a.outcome, a.submission_id as resent_in
         from open_row o join again a using (record_kind, sender_id, source_id)
-        where a.submission_id <> o.submission_id
-        group by all order by all""")  # fmt: skip
-    return append_rows(connection, "ledger.resent", found.with_columns(pl.lit(on).alias("resent_on")))
+        where a.submission_id <> o.submission_id""")  # fmt: skip
+
+
+def _match_named(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+    """Open rows (_MATCHED) that a row of this run names. A name closes nothing of another sender's, and an unknown one nothing at all."""
+    named = [
+        pl.read_parquet(file).with_columns(
+            pl.lit(str(receipt["submission_id"])).alias("resent_in"),
+            pl.coalesce("sender_id", pl.lit(receipt["sender_id"], pl.String)).alias("sender_id"),
+        )
+        for receipt in taken
+        for file in sorted((folder / str(receipt["submission_id"])).glob("mends-*.parquet"))
+    ]
+    if not named:
+        return pl.DataFrame(schema=_MATCHED)
+    put_frame(connection, "named_row", pl.concat(named))
+    return read_rows(connection, """
+        select q.submission_id, q.row_no, n.outcome, n.resent_in
+        from lake.identified.quarantine q
+        join lake.ledger.submission s using (submission_id)
+        join named_row n on (n.short_id, n.row_no) = (left(q.submission_id, 12), q.row_no)
+        anti join (from lake.ledger.resent where outcome = 'accepted') r on (r.submission_id, r.row_no) = (q.submission_id, q.row_no)
+        where n.resent_in <> q.submission_id and coalesce(s.sender_id = n.sender_id, s.sender_id is null)""")  # fmt: skip
 
 
 def _list_arrived(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]]) -> pl.DataFrame:

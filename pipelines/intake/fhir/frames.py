@@ -6,9 +6,11 @@ from typing import Any
 import polars as pl
 
 from pipelines.contracts import RECORDS
+from pipelines.intake.fhir.fix import list_names
 from pipelines.intake.fhir.people import WHO, frame_local
 from pipelines.intake.fhir.rows import SCREENING, Rows
 from pipelines.intake.fhir.values import is_loinc_broken
+from pipelines.intake.layout import MENDS
 from pipelines.intake.reading import Chunk
 from pipelines.intake.refusal import list_findings
 
@@ -22,6 +24,7 @@ def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
     if rows.local:
         people = pl.concat([people, frame_local(rows.local)])
     frames: dict[str, pl.DataFrame] = {}
+    names = list_names(texts)
     told = [list_findings(rows.findings)]
     if rows.screening or rows.plain is not None:
         screening = _join_person(frame_screening(rows), people)
@@ -32,13 +35,13 @@ def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
             frames[kind] = _join_person(_frame_records(kind, records), people)
     finding = pl.concat(told)
     if len(frames) < 2:
-        yield from (Chunk(_keep_columns(kind, frame, texts), finding, kind) for kind, frame in frames.items())
+        yield from (Chunk(_keep_columns(kind, frame, texts, names), finding, kind) for kind, frame in frames.items())
         return
     placed = pl.concat([frame["row_no"] for frame in frames.values()])
     spare = finding.filter(pl.col("row_no").is_null() | ~pl.col("row_no").is_in(placed.implode()))
     for number, (kind, frame) in enumerate(frames.items()):
         own = finding.join(frame.select("row_no").unique(), on="row_no", how="semi")
-        yield Chunk(_keep_columns(kind, frame, texts), pl.concat([own, spare]) if number == 0 else own, kind)
+        yield Chunk(_keep_columns(kind, frame, texts, names), pl.concat([own, spare]) if number == 0 else own, kind)
 
 
 def frame_screening(rows: Rows) -> pl.DataFrame:
@@ -73,9 +76,10 @@ def _join_person(frame: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
     return joined
 
 
-def _keep_columns(kind: str, frame: pl.DataFrame, texts: pl.Series) -> pl.DataFrame:
+def _keep_columns(kind: str, frame: pl.DataFrame, texts: pl.Series, names: pl.Series | None) -> pl.DataFrame:
     known = [name for name in RECORDS[kind].column_names() if name in frame.columns and name not in _ENVELOPE]
-    return frame.select(*known, texts.gather(frame["place"]).alias("sent"))
+    said = [] if names is None else [names.gather(frame["place"]).alias(MENDS)]
+    return frame.select(*known, *said, texts.gather(frame["place"]).alias("sent"))
 
 
 def _note_contradictions(screening: pl.DataFrame) -> pl.DataFrame:

@@ -17,9 +17,10 @@ def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
     if consent.status in tables["undecided"]:
         rows.counted["Consent (undecided)"] += 1
         return
+    facility = next((f for o in consent.organization if (f := rows.index.find_organization(o))), None)
     person, refused = rows.find_person(consent.patient, consent.contained)
     if refused:
-        rows.refuse(number, place, refused)
+        rows.refuse(number, place, refused, rows.name_source(consent.identifier, consent.id, None), rows.sender or facility)
         return
     decision, action = rows.tables["consent_status"].get(consent.status or "", (consent.status, "report"))
     denies = consent.provision is not None and consent.provision.type == "deny"
@@ -35,7 +36,6 @@ def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
     document = consent.source_reference.identifier if consent.source_reference else None
     day, _ = read_moment(consent.date_time) if consent.date_time else (None, None)
     _, issued_at = rows.read_issued(number, (consent.meta and consent.meta.last_updated) or consent.date_time or rows.issued)
-    facility = next((f for o in consent.organization if (f := rows.index.find_organization(o))), None)
     rows.other["consent"].append({
         "row_no": number, "place": place, "person": person, "sender_id": rows.sender or facility,
         "source_id": rows.name_source(consent.identifier, consent.id, None), "action_code": action, "issued_at": issued_at,

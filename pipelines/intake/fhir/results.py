@@ -68,8 +68,9 @@ class Results(Rows):
         self, number: int, place: int, seen: Observation, parts: list[tuple[Meaning, Measured]], report: Report | None
     ) -> None:
         person, refused = self.find_person(seen.subject, seen.contained)
+        facility = self.find_facility(seen.performer) if seen.performer else None
         if refused:
-            self.refuse(number, place, refused)
+            self.refuse(number, place, refused, self.name_source(seen.identifier, seen.id, None), self.sender or facility)
             return
         said = "entered-in-error" if report is not None and report.is_withdrawn else seen.status
         status, action = self.statuses.get(said or "", (said, "report"))
@@ -78,7 +79,6 @@ class Results(Rows):
         reported_on, issued_at = self.read_issued(number, issued or (seen.meta and seen.meta.last_updated) or self.issued)
         reported_on = reported_on if issued else None
         told = self.list_told(seen.subject, person, day) if self.index.told else _NOTHING
-        facility = self.find_facility(seen.performer) if seen.performer else None
         is_order = report is not None and (self.index.is_bundle or not seen.id)  # in an export an id is an id
         source = self.name_source(seen.identifier, seen.id, report.source_id if report and is_order else None)
         common = (place, person, self.sender or facility, action, issued_at, facility, told.get("stage_code"), day, moment,

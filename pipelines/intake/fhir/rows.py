@@ -45,9 +45,9 @@ class Rows:
         self.seen: Counter[tuple[str | None, str]] = Counter()
         self._known: dict[str, int] = {}
 
-    def refuse(self, number: int, place: int, code: str) -> None:
+    def refuse(self, number: int, place: int, code: str, source_id: str | None = None, sender_id: str | None = None) -> None:
         """A line that gives no record though it should: one refused row that says why."""
-        self.screening.append((number, *[None] * 7, place, *[None] * (len(SCREENING) - 9)))
+        self.screening.append((number, source_id, *[None] * 6, place, None, sender_id, *[None] * (len(SCREENING) - 11)))
         self.findings.append((number, None, code, "error"))
 
     def find_person(self, subject: Reference | None, contained: list[Raw]) -> tuple[int | None, str | None]:

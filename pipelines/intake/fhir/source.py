@@ -71,7 +71,12 @@ def read_document(path: Path, limits: Limits) -> Document | None:
         raise FileRefusedError("file_unreadable") from None
     if not isinstance(kind, str):
         raise FileRefusedError("file_not_fhir")
-    return _open_bundle(data) if kind == "Bundle" else Document([(1, None, data)], None, b"\n" not in data)
+    if kind != "Bundle":
+        return Document([(1, None, data)], None, b"\n" not in data)
+    try:
+        return _open_bundle(data)
+    except (ValueError, RecursionError):  # what is said of the whole Bundle is not UTF-8
+        raise FileRefusedError("file_unreadable") from None
 
 
 def read_batches(path: Path, limits: Limits) -> Iterator[list[Item]]:

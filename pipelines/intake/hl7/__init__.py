@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.intake.hl7.fields import read_marks
-from pipelines.intake.hl7.message import Message
+from pipelines.intake.hl7.message import Message, name_sender
+from pipelines.intake.hl7.notes import MARK, read_names
 from pipelines.intake.hl7.sheet import Sheet, frame_rows
 from pipelines.intake.hl7.split import Part, decode_message, split_file, split_segments
 from pipelines.intake.hl7.terms import read_tables, speak_terms
@@ -53,17 +54,25 @@ def read_chunks(path: Path, limits: Limits = Limits()) -> Iterator[Chunk]:  # no
 
 def read_part(part: Part, sheet: Sheet) -> bool:
     """Add a message's results to a sheet, or one refused row that says why there are none; was its character set guessed."""
+    first = len(sheet.rows)
+    is_guessed = _read_message(part, sheet)
+    if MARK in part.content:
+        sheet.name_rows(first, read_names(part))
+    return is_guessed
+
+
+def _read_message(part: Part, sheet: Sheet) -> bool:
     decoded = decode_message(part.content, read_tables()["charsets"])
     if decoded is None or part.is_too_large:
         text = part.content.decode("ascii", "backslashreplace").replace("\x00", "\\x00")
         code = "message_too_large" if part.is_too_large else "message_encoding_unknown"
-        sheet.refuse(part.line_no, text, code)
+        sheet.refuse(part.line_no, text, code, sender_id=_find_sender(text))
         return False
     text = decoded.text
     marks = read_marks(text, decoded.charset) if part.name == "MSH" else None
     head = text.split("\r", 1)[0].split(marks.field, 12) if marks else []
     if marks is None or len(head) < 10 or not head[8] or not head[9]:
-        sheet.refuse(part.line_no, text, "message_header_malformed", head[9] if len(head) > 9 else None)
+        sheet.refuse(part.line_no, text, "message_header_malformed", head[9] if len(head) > 9 else None, _find_sender(text))
         return decoded.is_guessed
     terms = speak_terms(marks)
     segments, numbers = split_segments(text, part.line_no, marks.field)
@@ -76,8 +85,15 @@ def read_part(part: Part, sheet: Sheet) -> bool:
     elif message.read(segments, numbers):
         return decoded.is_guessed
     del sheet.findings[told:]  # of a message that gives nothing only that is told
-    sheet.refuse(part.line_no, text, code, head[9])
+    sheet.refuse(part.line_no, text, code, head[9], message.sender)
     return decoded.is_guessed
+
+
+def _find_sender(text: str) -> str | None:
+    """Who sends a message that cannot be read, as far as its header says so."""
+    marks = read_marks(text)
+    head = text.split("\r", 1)[0].split(marks.field, 12) if marks else []
+    return name_sender(marks, head) if marks and len(head) > 3 and head[0] == "MSH" else None
 
 
 def is_count_wrong(part: Part, count: int) -> bool:

@@ -136,7 +136,7 @@ def _write_error(one: Told, sent: Sent, language: str, is_old: bool) -> list[str
     first = marks.component.join([*place, *[""] * (3 - len(place)), marks.sub.join([*meaning, "HL70357"])]) if is_old else ""
     return [
         "ERR", first, marks.component.join(place), listed, _SEVERITIES[one.severity], f"{one.code}{marks.component * 2}L", "",
-        one.code, _escape(marks, text),
+        one.code, escape(marks, text),
     ]  # fmt: skip
 
 
@@ -195,7 +195,8 @@ def _answer_envelope(part: Part, control_id: str, at: date) -> bytes:
     return (marks.field.join(fields).rstrip(marks.field) + "\r").encode("latin-1")
 
 
-def _escape(marks: Marks, text: str) -> str:
+def escape(marks: Marks, text: str) -> str:
+    """A text in which the separators of a message stand for nothing but themselves."""
     letters = {marks.escape: "E", marks.field: "F", marks.component: "S", marks.sub: "T", marks.repeat: "R"}
     return "".join(f"{marks.escape}{letters[c]}{marks.escape}" if c in letters else c for c in text)
 

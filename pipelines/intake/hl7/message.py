@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipelines.intake.hl7.fields import pick, unescape
+from pipelines.intake.hl7.fields import Marks, pick, unescape
 from pipelines.intake.hl7.sheet import ROW, Sheet
 from pipelines.intake.hl7.terms import Term, Terms
 
@@ -24,8 +24,7 @@ class Message:
     def __init__(self, terms: Terms, head: list[str], sheet: Sheet) -> None:
         self.terms, self.marks, self.tables, self.sheet = terms, terms.marks, terms.tables, sheet
         self.is_result = pick(self.marks, head[8], 0) in self.tables["types"]
-        name, universal = pick(self.marks, head[3], 0), pick(self.marks, head[3], 1)
-        self.sender = name if name and len(name) <= _LONGEST_ID else universal or pick(self.marks, head[2], 0)
+        self.sender = name_sender(self.marks, head)
         self.control_id, self.issued_at = unescape(self.marks, head[9]).strip(), self.terms.read_time(head[6])[1]
         self.facility: str | None = None
         self.seen: dict[str, set[tuple[str, int]]] = {}
@@ -265,6 +264,12 @@ class Message:
         self.used.add((component, instance))
         source = self.source if instance == 1 else f"{self.source}#{instance}"
         self.sheet.rows.append((number, self.child_no, self.order_no, source, *what, status, *said, *when, text))
+
+
+def name_sender(marks: Marks, head: list[str]) -> str | None:
+    """The facility that sends a message (MSH-4), else its application (MSH-3)."""
+    name, universal = pick(marks, head[3], 0), pick(marks, head[3], 1)
+    return name if name and len(name) <= _LONGEST_ID else universal or pick(marks, head[2], 0)
 
 
 def _short(text: str | None) -> str | None:

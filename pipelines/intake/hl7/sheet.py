@@ -1,10 +1,12 @@
 """Results of many messages before they are a frame: tuples that point to what is told of their child and their order."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
 from pipelines.contracts import ScreeningRecord
+from pipelines.intake.layout import MENDS
 
 _COLUMNS = [c for c in ScreeningRecord.column_names() if c not in {"submission_id", "row_no", "received_on"}]
 CHILD = (
@@ -31,15 +33,23 @@ class Sheet:
         self.children: list[dict[str, str | None]] = []
         self.orders: list[dict[str, str | None]] = []
         self.findings: list[Found] = []
+        self.names: dict[int, list[str]] = {}
 
-    def refuse(self, line_no: int, text: str, code: str, source_id: str | None = None) -> None:
+    def refuse(self, line_no: int, text: str, code: str, source_id: str | None = None, sender_id: str | None = None) -> None:
         """A message that gives no result is one row, refused: it is counted, kept and told like any other."""
-        self.children.append({})
+        self.children.append({"sender_id": sender_id})
         self.orders.append({})
         empty = [None] * (len(ROW) - 5)
         sent = text.replace("\r", "\n")
         self.rows.append((line_no, len(self.children) - 1, len(self.orders) - 1, source_id, *empty, sent))
         self.findings.append((line_no, None, code, "error"))
+
+    def name_rows(self, first: int, names: Mapping[int, list[str]]) -> None:
+        """Keep which refused rows the rows from `first` on mend: a name is of the rows of its line, else of all of them."""
+        numbers = {row[0] for row in self.rows[first:]}
+        for line, found in names.items():
+            for number in (numbers & {line}) or numbers:
+                self.names.setdefault(number, []).extend(found)
 
 
 def frame_rows(sheet: Sheet) -> pl.DataFrame:
@@ -63,13 +73,21 @@ def frame_rows(sheet: Sheet) -> pl.DataFrame:
             .when(pl.col("status_code").is_not_null()).then(pl.lit("report")).alias("action_code")
         )
         .pipe(_add_unsaid)
-        .select("row_no", *_COLUMNS, "sent")
+        .pipe(_add_names, sheet.names)
+        .select("row_no", *_COLUMNS, *([MENDS] if sheet.names else []), "sent")
     )  # fmt: skip
 
 
 def _add_unsaid(rows: pl.DataFrame) -> pl.DataFrame:
     """The columns of the contract of which HL7 says nothing."""
     return rows.with_columns(pl.lit(None, pl.String).alias(name) for name in _COLUMNS if name not in rows.columns)
+
+
+def _add_names(rows: pl.DataFrame, names: Mapping[int, list[str]]) -> pl.DataFrame:
+    if not names:
+        return rows
+    said = {number: " ".join(found) for number, found in names.items()}
+    return rows.with_columns(pl.col("row_no").replace_strict(said, default=None, return_dtype=pl.String).alias(MENDS))
 
 
 def _frame_told(told: list[dict[str, str | None]], names: tuple[str, ...]) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 _BLOCK_BYTES = 8 << 20
-_ENVELOPE = (b"FHS", b"BHS", b"BTS", b"FTS")
+ENVELOPE = (b"FHS", b"BHS", b"BTS", b"FTS")
 _SHOWN_BYTES = 64 << 10
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
 _SWITCH = re.compile(rb"\\C(2D4C|2842)\\([^\\|^~&\r]*)")
@@ -141,7 +141,7 @@ def _count_lines(content: bytes) -> int:
 
 
 def _split_block(block: bytes, line_no: int, is_last: bool) -> Iterator[Part]:
-    is_batch = any(b"\r" + name in block for name in _ENVELOPE)
+    is_batch = any(b"\r" + name in block for name in ENVELOPE)
     pieces = (b"\r" + block).split(b"\rMSH")
     last = len(pieces) - 1
     for place, piece in enumerate(pieces):
@@ -149,7 +149,7 @@ def _split_block(block: bytes, line_no: int, is_last: bool) -> Iterator[Part]:
         lines = content.count(b"\r") + 1 if place or piece else 0
         is_cut = is_last and place == last and not content.endswith(b"\r")
         content = content.rstrip(b"\r")
-        if place and not (is_batch and any(b"\r" + name in content for name in _ENVELOPE)):
+        if place and not (is_batch and any(b"\r" + name in content for name in ENVELOPE)):
             yield Part("MSH", line_no, content, is_cut)
         else:
             yield from _split_envelope(content, line_no, is_cut)
@@ -160,7 +160,7 @@ def _split_envelope(content: bytes, line_no: int, is_cut: bool) -> Iterator[Part
     """Batch and file segments part what stands around them."""
     lines: list[bytes] = []
     for number, line in enumerate(content.split(b"\r"), line_no):
-        if line[:3] in _ENVELOPE and not line[3:4].isalnum():
+        if line[:3] in ENVELOPE and not line[3:4].isalnum():
             yield from _join_part(lines, number - len(lines), False)
             yield Part(line[:3].decode(), number, line)
             lines = []

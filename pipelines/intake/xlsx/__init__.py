@@ -13,7 +13,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.intake.csv import Header, Survey, list_file_findings
-from pipelines.intake.layout import Layout, list_layouts
+from pipelines.intake.layout import MENDS, Layout, list_layouts
 from pipelines.intake.reading import Chunk, Limits, Opened
 from pipelines.intake.refusal import FileRefusedError, list_findings
 from pipelines.intake.totals import set_aside_totals
@@ -139,7 +139,7 @@ def _write_rows(book: Book, sheet: _Sheet, table: Table) -> pl.DataFrame:
             cells = pad_iins(cells)
         text.append(write_cells(cells, header, table.layout, is_1904=is_1904))
     frame = pl.DataFrame([*text, pl.Series("row_no", range(table.first_row + 1, height + 1), dtype=pl.Int64)])
-    frame = frame.filter(~pl.all_horizontal(pl.exclude("row_no").is_null()))
+    frame = frame.filter(~pl.all_horizontal(pl.exclude("row_no", MENDS).is_null()))
     titles = [
         pl.lit(write_cells(pl.Series("", [cell]), header, table.layout, is_1904=is_1904)[0], pl.String).alias(header)
         for header, cell in table.titles.items()
@@ -149,9 +149,11 @@ def _write_rows(book: Book, sheet: _Sheet, table: Table) -> pl.DataFrame:
 
 def _cut_tail(text: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows up to the last one that can be a record, and the narrow ones behind it."""
-    own = list(table.headers.values())
+    own = [header for header in table.headers.values() if header != MENDS]
     filled = pl.sum_horizontal(pl.col(own).is_not_null())
     wide = filled > (_NARROW if len(own) >= _WIDE_HEADER else 1)
+    if MENDS in text.columns:
+        wide |= pl.col(MENDS).is_not_null()
     if table.layout.record == "aggregate":
         counts = [c.header for c in table.layout.components if c.header in own]
         wide |= pl.any_horizontal(pl.col(counts).str.contains(r"^[+-]?[0-9]").fill_null(False))

@@ -1,0 +1,88 @@
+"""The file to fix of HL7 v2: the refused messages as sent, in the batches they came in, each refusal told in an NTE segment.
+
+An NTE holds the name of a refused row (intake.mends), and as repetitions the codes and what is to be done in the languages that
+the message's character set can write. It stands behind the OBX or SPM that it is about; what is told of a whole message stands
+behind its PID. A reader takes the names and nothing else of it. A message too large to be read is left out: it cannot be mended here.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pipelines.intake.hl7.ack import escape, read_sent
+from pipelines.intake.hl7.notes import is_note, list_lines, read_names
+from pipelines.intake.hl7.split import ENVELOPE, Part, split_file
+from pipelines.intake.mends import Refused
+from pipelines.intake.reading import Limits
+
+_LOOKED_AT = 64 << 10
+
+
+def write_messages(path: Path, limits: Limits, refused: Sequence[Refused]) -> bytes:
+    """The messages of a file that hold refused rows; nothing where none of them can be mended."""
+    end, by_line = _find_line_end(path), {one.row_no: one for one in refused}
+    written, count, is_any = [], 0, False
+    for part in (part for parts in split_file(path, limits.line_mb << 20) for part in parts):
+        if part.name.encode() in ENVELOPE:
+            written.append(_recount(part, count) + end)
+            count = 0 if part.name in ("BHS", "BTS") else count
+            continue
+        lines = range(part.line_no, part.line_no + part.content.count(b"\r") + 1)
+        found = [by_line[line] for line in lines if line in by_line]
+        if found and not part.is_too_large:
+            is_any, count = True, count + (part.name == "MSH")
+            written.append(b"\r".join(_note_message(part, found)).replace(b"\r", end) + (b"" if part.is_cut else end))
+    return b"".join(written) if is_any else b""
+
+
+def _note_message(part: Part, found: Sequence[Refused]) -> Iterator[bytes]:
+    """The segments of a message, with a note behind each that is refused, and no note of an earlier round."""
+    lines = list_lines(part)
+    of_results = {number for number, segment in lines if segment.startswith(("OBX", "SPM"))}
+    whole, named = _place_whole(lines), read_names(part)
+    before = [name for line, names in named.items() if line not in of_results for name in names]
+    about: dict[int, list[Refused]] = {}
+    for one in found:
+        about.setdefault(one.row_no if one.row_no in of_results else whole, []).append(one)
+    for number, segment in lines:
+        if is_note(segment):
+            continue
+        yield segment.encode("latin-1")
+        for place, one in enumerate(about.get(number, ()), 1):
+            yield _write_note(part, place, one, [*named.get(one.row_no, ()), *before])
+
+
+def _place_whole(lines: Sequence[tuple[int, str]]) -> int:
+    """The line behind which stands what is told of a whole message: its PID (and PD1), else its first."""
+    names = [segment[:3] for _, segment in lines]
+    place = names.index("PID") if "PID" in names else 0
+    return lines[place + (names[place + 1 : place + 2] == ["PD1"])][0]
+
+
+def _write_note(part: Part, place: int, one: Refused, names: Sequence[str]) -> bytes:
+    sent = read_sent(part)
+    told = [" ".join(dict.fromkeys([one.name, *names])), *one.reasons.split("\n")]
+    said = [escape(sent.marks, text) for text in told if _can_write(text, sent.encoding)]
+    return sent.marks.field.join(["NTE", str(place), "L", sent.marks.repeat.join(said)]).encode(sent.encoding)
+
+
+def _can_write(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _recount(part: Part, count: int) -> bytes:
+    """An envelope segment as sent; a batch trailer that counts messages counts those that are here."""
+    field = part.content[3:4] or b"|"
+    fields = part.content.split(field)
+    if part.name == "BTS" and len(fields) > 1 and fields[1].strip().isdigit():
+        fields[1] = str(count).encode()
+    return field.join(fields)
+
+
+def _find_line_end(path: Path) -> bytes:
+    with path.open("rb") as file:
+        head = file.read(_LOOKED_AT)
+    return next((end for end in (b"\r\n", b"\r", b"\n") if end in head), b"\r")
