@@ -274,9 +274,9 @@ def test_guess_writes_a_layout_and_check_tries_the_file_with_it_and_stores_nothi
     code, told = invoke("check", sent, "--layout", out, "--on", "2026-03-01", "--home", home, "--json")
     trial = json.loads(told)
     assert (code, trial["accepted_count"]) == (1, 8)
-    found = {f["code"]: (f["column"], f["rows"], f["lines"]) for f in trial["findings"]}
-    assert found["result_code_unknown"] == ("ВОАЭ левое / ВОАЭ правое", 4, [4, 7, 10, 13])
-    assert found["column_unknown"][0] == "Примечание"
+    found = [(f["code"], f["column"], f["rows"], f["lines"]) for f in trial["findings"]]
+    assert ("result_code_unknown", "ВОАЭ левое", 4, [4, 7, 10, 13]) in found
+    assert ("column_unknown", "Примечание") in [f[:2] for f in found]
     assert not home.exists()
 
 
