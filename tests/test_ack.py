@@ -181,7 +181,7 @@ def test_a_night_leaves_the_acknowledgements_beside_the_feedback(tmp_path):
     (late,) = flow.receive(home, [path.rename(tmp_path / "late.hl7")])
     (home.home / "held").mkdir(exist_ok=True)
     next(home.archive.glob(f"*/{late}-*")).rename(home.home / "held" / f"{late}-late.hl7")
-    row = {"submission_id": late, "status": "returned", "layout": "hl7-oru", "refusal_code": None, "received_on": FIRST}
+    row = {"submission_id": late, "file_name": path.name, "status": "returned", "layout": "hl7-oru", "refusal_code": None, "received_on": FIRST}
     assert write_acks(tmp_path / "returned", home, row, list_findings([]))
     assert {str(a["MSA"][0][1]) for a in parse((tmp_path / "returned" / "ack.hl7").read_bytes())} == {"AR"}
     folders = sorted(p.name for p in (home.reports / "feedback").iterdir() if (p / "ack.hl7").exists())

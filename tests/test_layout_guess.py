@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 from pipelines.intake.guess import describe_shape, find_forms, guess_layout, name_encoding, read_sample, read_words
-from pipelines.intake.layout import FOLDER, REASONS, list_layouts, read_layout
+from pipelines.intake.layout import FOLDER, OURS_ADDED, list_layouts, read_layout
 from pipelines.intake.refusal import FileRefusedError
 from tests.nation import bear, name_iin, write_file
 from tests.samples import find_samples
@@ -237,7 +237,7 @@ def test_a_public_sample_is_tried_with_what_is_proposed_for_it_or_refused(path, 
         return
     found = json.loads(told)
     listed = [entry["header"] for name in ("placed", "components", "ignored", "unplaced") for entry in found[name]]
-    assert len(listed) == len(set(listed)) == len(read_layout(out).headers - {REASONS}) + len(found["unplaced"])
+    assert len(listed) == len(set(listed)) == len(read_layout(out).headers - set(OURS_ADDED)) + len(found["unplaced"])
     code, told = invoke("check", path, "--layout", out, "--on", "2026-03-01", "--home", tmp_path / "home", "--json")
     assert (code in (0, 1), "findings" in json.loads(told)) == (True, True)
 
