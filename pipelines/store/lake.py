@@ -49,7 +49,8 @@ def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connectio
             connection.execute(f"load '{path}'")
         connection.execute(
             f"attach 'ducklake:{_quote(where)}' as lake "
-            f"(data_path '{_quote(str(settings.lake.absolute() / 'data'))}', encrypted, data_inlining_row_limit 0)"
+            f"(data_path '{_quote(str(settings.lake.absolute() / 'data'))}', encrypted, data_inlining_row_limit 0, "
+            "override_data_path true)"  # a home may be moved, or restored elsewhere
         )
         if is_new:
             _create_tables(connection)
