@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tomllib
 from datetime import date, timedelta
 
 import duckdb
@@ -9,8 +10,9 @@ import polars as pl
 import pytest
 
 from pipelines import flow
-from pipelines.contracts import LAKE, PUBLISHED, describe_degree
+from pipelines.contracts import LAKE, PROGRAMMES, PUBLISHED, describe_degree
 from pipelines.errors import UserError
+from pipelines.settings import PROJECT
 from pipelines.store.ddl import write_published_ddl
 from pipelines.store.lake import open_lake
 from pipelines.store.warehouse import open_published
@@ -84,6 +86,14 @@ def test_eligible_is_excluded_plus_denominator_and_the_dead_are_excluded_from_co
         where indicator_id = 'coverage' and stratum = 'blood_spot' and kato2 = 'KZ' and sex_code = 'all'""")  # fmt: skip
     assert told in ([], [(9, 1, 8, 1)])
     assert ask_published(published, "select count(*) from indicator where eligible <> excluded + denominator") == [(0,)]
+
+
+def test_every_programme_says_from_which_age_its_coverage_counts():
+    described = tomllib.loads((PROJECT / "warehouse" / "programmes.toml").read_text("utf-8"))
+    assert set(described) == set(PROGRAMMES)
+    assert {name for name in PROGRAMMES if f"is_{name}_in_window" in PUBLISHED["pathway"].column_names()} == {
+        name for name, programme in described.items() if programme.get("has_window")
+    }
 
 
 def test_regions_sum_to_the_nation(published):

@@ -40,8 +40,6 @@ from pipelines.store.settled import (
 _SQL, _PROMISED = PROJECT / "sql", PROJECT / "warehouse"
 _BY_YEAR = {"facility_month": "year(month)", "denominator": "birth_year", "indicator": "birth_year", "published.indicator": "birth_year"}
 """Tables whose rows are of one year of birth -> that year."""
-_PROGRAMMES = {"blood_spot": 1, "hearing": 1, "development": 2, "autism": 18, "eyes": 2, "phenotype": 1}
-"""Programme -> completed months by which a child should have been examined once (O704 annexes 4, 14; PED annex 2)."""
 
 
 class Built(NamedTuple):
@@ -169,14 +167,14 @@ def _fill_marts(connection: Connection, years: Years, on: date) -> None:
     denominator = (_SQL / "marts" / "denominator.sql").read_text("utf-8")
     connection.execute(f"insert into denominator by name from ({denominator}) where birth_year in {_list_years(years.told)}")
     connection.execute(f"insert into data_quality by name {(_SQL / 'marts' / 'data_quality.sql').read_text('utf-8')}")
+    described = tomllib.loads((_PROMISED / "programmes.toml").read_text("utf-8"))
     programmes = " union all ".join(
         f"select kato2, birth_year, sex_code, age_months, is_dead, flag_programmes, '{name}' as programme, {name} as verdict, "
-        f"{f'is_{name}_in_window' if name in ('blood_spot', 'hearing') else 'null::boolean'} as is_in_window, "
-        f"list_contains(string_split(positive_programmes, ' '), '{name}') as is_positive, {age} as least_age_months, "
-        + ("(weight_band in ('under 1500', '1500-1999') or gestation_band in ('under 28', '28-31')) as is_meant " if name == "eyes"
-           else "true as is_meant ") + "from pathway"
-        for name, age in _PROGRAMMES.items()
-    )  # fmt: skip
+        f"{f'is_{name}_in_window' if programme.get('has_window') else 'null::boolean'} as is_in_window, "
+        f"list_contains(string_split(positive_programmes, ' '), '{name}') as is_positive, "
+        f"{programme['least_age_months']} as least_age_months, ({programme.get('is_meant', 'true')}) as is_meant from pathway"
+        for name, programme in described.items()
+    )
     connection.execute(f"create or replace temp view pathway_programme as {programmes}")
 
 
