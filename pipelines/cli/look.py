@@ -69,7 +69,21 @@ def records(
     from pipelines.night.rows import list_records
 
     with telling(as_json):
-        answer_rows(list_records(settings_of(home), submission, is_identified=identified), as_json)
+        rows = list_records(settings_of(home), submission, is_identified=identified)
+        answer_rows(rows if as_json else _shorten_rows(rows, is_identified=identified), as_json)
+
+
+_TOLD = ("row_no", "state", "held_in", "findings", "reason", "programme", "component", "value", "unit", "result_code", "examined_on", "birth_on",
+         "sex_code", "birth_order", "purpose", "decision", "decided_on", "confirmation", "report_status", "reported_on", "annex", "measure",
+         "child_count", "child_key")  # fmt: skip
+_WHO = ("child_iin", "family_name", "given_name", "mother_iin", "mother_family_name", "history_no", "source_id", "row_text")
+
+
+def _shorten_rows(rows: list[dict[str, object]], *, is_identified: bool) -> list[dict[str, object]]:
+    """The columns that fit a screen and that some row fills; `--json` has them all."""
+    names = [*_TOLD, *(_WHO if is_identified else ())]
+    shown = [name for name in names if any(row.get(name) not in (None, "") for row in rows)]
+    return [{name: row.get(name) for name in shown} for row in rows]
 
 
 @app.command()

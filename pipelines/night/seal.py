@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pipelines.settings import Settings
 from pipelines.store.lake import Connection, put_frame, read_rows
 
 FLAGGED = "child_key in (select child_key from lake.clinical.flag union select child_key from lake.clinical.referral)"
+_WRITERS = 8
 _WORTH_A_PROCESS = 1_000
 """Items of a night from which rendering in processes of their own pays for starting them."""
 
@@ -26,11 +28,15 @@ def write_drafts(
     connection: Connection, settings: Settings, feeds: pl.DataFrame, item: pl.DataFrame, placed: Placed, on: date
 ) -> pl.DataFrame:
     """Write every feed's folder as a draft and flush it to disk; the rows of ledger.feed with their hashes."""
-    rows = []
+    rows, written = [], []
     drafts = _list_drafts(connection, feeds, item, placed, on)
-    for feed, files in zip(feeds.iter_rows(named=True), render_all(drafts, len(item), settings.threads), strict=True):
-        _write_durably(settings.outbox / ".draft" / feed["pmpc_id"] / f"{feed['feed_no']:06}", files)
-        rows.append({**feed, "content_hash": json.loads(files["manifest.json"])["content_hash"]})
+    with ThreadPoolExecutor(_WRITERS) as pool:  # a disk that is asked once flushes as long as for many
+        for feed, files in zip(feeds.iter_rows(named=True), render_all(drafts, len(item), settings.threads), strict=True):
+            folder = settings.outbox / ".draft" / feed["pmpc_id"] / f"{feed['feed_no']:06}"
+            written.append(pool.submit(_write_durably, folder, files))
+            rows.append({**feed, "content_hash": json.loads(files["manifest.json"])["content_hash"]})
+    for one in written:
+        one.result()  # raises what went wrong on the disk
     columns = LAKE["ledger.feed"].column_names()
     schema = {name: column.dtype for name, column in LAKE["ledger.feed"].columns().items()}
     return pl.DataFrame(rows, infer_schema_length=None).select(columns) if rows else pl.DataFrame(schema=schema)
