@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from pipelines.intake.guess import describe_shape, find_forms, guess_layout, name_encoding, read_sample, read_words
+from pipelines.intake.guess import describe_shape, guess_layout, name_encoding, read_sample
 from pipelines.intake.layout import FOLDER, OURS_ADDED, list_layouts, read_layout
+from pipelines.intake.proposal import find_forms
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.wide import read_words
 from tests.nation import bear, name_iin, write_file
 from tests.samples import find_samples
 

@@ -6,8 +6,7 @@ import pytest
 
 from pipelines import flow
 from pipelines.errors import UserError
-from pipelines.night.ask import MASK
-from pipelines.night.rows import list_records
+from pipelines.night.rows import MASK, list_records
 from tests.nation import FIRST, bear, confirm, examine, run, send, settle, write_file
 
 

@@ -3,27 +3,22 @@
 import codecs
 import csv
 import io
-import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
-from typing import NamedTuple
 
 import polars as pl
 
 from pipelines.contracts import RECORDS, is_valid_iin
-from pipelines.intake.layout import Component, Layout
+from pipelines.intake.layout import Layout
+from pipelines.intake.proposal import Guess, Placed, Sample, find_forms, write_toml
 from pipelines.intake.reading import name_headers
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.wide import (
     COMPUTED,
     MOSTLY,
-    Form,
     find_form,
     is_code,
-    is_total,
-    lacks_unit,
     list_ignored,
     place_components,
     plain,
@@ -32,45 +27,9 @@ from pipelines.intake.wide import (
 
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _ALIKE = 0.84
-_FIRST_CELLS, _LAST_ROWS = 3, 3
-"""Where a row that declares a total stands and says so."""
 _KAZAKH = "әғқңөұүһіӘҒҚҢӨҰҮҺІ"
 _SHAPED = {"sex": "sex_code", "kato (9 digits)": "residence_kato"}
 """Shapes that one column only can have: they place a header that no word placed."""
-
-
-class Sample(NamedTuple):
-    """The first rows of a table, as text: headers as they stand, values by header (blanks left out)."""
-
-    encoding: str
-    separator: str
-    headers: tuple[str, ...]
-    values: Mapping[str, tuple[str, ...]]
-
-
-class Placed(NamedTuple):
-    """A header with the column it is proposed for, and why: known (a layout has it), word (a synonym), alike (0..1)."""
-
-    header: str
-    column: str
-    why: str
-
-
-class Guess(NamedTuple):
-    """`toml`: a layout file that reads; `unplaced`: headers it leaves out, with what their values look like.
-
-    `ignored`: headers that are left out on purpose, with the reason; `form`: the return of the order that its counts are of.
-    """
-
-    name: str
-    record: str
-    toml: str
-    placed: tuple[Placed, ...]
-    components: tuple[Component, ...]
-    unplaced: Mapping[str, str]
-    lacking: tuple[str, ...]
-    ignored: Mapping[str, str]
-    form: Form | None
 
 
 def read_sample(head: bytes, *, is_cut: bool = False) -> Sample:
@@ -136,7 +95,7 @@ def guess_layout(sample: Sample, layouts: Sequence[Layout], name: str) -> Guess:
     if form:
         given |= {*form.constants, "source_id"}
     guess = Guess(name, record, "", placed, components, unplaced, tuple(sorted(needed - given)), ignored, form)
-    return guess._replace(toml=_write_toml(guess, sample, layouts))
+    return guess._replace(toml=write_toml(guess, sample, layouts))
 
 
 def describe_shape(values: Sequence[str], sexes: frozenset[str] = frozenset()) -> str:
@@ -162,14 +121,6 @@ def describe_shape(values: Sequence[str], sexes: frozenset[str] = frozenset()) -
         if text.select(holds.sum()).item() >= MOSTLY * len(values):
             return shape
     return f"code ({len(set(values))} values)" if is_code(values) else "text"
-
-
-def find_forms(values: Sequence[str], kind: str) -> list[str]:
-    """The forms of `dates` or `datetimes` by which nearly all values read, the most certain first."""
-    column = pl.Series(list(values), dtype=pl.String)
-    read = [(form, column.str.to_datetime(form, strict=False).is_not_null().sum() if kind == "datetimes"
-             else column.str.to_date(form, strict=False).is_not_null().sum()) for form in read_words()["shape"][kind]]  # fmt: skip
-    return [form for form, count in read if len(values) and count >= MOSTLY * len(values)]
 
 
 def _name_separator(text: str) -> str:
@@ -216,91 +167,3 @@ def _place_headers(headers: Iterable[str], layouts: Sequence[Layout], columns: s
             why = "known" if score == 2.0 else "word" if score == 1.5 else f"alike {score:.2f}"
             placed[header] = Placed(header, ours, why)
     return tuple(placed[h] for h in headers if h in placed)
-
-
-def _write_toml(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> str:
-    """The layout as TOML; every doubt is a comment."""
-    dtypes = RECORDS[guess.record].columns()
-    of_kind = {k: [v for p in guess.placed if isinstance(dtypes[p.column].dtype, t) for v in sample.values[p.header]]
-               for k, t in (("dates", pl.Date), ("datetimes", pl.Datetime))}  # fmt: skip
-    forms = {k: list(dict.fromkeys(f for p in guess.placed if isinstance(dtypes[p.column].dtype, t)
-                                   for f in find_forms(sample.values[p.header], k)[:1]))
-             for k, t in (("dates", pl.Date), ("datetimes", pl.Datetime))}  # fmt: skip
-    numbers = [v for h in sample.headers for v in sample.values[h] if re.fullmatch(r"[+-]?\d+[.,]\d+", v)]
-    comma = sum("," in v for v in numbers)
-    lines = [
-        "# Proposed by `erte layout guess`: read every line, fill in what is lacking, try it with `erte layout check`.",
-        f"name = {_quote(guess.name)}", f"record = {_quote(guess.record)}", 'source = "proposed from a file"',
-        f"encodings = {json.dumps([sample.encoding])}", f"separator = {_quote(sample.separator)}",
-        f"decimal = {_quote(',' if comma > len(numbers) - comma else '.')}",
-        f"dates = {json.dumps(forms['dates'] or ['%Y-%m-%d'])}" + ("" if forms["dates"] or not of_kind["dates"] else "  # no form fits"),
-        f"datetimes = {json.dumps(forms['datetimes'] or ['%Y-%m-%dT%H:%M:%S'])}",
-        *([f"identity = {_list(guess.form.identity)}  # as in {guess.form.name}"] if guess.form else []), "",
-        *(f"# lacking, every record needs it: {c} ({dtypes[c].description})" for c in guess.lacking),
-        "[columns]",
-        *(f"{_quote(p.header)} = {_quote(p.column)}" + ("" if p.why in ("known", "word") else f"  # {p.why}: look at it")
-          for p in guess.placed),
-        *(f"# {_quote(h)} = \"?\"  # not placed; its values look like: {shape}" for h, shape in guess.unplaced.items()),
-        "", *_write_ignored(guess), *_write_constants(guess), *_write_values(guess, sample, layouts),
-    ]  # fmt: skip
-    for c in guess.components:
-        lines += [f"[components.{_quote(c.header)}]", f"into = {_quote(c.into)}", *(f"{k} = {_quote(v)}" for k, v in c.constants.items())]
-        lines += ['# unit = "?"  # the header names none that is known: without it each number is refused', ""] if lacks_unit(c) else [""]
-    return "\n".join([*lines, *_write_totals(guess, sample)]).rstrip() + "\n"
-
-
-def _write_ignored(guess: Guess) -> list[str]:
-    return ["[ignored]", *(f"{_quote(h)} = {_quote(why)}" for h, why in guess.ignored.items()), ""] if guess.ignored else []
-
-
-def _write_constants(guess: Guess) -> list[str]:
-    """What the form of the order says of every row."""
-    if guess.form is None:
-        return []
-    placed = {p.column for p in guess.placed}
-    constants = [f"{k} = {_quote(v)}" for k, v in guess.form.constants.items() if k not in placed]
-    return [f"[constants]  # as in {guess.form.name}: look at them", *constants, ""]
-
-
-def _write_totals(guess: Guess, sample: Sample) -> list[str]:
-    """Which counts must agree, by the form they are of; of a list that it says how many rows it has."""
-    if guess.form is None:
-        counted = any(is_total(v) for h in sample.headers[:_FIRST_CELLS] for v in sample.values[h][-_LAST_ROWS:])
-        return ["[totals]  # a row of it says a total", "counts_rows = true"] if counted and guess.record == "screening" else []
-    group = next((p.header for p in guess.placed if p.column == "row_group"), None)
-    pairs = [f"  {_list(pair)}," for pair in guess.form.at_most]
-    shares = [f"  {_list(share)}," for share in guess.form.percent]
-    lines = [f"group = {_quote(group)}"] if group else []
-    lines += ["at_most = [", *pairs, "]"] if pairs else []
-    lines += ["percent = [", *shares, "]"] if shares else []
-    return [f"[totals]  # as in {guess.form.name}", *lines] if lines else []
-
-
-def _write_values(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> list[str]:
-    """Tables of values for columns of codes: known ones by the known layouts, the rest as comments."""
-    lines = []
-    coded = {p.column: [p.header] for p in guess.placed if RECORDS[guess.record].columns()[p.column].check is not None}
-    for c in guess.components:
-        if c.into == "result_code":
-            coded.setdefault("result_code", []).append(c.header)
-    for column, headers in coded.items():
-        known = {sent: ours for layout in layouts for sent, ours in layout.values.get(column, {}).items()}
-        known |= {sent: ours for ours, all_ in read_words()["value"].get(column, {}).items() for sent in all_}
-        values = [v.casefold() for h in headers for v in sample.values[h] if not (column == "row_group" and is_total(v))]
-        distinct = sorted(set(values))
-        if not distinct or not (is_code(values) or column == "row_group"):  # a return has each group once
-            continue
-        ours = set(known.values())
-        lines.append(f"[values.{column}]")
-        lines += [f"{_quote(v)} = {_quote(known[v])}" for v in distinct if v in known]
-        lines += [f'# {_quote(v)} = "?"  # not placed' for v in distinct if v not in known and v not in ours]
-        lines.append("")
-    return lines
-
-
-def _list(texts: Iterable[str]) -> str:
-    return f"[{', '.join(map(_quote, texts))}]"
-
-
-def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,7 +1,7 @@
 """The files that were received, opened once more, and the records in them: how they named their child is kept nowhere else."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipelines.errors import UserError
 from pipelines.intake.keys import add_keys
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
-from pipelines.intake.unpack import MAGIC, unpack_file
+from pipelines.intake.unpack import open_plain
 from pipelines.night.delivery import find_company, find_file
 from pipelines.night.front_door import set_limits
 from pipelines.settings import Settings
@@ -25,16 +25,12 @@ def open_archived(settings: Settings, receipt: Mapping[str, object]) -> Iterator
     submission_id, name = str(receipt["submission_id"]), str(receipt["file_name"])
     usual = settings.archive / f"{receipt['received_on']:%Y-%m}" / f"{submission_id}-{name.removeprefix(submission_id[:12] + '-')}"
     path = usual if usual.exists() else find_file(settings, submission_id)  # a folder of a month may hold very many
-    if path is None or not _is_packed(path):
-        yield path
-        return
-    try:
-        unpacked = unpack_file(path, set_limits(settings))
-    except FileRefusedError:
-        yield None
-        return
-    with unpacked:
-        yield Path(unpacked.name)
+    with ExitStack() as stack:
+        try:
+            plain = stack.enter_context(open_plain(path, set_limits(settings))) if path else None
+        except FileRefusedError:
+            plain = None
+        yield plain
 
 
 def read_again(connection: Connection, settings: Settings, kind: str, held: pl.DataFrame) -> pl.DataFrame:
@@ -79,9 +75,3 @@ def _find_file(settings: Settings, submission_id: str) -> Path:
     if kept is None:
         raise UserError("archive_unreadable", f"the file of submission {submission_id[:12]} is not in the archive")
     return kept
-
-
-def _is_packed(path: Path) -> bool:
-    """True for a gzip."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC

@@ -5,16 +5,14 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.errors import UserError
-from pipelines.night.audit import record_event, write_anchors
+from pipelines.night.audit import record_look
 from pipelines.night.delivery import hash_file
 from pipelines.night.front_door import list_arrivals
 from pipelines.night.receipt import list_closings, list_receipts, read_receipts
 from pipelines.risk.calendar import list_calendar
 from pipelines.risk.protocol import Protocol, describe_rule, load_protocols
 from pipelines.settings import PACKAGE, Settings
-from pipelines.store.lake import Connection, hold_lock, open_lake, read_current, read_rows, transact
-
-MASK = "***"
+from pipelines.store.lake import Connection, open_lake, read_current, read_rows
 
 
 def tell_status(settings: Settings) -> dict[str, object]:
@@ -220,9 +218,6 @@ def _find_child(connection: Connection, settings: Settings, child: str) -> int:
         row = connection.execute(query + " limit 1", [value]).fetchone()
         if row:
             if "child_iin" in query:
-                with hold_lock(settings):
-                    with transact(connection):
-                        record_event(connection, "read_identified", str(row[0]), {"by": "iin"})
-                    write_anchors(connection, settings)
+                record_look(connection, settings, str(row[0]), {"by": "iin"})
             return int(row[0])
     raise UserError("child_unknown", "no child is known by this: give a child key, flag id, referral id or IIN")

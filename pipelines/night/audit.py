@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from pipelines.settings import Settings
-from pipelines.store.lake import Connection, append_rows
+from pipelines.store.lake import Connection, append_rows, hold_lock, transact
 
 _ANCHOR = re.compile(r"[0-9]+ [0-9a-f]{64}")
 
@@ -37,6 +37,14 @@ def record_event(connection: Connection, kind: str, subject: str, detail: dict[s
 def hash_event(number: int, at: datetime, kind: str, subject: str, detail: str, previous: str) -> str:
     """sha256 over an event and the hash of the event before it."""
     return hashlib.sha256("|".join([str(number), at.isoformat(), kind, subject, detail, previous]).encode()).hexdigest()
+
+
+def record_look(connection: Connection, settings: Settings, subject: str, detail: dict[str, object]) -> None:
+    """Note that somebody looked at who a child is."""
+    with hold_lock(settings):
+        with transact(connection):
+            record_event(connection, "read_identified", subject, detail)
+        write_anchors(connection, settings)
 
 
 def write_anchors(connection: Connection, settings: Settings) -> int:

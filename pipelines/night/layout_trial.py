@@ -11,9 +11,10 @@ import polars as pl
 from pipelines.errors import UserError
 from pipelines.intake.feedback import group_findings, name_headers
 from pipelines.intake.fhir.export import part_exports
-from pipelines.intake.guess import Guess, guess_layout, read_sample
+from pipelines.intake.guess import guess_layout, read_sample
 from pipelines.intake.layout import list_layouts, read_layout
 from pipelines.intake.page import LANGUAGES
+from pipelines.intake.proposal import Guess
 from pipelines.intake.reading import Opened
 from pipelines.intake.receive import WORKBOOKS, judge_chunk, open_by_layout, open_submission
 from pipelines.intake.refusal import FileRefusedError

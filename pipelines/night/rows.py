@@ -11,11 +11,12 @@ import polars as pl
 
 from pipelines.contracts import LAKE, RECORDS, describe_degree
 from pipelines.night.archive import judge_again
-from pipelines.night.ask import MASK, find_submission
-from pipelines.night.audit import record_event, write_anchors
+from pipelines.night.ask import find_submission
+from pipelines.night.audit import record_look
 from pipelines.settings import Settings
-from pipelines.store.lake import Connection, hold_lock, open_lake, put_frame, read_rows, transact
+from pipelines.store.lake import Connection, open_lake, put_frame, read_rows
 
+MASK = "***"
 _KEPT_IN = {
     "birth": "identified.birth", "screening": "clinical.screening", "consent": "clinical.consent",
     "confirmation": "clinical.confirmation", "pmpc_report": "clinical.pmpc_report",
@@ -61,10 +62,7 @@ def list_records(settings: Settings, submission: str, *, is_identified: bool) ->
             *_list_accepted(connection, settings, receipt, is_identified=is_identified),
         ]
         if is_identified:
-            with hold_lock(settings):
-                with transact(connection):
-                    record_event(connection, "read_identified", given, {"rows": receipt["received_count"]})
-                write_anchors(connection, settings)
+            record_look(connection, settings, given, {"rows": receipt["received_count"]})
     codes = dict(found.iter_rows())
     shown = [{**_mask(row, is_identified), "findings": codes.get(row["row_no"], "")} for row in rows]
     return sorted(shown, key=lambda row: (int(str(row["row_no"])), str(row["state"])))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.intake.guess import Sample
+from pipelines.intake.proposal import Sample
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.xlsx.book import Cells, open_book
