@@ -222,7 +222,9 @@ def _name_missing(settings: Settings) -> UserError:
 
 
 def _has_tables(connection: Connection) -> bool:
-    made = connection.execute("select count(*) from duckdb_tables() where database_name = 'lake'").fetchone()
+    made = connection.execute(  # of the catalogue itself: duckdb_tables() would load every table's columns first
+        "select count(*) from __ducklake_metadata_lake.ducklake_table where end_snapshot is null"
+    ).fetchone()
     return bool(made and made[0] >= len(LAKE))
 
 
