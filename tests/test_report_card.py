@@ -74,6 +74,7 @@ def test_exact_limits_enclose_the_share_and_hold_what_chance_would_do():
     (low99,), (high99,) = limit_funnel(funnel, np.array([500]), "99.8")
     assert low99 < low95 < high95 < high99
     assert high95 == pytest.approx(0.05 + 1.96 * np.sqrt(0.05 * 0.95 / 500), abs=0.003)
+    assert [place_sender(Funnel(share, 0.0), x, 40) for share, x in ((0.0, 0), (1.0, 40))] == ["inside", "inside"]
 
 
 def test_senders_who_differ_by_chance_alone_have_no_variance_between_them_and_others_have():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -28,16 +29,15 @@ def test_files_judged_by_processes_are_staged_as_by_one(tmp_path, monkeypatch):
     assert staged[0] == staged[1]
 
 
-def double_or_die(number: int) -> int:
+def double_or_die(of_the_tests: int, number: int) -> int:
     """Twice the number; a process other than that of the tests dies of 3."""
-    if number == 3 and "PYTEST_CURRENT_TEST" in os.environ and os.getpid() != int(os.environ["OF_THE_TESTS"]):
+    if number == 3 and os.getpid() != of_the_tests:
         os._exit(1)
     return 2 * number
 
 
-def test_what_a_process_that_dies_left_undone_is_done_by_the_one_that_began_it(monkeypatch):
-    monkeypatch.setenv("OF_THE_TESTS", str(os.getpid()))
-    assert list(share_work(double_or_die, list(range(8)), 2)) == [2 * number for number in range(8)]
+def test_what_a_process_that_dies_left_undone_is_done_by_the_one_that_began_it():
+    assert list(share_work(partial(double_or_die, os.getpid()), list(range(8)), 2)) == [2 * number for number in range(8)]
 
 
 def name_and_wait(folder: str) -> None:

@@ -7,7 +7,7 @@ variance (tau squared, DerSimonian-Laird on winsorised z-scores). Source: Spiege
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import bdtrik, betainc, ndtri
 
 LEVELS = {"95": 0.975, "99.8": 0.999}
 """Two-sided limits -> upper probability."""
@@ -48,7 +48,7 @@ def limit_funnel(funnel: Funnel, n: np.ndarray, level: str) -> tuple[np.ndarray,
     upper = LEVELS[level]
     over = np.where(n > 0, n, np.nan).astype(float)
     if funnel.tau2:
-        half = stats.norm.ppf(upper) * np.sqrt(funnel.share * (1 - funnel.share) / over + funnel.tau2)
+        half = ndtri(upper) * np.sqrt(funnel.share * (1 - funnel.share) / over + funnel.tau2)
         return np.clip(funnel.share - half, 0, 1), np.clip(funnel.share + half, 0, 1)
     return _limit_exact(funnel.share, over, 1 - upper), _limit_exact(funnel.share, over, upper)
 
@@ -66,7 +66,16 @@ def place_sender(funnel: Funnel, x: int, n: int) -> str:
 
 def _limit_exact(share: float, n: np.ndarray, probability: float) -> np.ndarray:
     """The count whose cumulative probability is `probability`, interpolated between whole counts, as a share."""
-    count = stats.binom.ppf(probability, n, share)
-    at, before = stats.binom.cdf(count, n, share), stats.binom.cdf(count - 1, n, share)
+    if not 0 < share < 1:  # every sender is what all are
+        return np.where(np.isnan(n), n, share)
+    near = np.ceil(bdtrik(probability, n, share))  # one too many where rounding lifts a whole number
+    count = np.where(_accumulate(near - 1, n, share) >= probability, near - 1, near)
+    at, before = _accumulate(count, n, share), _accumulate(count - 1, n, share)
     step = np.where(at > before, (at - probability) / np.where(at > before, at - before, 1.0), 0.0)
     return np.clip((count - step) / n, 0, 1)
+
+
+def _accumulate(count: np.ndarray, n: np.ndarray, share: float) -> np.ndarray:
+    """The binomial probability of at most `count` of n."""
+    inside = betainc(np.maximum(n - count, 1), np.maximum(count, 0) + 1, 1 - share)
+    return np.where(count < 0, 0.0, np.where(count >= n, 1.0, inside))

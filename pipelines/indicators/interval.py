@@ -5,7 +5,7 @@ Sources: Wilson 1927; Breslow & Day 1987 (Byar with x and x + 1); Garwood 1936 f
 
 import numpy as np
 import polars as pl
-from scipy import stats
+from scipy.special import gammaincinv
 
 _Z = 1.959963984540054
 _LEAST_FOR_BYAR = 10
@@ -44,8 +44,8 @@ def wilson(x: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def poisson(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Limits of a count: exact (Garwood) under 10, Byar's approximation from 10."""
-    exact_low = np.where(x > 0, stats.chi2.ppf(0.025, 2 * np.maximum(x, 1)) / 2, 0.0)
-    exact_high = stats.chi2.ppf(0.975, 2 * (x + 1)) / 2
+    exact_low = np.where(x > 0, gammaincinv(np.maximum(x, 1), 0.025), 0.0)
+    exact_high = gammaincinv(x + 1, 0.975)
     some = np.maximum(x, 1)
     byar_low = some * (1 - 1 / (9 * some) - _Z / (3 * np.sqrt(some))) ** 3
     byar_high = (x + 1) * (1 - 1 / (9 * (x + 1)) + _Z / (3 * np.sqrt(x + 1))) ** 3

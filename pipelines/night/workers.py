@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext
 from typing import TypeVar
 
 Task = TypeVar("Task")
@@ -20,19 +21,26 @@ def share_work(
 ) -> Iterator[Result]:
     """work(task) of each task, in order, by so many processes, which take `chunk` tasks at a time.
 
-    One worker is this process itself. When a process cannot live (killed, no memory), the rest is done here. `work` and
-    the tasks are pickled; an exception of `work` comes through as it is.
+    When a process cannot live (killed, no memory), the rest is done here. `work` and the tasks are pickled; an exception
+    of `work` comes through as it is.
     """
     done = 0
     if min(workers, len(tasks)) > 1:
-        try:  # spawned: a fork would copy the locks of polars
-            with ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _settle) as pool:
+        try:
+            with ProcessPoolExecutor(min(workers, len(tasks)), _ready(), _settle) as pool:
                 for result in pool.map(work, tasks, chunksize=chunk):
                     yield result
                     done += 1
         except BrokenProcessPool:
             logging.getLogger(__name__).warning("a process of the night has ended: the rest is done by the one that began it")
     yield from map(work, tasks[done:])
+
+
+def _ready() -> ForkServerContext:
+    """Processes forked from one that has imported what a night needs, once, and done nothing: no lock of a thread is copied."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "pipelines.flow"])
+    return context
 
 
 def count_workers(threads: int) -> int:
