@@ -34,9 +34,9 @@ _TOLD = """
         (select count(*) from lake.ledger.submission where received_on = n.night and status = 'refused') as files_refused,
         (select count(*) from lake.ledger.submission where received_on = n.night and status = 'held') as files_held,
         (select coalesce(sum(accepted_count), 0)::bigint from lake.ledger.submission
-         where received_on = n.night and status <> 'held') as rows_accepted,
+         where received_on = n.night and status not in ('held', 'returned')) as rows_accepted,
         (select coalesce(sum(quarantined_count), 0)::bigint from lake.ledger.submission
-         where received_on = n.night and status <> 'held') as rows_quarantined,
+         where received_on = n.night and status not in ('held', 'returned')) as rows_quarantined,
         (select count(*) from lake.clinical.flag where known_from = n.night) as flags,
         (select count(*) from lake.clinical.referral
          where composed_on = n.night and item_kind = 'referral') as children_referred,

@@ -13,7 +13,7 @@ from pipelines import flow
 from pipelines.cli import app
 from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
-from pipelines.intake.feedback import group_findings, mask_source, name_headers, name_next, render_feedback
+from pipelines.intake.feedback import group_findings, mask_source, name_headers, name_next, render_feedback, say_line
 from pipelines.intake.layout import REASONS, list_layouts
 from pipelines.intake.page import LANGUAGES, read_texts
 from pipelines.night.ask import tell_ledger, tell_submission
@@ -25,7 +25,7 @@ SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 RECEIPT = {
     "submission_id": "a" * 64, "file_name": "births.csv", "received_on": "2026-03-02", "sender_id": "M1", "layout": "maternity-birth",
     "record_kind": "birth", "state": "partly_accepted", "refusal_code": None, "received_count": 5, "accepted_count": 3,
-    "quarantined_count": 2, "open_count": 2, "mended_count": 0, "refused_again_count": 0, "waiting_now": 0,
+    "untaken_count": 0, "quarantined_count": 2, "open_count": 2, "mended_count": 0, "refused_again_count": 0, "waiting_now": 0,
 }  # fmt: skip
 
 
@@ -237,6 +237,10 @@ def test_mending_and_resending_a_row_closes_its_finding_and_the_page_says_by_whi
     assert tell_submission(settings, first)["mended_count"] == 2
     assert read_texts()["next"]["mended"]["kk"] in page_of(settings, first).text
     assert not [check for check in verify_store(settings) if check.broken]
+
+
+def test_a_row_of_another_sheet_is_named_by_its_sheet_and_its_line():
+    assert [say_line(2, "en"), say_line(20_000_002, "en"), say_line(20_000_002, "ru")] == ["line 2", "sheet 3, line 2", "лист 3, строка 2"]
 
 
 def test_a_value_that_a_spreadsheet_would_run_goes_back_harmless_and_comes_in_again_as_it_was(settings, tmp_path, monkeypatch):

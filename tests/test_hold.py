@@ -95,8 +95,9 @@ def test_a_returned_batch_tells_its_sender_why_and_is_never_taken_again(held):
     told, found = codes(settings, submission)
     assert found == {"batch_returned", "refusal_share_high"}
     assert (told["status"], told["returned_because"]) == ("returned", "test data of a new system")
-    mended = (settings.reports / "feedback" / submission / "to-fix.csv").read_text("utf-8-sig")
-    assert mended.count("birth_on_missing") == 20
+    assert (told["accepted_count"], told["untaken_count"], told["quarantined_count"], told["open_count"]) == (0, 10, 20, 0)
+    assert sum(row["code"] == "birth_on_missing" for row in told["findings"]) == 20
+    assert not list((settings.reports / "feedback" / submission).glob("to-fix.*"))  # to send the refused rows alone would lose the others
     assert not [check for check in verify_store(settings) if check.broken]
     flow.receive(settings, [next((settings.archive / "returned").iterdir())])
     run(settings, FIRST + timedelta(days=1))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from pipelines.intake.feedback import tell_finding
+from pipelines.intake.feedback import say_line, tell_finding
 from pipelines.intake.page import say, write_page, write_table, write_tiles
 
 _WIDE, _HIGH, _LEFT, _LOW = 640, 300, 56, 260
@@ -145,7 +145,7 @@ def _list_findings(findings: Sequence[Mapping[str, Any]], language: str) -> str:
         (
             f"{escape(tell_finding(f['code'], f['column'], {})[language])} <code>{escape(f['code'])}</code>", str(f["rows"]),
             f'<a href="../feedback/{escape(f["submission_id"])}/feedback.html">{escape(f["file_name"])}</a>: '
-            + ", ".join(say("feedback", "line", language, no=no) for no in f["lines"]),
+            + ", ".join(say_line(no, language) for no in f["lines"]),
         )
         for f in findings
     ), numbers=(1,))  # fmt: skip

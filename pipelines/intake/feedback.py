@@ -12,11 +12,12 @@ import polars as pl
 
 from pipelines.intake.layout import Layout
 from pipelines.intake.page import LANGUAGES, say, write_facts, write_page, write_table, write_tiles
+from pipelines.intake.reading import SHEET_STEP
 
 _MESSAGES = Path(__file__).parent / "messages.toml"
 _EXAMPLES = 5
 _HEADERS_NAMED = 3
-_COUNTS = ("received_count", "accepted_count", "quarantined_count", "open_count", "mended_count", "refused_again_count",
+_COUNTS = ("received_count", "accepted_count", "untaken_count", "quarantined_count", "open_count", "mended_count", "refused_again_count",
            "waiting_now")  # fmt: skip
 _ALWAYS_SHOWN = {"received_count", "accepted_count", "quarantined_count"}
 _BAD = {"quarantined_count", "open_count", "refused_again_count"}
@@ -191,6 +192,12 @@ def _list_groups(groups: Sequence[FindingGroup], language: str, *, is_refused: b
     return shown
 
 
+def say_line(row_no: int, language: str) -> str:
+    """Where a row stands, as a person finds it: its line, and its sheet where it is not the first that was read."""
+    sheet, no = divmod(row_no, SHEET_STEP)
+    return say("feedback", "sheet_line", language, sheet=sheet + 1, no=no) if sheet else say("feedback", "line", language, no=no)
+
+
 def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
     heads = [say("feedback", name, language) for name in ("what", "column", "count", "lines")]
     return write_table(heads, (
@@ -199,7 +206,7 @@ def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
             escape(g.column or "–"),
             f"{g.row_count:,}".replace(",", "\u00a0") if g.examples else say("feedback", "whole", language),
             ", ".join(
-                f'<span class="nb">{say("feedback", "line", language, no=no)}{f" ({escape(source)})" if source else ""}</span>'
+                f'<span class="nb">{say_line(no, language)}{f" ({escape(source)})" if source else ""}</span>'
                 + (f" <small>{escape(detail)}</small>" if detail else "")
                 for no, source, detail in g.examples
             ) or "–",

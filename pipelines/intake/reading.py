@@ -15,6 +15,10 @@ NEUTRALISED = r"^'([=+\-@\t\r])"
 """A value before which a file to fix set an apostrophe, so that no spreadsheet runs it: it is taken off when it comes back."""
 
 
+SHEET_STEP = 10_000_000
+"""Between the rows of one sheet of a workbook and of the next: row 2 of the third sheet is 20,000,002; the first that is read has its own."""
+
+
 class Limits(NamedTuple):
     """How much of a file is read before it is refused; each is a setting (`ERTE_...`) with a sane default."""
 

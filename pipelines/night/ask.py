@@ -20,8 +20,8 @@ def tell_status(settings: Settings) -> dict[str, object]:
     with open_lake(settings) as connection:
         submissions = read_rows(connection, """
             select received_on, record_kind, status, count(*)::bigint as files, sum(received_count)::bigint as received,
-                   sum(accepted_count)::bigint as accepted, sum(quarantined_count)::bigint as quarantined,
-                   sum(waiting_count)::bigint as waited
+                   sum(case when status in ('held', 'returned') then 0 else accepted_count end)::bigint as accepted,
+                   sum(quarantined_count)::bigint as quarantined, sum(waiting_count)::bigint as waited
             from lake.ledger.submission where received_on > (select max(received_on) - 7 from lake.ledger.submission)
             group by all order by all""")  # fmt: skip
         places = read_rows(connection, """
@@ -90,7 +90,7 @@ def tell_ledger(
     with open_lake(settings) as connection:
         kept = list_receipts(connection, sender=sender, state=state, since=since).head(most)
     columns = ["submission_id", "file_name", "state", "received_on", "sender_id", "record_kind", "received_count",
-               "accepted_count", "quarantined_count", "mended_count", "refused_again_count", "open_count", "waiting_now",
+               "accepted_count", "untaken_count", "quarantined_count", "mended_count", "refused_again_count", "open_count", "waiting_now",
                "refusal_code"]  # fmt: skip
     blank = dict.fromkeys(columns)
     return [*({**blank, **row} for row in landed), *kept.select(columns).to_dicts()][:most]

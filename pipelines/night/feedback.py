@@ -84,7 +84,7 @@ def _write_folder(
             ensure_ascii=False, indent=1,
         )
     )  # fmt: skip
-    if len(refused):
+    if len(refused) and row["status"] != "returned":  # of a returned file nothing was taken: the whole of it is to come again
         wrong = finding.filter((pl.col("severity") == "error") & pl.col("row_no").is_in(refused["row_no"].implode()))
         every = tell_findings(wrong.select("row_no", "column", "code", "severity", "detail"), source, headers)
         write_fix(draft, settings, row, refused.sort("row_no"), every, layout)

@@ -27,7 +27,9 @@ RECEIPT = """
     waiting as (
         select submission_id, count(distinct row_no) as waiting_now from lake.identified.waiting
         where known_to is null and submission_id in (select submission_id from {asked}) group by all)
-    select s.*, coalesce(mended_count, 0)::bigint as mended_count, coalesce(again_count, 0)::bigint as refused_again_count,
+    select s.* replace (case when s.status in ('held', 'returned') then 0 else s.accepted_count end as accepted_count),
+           case when s.status in ('held', 'returned') then s.accepted_count else 0 end as untaken_count,
+           coalesce(mended_count, 0)::bigint as mended_count, coalesce(again_count, 0)::bigint as refused_again_count,
            case when s.status in ('held', 'returned') then 0
                 else s.quarantined_count - coalesce(mended_count, 0) - coalesce(again_count, 0) end::bigint as open_count,
            coalesce(waiting_now, 0)::bigint as waiting_now,
@@ -35,8 +37,10 @@ RECEIPT = """
     from lake.ledger.submission s left join mended using (submission_id) left join waiting using (submission_id)
     where s.submission_id in (select submission_id from {asked})
     order by s.received_on desc, s.submission_id"""
-"""Grain: submission. quarantined_count = mended_count + refused_again_count + open_count, but for held and returned files.
+"""Grain: submission. quarantined_count = mended_count + refused_again_count + open_count, but for held and returned files;
+received_count = accepted_count + untaken_count + quarantined_count.
 
+`untaken`: without a fault, in a file that is held or was returned: nothing of it is in the lake.
 `mended`: accepted in a later file; `refused_again`: the latest word is in the feedback of the later file; `open`: not sent
 again. `state`: waiting, held, partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
 

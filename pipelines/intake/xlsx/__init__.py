@@ -14,15 +14,13 @@ import polars as pl
 
 from pipelines.intake.csv import Header, Survey, list_file_findings
 from pipelines.intake.layout import MENDS, Layout, list_layouts
-from pipelines.intake.reading import Chunk, Limits, Opened
+from pipelines.intake.reading import SHEET_STEP, Chunk, Limits, Opened
 from pipelines.intake.refusal import FileRefusedError, list_findings
 from pipelines.intake.totals import set_aside_totals
 from pipelines.intake.xlsx.book import Book, Cells, open_book
 from pipelines.intake.xlsx.cells import fill_down, has_short_iins, pad_iins, write_cells
 from pipelines.intake.xlsx.header import Table, find_table, list_head
 
-SHEET_STEP = 10_000_000
-"""Rows of the second sheet that is read are numbered from this on, of the third from twice this: its own row is the rest."""
 _CHUNK_ROWS = 50_000
 _NARROW, _WIDE_HEADER = 2, 5
 
@@ -81,16 +79,16 @@ def _read_sheets(book: Book, first: _Sheet, others: Iterator[_Sheet]) -> Iterato
     yield from _read_rows(book, first, 0)
     columns = _name_columns(first)
     del first
-    step, passed = SHEET_STEP, list[_Sheet]()
+    passed = list[_Sheet]()
     for sheet in others:
         if sheet.table is None:
             passed.append(sheet)
             continue
+        step = (sheet.number - 1) * SHEET_STEP
         told = _tell_sheet(sheet, passed, step)
         for chunk in _read_rows(book, sheet, step):
             yield chunk._replace(findings=pl.concat([told, chunk.findings]))
             told, passed = told.clear(), []
-        step += SHEET_STEP
     if passed:
         nothing = pl.DataFrame(schema={**dict.fromkeys(columns, pl.String), "row_no": pl.Int64})
         yield Chunk(nothing, _tell_passed(passed))
