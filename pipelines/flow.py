@@ -102,14 +102,15 @@ def maintain(settings: Settings, on: date) -> dict[str, int]:
 
 
 def run_night(settings: Settings, on: date, progress: Progress = print) -> dict[str, dict[str, int]]:
-    """A whole night without Airflow: every arrival judged, committed, referred, published."""
+    """A whole night without Airflow: every arrival judged, committed, referred, published. BusyError beside another one."""
     run_id = f"night-{on}"
-    intake.prepare_run()
-    judge_arrivals(settings, run_id, on, progress)
-    progress("committing")
-    committed = commit_run(settings, run_id, on)
-    progress("composing feeds")
-    referred = refer(settings, on)
-    progress("publishing")
-    published = publish(settings, on)
-    return {"intake": committed, "referral": referred, "warehouse": published, "senders": tell_senders(settings, on)}
+    with lake.hold_lock(settings, "night"):  # of two nights of one name, either would clear away what the other stages
+        intake.prepare_run()
+        judge_arrivals(settings, run_id, on, progress)
+        progress("committing")
+        committed = commit_run(settings, run_id, on)
+        progress("composing feeds")
+        referred = refer(settings, on)
+        progress("publishing")
+        published = publish(settings, on)
+        return {"intake": committed, "referral": referred, "warehouse": published, "senders": tell_senders(settings, on)}

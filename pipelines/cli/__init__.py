@@ -1,6 +1,10 @@
 """`erte ...`: everything the pipeline does, without Airflow. Exit code 0 only when what was asked is true."""
 
+import json
+import sys
+
 import typer
+from typer.exceptions import TyperException
 
 from pipelines.cli import decide, layout, look, night
 
@@ -11,3 +15,14 @@ app = typer.Typer(
 for commands in (night.app, look.app, decide.app):
     app.add_typer(commands)
 app.add_typer(layout.app, name="layout")
+
+
+def main() -> None:
+    """What `erte` runs: a word that no command knows is told like every error of a user, as JSON where that was asked for."""
+    if "--json" not in sys.argv:
+        app()
+    try:
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        print(json.dumps({"error": "usage", "text": error.format_message()}, ensure_ascii=False))
+        sys.exit(error.exit_code)

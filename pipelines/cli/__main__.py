@@ -1,6 +1,6 @@
 """`python -m pipelines.cli`: the same as `erte`."""
 
-from pipelines.cli import app
+from pipelines.cli import main
 
 if __name__ == "__main__":
-    app()
+    main()

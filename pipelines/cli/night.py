@@ -57,7 +57,11 @@ def receive(paths: list[Path], home: Home = None, as_json: AsJson = False) -> No
             if not path.exists():
                 raise UserError("path_missing", f"{path} does not exist")
         ids = flow.receive(settings_of(home), paths)
-        answer({"received": len(ids), "submissions": ids} if as_json else {"received": len(ids)}, as_json)
+        if as_json:
+            answer({"received": len(ids), "submissions": ids}, as_json)
+        else:
+            print("\n".join(ids))
+            answer({"received": len(ids)}, as_json)
 
 
 @app.command()

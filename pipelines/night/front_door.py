@@ -75,10 +75,12 @@ def stage_group(settings: Settings, run_id: str, group: Sequence[str], on: date)
     """Stage each file of a group under staging/<run_id>/; the folder of the run. Doing it twice changes nothing."""
     folder = settings.staging / run_id
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in group:
-        path = Path(name)
-        if path.exists():
+    for path in map(Path, group):
+        try:
             stage_file(settings, folder, path, on)
+        except FileNotFoundError:
+            if path.exists():  # else it left landing with another run
+                raise
     return folder
 
 

@@ -13,7 +13,7 @@ from pipelines.expect.judge import hold_batches, prepare
 from pipelines.night.aggregate import keep_aggregates
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.commit import Kept, assess_touched, commit_kind
-from pipelines.night.delivery import keep_deliveries, sweep_landing
+from pipelines.night.delivery import hash_file, keep_deliveries, sweep_landing
 from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import LEDGER_FINDING, read_staged
@@ -186,8 +186,20 @@ def _finish(
         if path.exists():
             folder = settings.home / "held" if receipt["submission_id"] in held else settings.archive / f"{day:%Y-%m}"
             move_file(path, folder, str(receipt["submission_id"]))
+    _move_copies(settings, receipts, held, day)
     sweep_landing(settings.landing)
     write_feedback(connection, settings, day - timedelta(days=3))
+
+
+def _move_copies(settings: Settings, receipts: list[dict[str, object]], held: dict[str, str], day: date) -> None:
+    """The same bytes under another name were judged with the file that was read: they leave landing with it."""
+    sizes: dict[object, set[object]] = {}
+    for receipt in receipts:
+        sizes.setdefault(receipt["size_bytes"], set()).add(receipt["submission_id"])
+    for path in settings.landing.glob("[!.]*"):  # one of an export's folder stays with its people
+        judged = sizes.get(path.stat().st_size) if path.is_file() else None
+        if judged and (submission_id := hash_file(path)) in judged:
+            move_file(path, settings.home / "held" if submission_id in held else settings.archive / f"{day:%Y-%m}", submission_id)
 
 
 def move_file(path: Path, folder: Path, submission_id: str) -> Path:

@@ -2,20 +2,19 @@
 
 from typing import NamedTuple
 
-import duckdb
 import polars as pl
 
 from pipelines.contracts import LAKE, describe_degree
 from pipelines.indicators.attack import attack_release
 from pipelines.indicators.disclose import Limits
 from pipelines.night.audit import hash_event, read_anchors
-from pipelines.night.delivery import list_landed
+from pipelines.night.delivery import hash_file, list_landed
 from pipelines.night.rows import count_unheld
 from pipelines.referral.verify import verify_chain, verify_feed
 from pipelines.risk.assess import assess_risk
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
-from pipelines.store.lake import Connection, open_lake, put_frame, read_rows
+from pipelines.store.lake import Connection, connect, open_lake, put_frame, read_rows
 from pipelines.store.warehouse import read_told
 
 _RECORD_TABLES = [t for t, c in LAKE.items() if "record_key" in c.column_names() and t != "identified.waiting"]
@@ -90,7 +89,7 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
             _verify_releases(connection, settings),
         ]  # fmt: skip
         if is_deep:
-            checks += [_verify_held(connection, settings), _verify_state(connection, settings)]
+            checks += [_verify_bytes(settings), _verify_held(connection, settings), _verify_state(connection, settings)]
     return checks
 
 
@@ -111,6 +110,13 @@ def _verify_archive(connection: Connection, settings: Settings) -> Check:
                  sum(1 for i in ids if i not in kept and i[:12] not in landed))  # fmt: skip
 
 
+def _verify_bytes(settings: Settings) -> Check:
+    """Every file kept still has the bytes that its name is the hash of."""
+    files = [p for folder in (settings.archive, settings.home / "held") for p in folder.rglob("*-*") if p.is_file()]
+    broken = sum(hash_file(path) != path.name.split("-", 1)[0] for path in files)
+    return Check("1", "every file kept has the bytes that were received", len(files), broken)
+
+
 def _verify_published(settings: Settings) -> Check:
     """A linear program tries to pin hidden counts from what the kept releases publish (law 9)."""
     told, limits = read_told(settings), Limits(settings.small_count, settings.rounding, settings.least_denominator)
@@ -129,7 +135,7 @@ def _verify_releases(connection: Connection, settings: Settings) -> Check:
                 select child_key, year(birth_on) as birth_year from lake.clinical.birth where {known} and not is_cancelled)
             left join (select distinct child_key from lake.clinical.flag where {known}) f using (child_key)
             group by all order by all""").fetchall()  # fmt: skip
-        with duckdb.connect(str(path), read_only=True) as release:
+        with connect(path, read_only=True) as release:
             told = release.execute("""
                 select birth_year, count(*), count(*) filter (is_flagged) from pathway group by all order by all""").fetchall()  # fmt: skip
         checked += len({year for year, *_ in lake + told})

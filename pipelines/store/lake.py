@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -24,6 +25,13 @@ from pipelines.store.ddl import write_ddl
 Connection = duckdb.DuckDBPyConnection
 
 
+def connect(path: str | Path = ":memory:", **given: Any) -> Connection:
+    """A DuckDB connection that draws no progress bar: it would stand in front of the JSON on stdout."""
+    connection = duckdb.connect(str(path), **given)
+    connection.execute("set enable_progress_bar = false")
+    return connection
+
+
 @contextmanager
 def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connection]:
     """A DuckDB connection with the lake attached as `lake`; tables are made when `is_new` and absent."""
@@ -33,7 +41,7 @@ def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connectio
     settings.lake.mkdir(parents=True, exist_ok=True, mode=0o700)
     names = ("httpfs", "postgres_scanner" if settings.catalogue else "sqlite_scanner", "ducklake")
     extensions = _check_extensions(names)
-    connection = duckdb.connect(
+    connection = connect(
         config={
             "memory_limit": settings.memory_limit,
             "temp_directory": str(settings.lake / ".tmp"),
@@ -243,7 +251,7 @@ def _create_tables(connection: Connection) -> None:
 def _check_extensions(names: tuple[str, ...]) -> tuple[Path, ...]:
     """The extensions' binaries, after DuckDB has checked the signature of each; a process loads them from disk only once."""
     paths = tuple(_find_extension(name) for name in names)
-    with duckdb.connect() as connection:
+    with connect() as connection:
         for path in paths:
             connection.execute(f"load '{path}'")
     return paths

@@ -10,11 +10,10 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import polars as pl
 
 from pipelines.settings import PACKAGE, PROJECT, Settings
-from pipelines.store.lake import Connection
+from pipelines.store.lake import Connection, connect
 
 VERSIONED = ("birth", "verdict", "flag", "consent", "placement", "pmpc_report")
 OVERDUE_DAYS = 60
@@ -66,7 +65,7 @@ def find_base(connection: Connection, settings: Settings, on: date, definitions:
     closed = "select 1 from lake.ledger.event where kind = 'publish' and subject = ?"
     if connection.execute(closed, [base.on.isoformat()]).fetchone() is None:
         return None  # killed before it was closed: more may have been learned on that day since
-    with duckdb.connect(str(base.path), read_only=True) as release:
+    with connect(base.path, read_only=True) as release:
         if not release.execute("select 1 from duckdb_columns() where (table_name, column_name) = ('release', 'definitions')").fetchone():
             return None
         return base if release.execute("select definitions from release").fetchone() == (definitions,) else None

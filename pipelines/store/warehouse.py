@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import dataframely as dy
-import duckdb
 import polars as pl
 
 from pipelines.contracts import PUBLISHED
@@ -22,7 +21,7 @@ from pipelines.indicators.interval import add_intervals
 from pipelines.indicators.release import renew_tables
 from pipelines.settings import PROJECT, Settings
 from pipelines.store.ddl import say_meaning, write_comments, write_published_ddl
-from pipelines.store.lake import Connection, put_frame
+from pipelines.store.lake import Connection, connect, put_frame
 from pipelines.store.release import swap_release, write_parquet
 from pipelines.store.settled import (
     LATE_DAYS,
@@ -85,7 +84,7 @@ def open_published(settings: Settings) -> Connection:
     path = settings.published / "erte.duckdb"
     if not path.exists():
         raise UserError("warehouse_missing", f"nothing is published under {settings.published}: run `erte publish` first")
-    connection = duckdb.connect(str(path), read_only=True)
+    connection = connect(path, read_only=True)
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
@@ -218,7 +217,7 @@ def read_told(settings: Settings, before: date | None = None) -> pl.DataFrame:
     parts = []
     for day in days:
         if before is None or day < before.isoformat():
-            with duckdb.connect(str(settings.published / f"erte-{day}.duckdb"), read_only=True) as release:
+            with connect(settings.published / f"erte-{day}.duckdb", read_only=True) as release:
                 parts.append(release.execute("from published.indicator").pl())
     return pl.concat(parts) if parts else pl.DataFrame()
 

@@ -1,0 +1,51 @@
+"""The command line as a person and as a machine meet it: codes, ids, JSON that is JSON."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines import cli, flow
+from pipelines.store.lake import open_lake
+from pipelines.store.warehouse import open_published
+from tests.nation import FIRST, bear, run, send, settle, write_file
+
+
+def say(monkeypatch, capsys, *words):
+    """What `erte <words>` writes to stdout, and its exit code."""
+    monkeypatch.setattr("sys.argv", ["erte", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return capsys.readouterr().out, ended.value.code or 0
+
+
+@pytest.mark.parametrize("words", [("run", "--on", "2026-13-01"), ("explain",), ("nothing",), ("query", "select 1", "--nothing")])
+def test_a_word_that_no_command_knows_is_an_error_with_a_code_and_json_where_that_was_asked_for(monkeypatch, capsys, words):
+    out, code = say(monkeypatch, capsys, *words, "--json")
+    assert (json.loads(out)["error"], code) == ("usage", 2)
+    assert json.loads(out)["text"]
+
+
+def test_json_has_the_same_exit_code_as_text(monkeypatch, capsys, tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, [{"birth": bear(2)}])
+    run(settings, FIRST)
+    assert say(monkeypatch, capsys, "verify", "--home", settings.home, "--json")[1] == 0
+    next(settings.archive.rglob("*.csv")).unlink()
+    for words in ((), ("--json",)):
+        assert say(monkeypatch, capsys, "verify", "--home", settings.home, *words)[1] == 1
+
+
+def test_receiving_prints_the_id_of_each_submission(tmp_path):
+    files = [write_file(tmp_path / f"{n}.csv", [bear(n)]) for n in (2, 3)]
+    told = CliRunner().invoke(cli.app, ["receive", *map(str, files), "--home", str(tmp_path / "home")])
+    assert told.stdout.split() == [*flow.receive(settle(tmp_path / "other"), files), "received:", "2"]
+
+
+def test_no_query_draws_a_progress_bar_before_the_json(tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, [{"birth": bear(2)}])
+    flow.run_night(settings, FIRST, lambda _: None)
+    asked = "select current_setting('enable_progress_bar')"
+    with open_lake(settings) as connection, open_published(settings) as published:
+        assert [c.execute(asked).fetchone() for c in (connection, published)] == [(False,), (False,)]
