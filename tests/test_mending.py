@@ -20,7 +20,9 @@ from pipelines.intake.mends import Refused, name_row
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.night.ask import tell_submission
+from pipelines.night.receipt import read_receipts
 from pipelines.night.verify import verify_store
+from pipelines.store.lake import open_lake
 from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, send, settle, take_in, write_file
 from tests.test_annex import DAY, LIST_12, TITLES, child, judge, listed, write
 
@@ -89,7 +91,8 @@ def mend_workbook(path: Path, mended: Path, **cells) -> Path:
 
 def counts(home, submission: str) -> tuple[int, int, int]:
     """(open, mended, refused again) of a submission."""
-    told = tell_submission(home, submission)
+    with open_lake(home) as connection:
+        (told,) = read_receipts(connection, [submission]).to_dicts()
     return told["open_count"], told["mended_count"], told["refused_again_count"]
 
 
