@@ -46,7 +46,7 @@ def settle(home: Path, **given) -> Settings:
 
 def copy_home(settings: Settings, home: Path) -> Settings:
     """A home like another, which a test may change: a night takes seconds, a copy of what it left takes none."""
-    shutil.copytree(settings.home, home)
+    shutil.copytree(settings.home, home, symlinks=True)
     return settings.model_copy(update={"home": home})
 
 
@@ -124,11 +124,16 @@ def send(settings: Settings, folder: Path, records: list[dict], name: str = "a")
     return flow.receive(settings, [write_file(folder / f"{name}-{kind}.csv", rows) for kind, rows in kinds.items()])
 
 
-def run(settings: Settings, on: date, run_id: str | None = None) -> dict:
-    """Judge, commit and refer, without publishing."""
+def take_in(settings: Settings, on: date, run_id: str | None = None) -> dict:
+    """Judge and commit, as by day: feeds are not composed."""
     for group in flow.list_arrivals(settings):
         flow.judge_group(settings, run_id or f"night-{on}", group, on)
-    return {**flow.commit_run(settings, run_id or f"night-{on}", on), **flow.refer(settings, on)}
+    return flow.commit_run(settings, run_id or f"night-{on}", on)
+
+
+def run(settings: Settings, on: date, run_id: str | None = None) -> dict:
+    """Judge, commit and refer, without publishing."""
+    return {**take_in(settings, on, run_id), **flow.refer(settings, on)}
 
 
 def ask(settings: Settings, query: str, *values) -> list[tuple]:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +22,7 @@ from pipelines.night.archive import read_again
 from pipelines.night.front_door import stage_file
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import open_lake, read_rows
-from tests.nation import BORN, FIRST, ask, bear, name_iin, run, send, settle
+from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, send, settle, take_in
 from tests.test_fhir import GUARDIAN, ON, coded, patient, seen
 
 SECOND = FIRST.replace(day=FIRST.day + 1)
@@ -83,11 +84,19 @@ def judge(paths):
     return rows, codes, received
 
 
-@pytest.fixture
-def home(tmp_path):
-    home = settle(tmp_path / "home")
-    send(home, tmp_path / "births", [{"birth": bear(n)} for n in range(1, 7)])
+@pytest.fixture(scope="module")
+def born(tmp_path_factory):
+    """A home in which six children were born the day before."""
+    folder = tmp_path_factory.mktemp("born")
+    home = settle(folder / "home")
+    send(home, folder / "births", [{"birth": bear(n)} for n in range(1, 7)])
+    take_in(home, FIRST - timedelta(days=1))
     return home
+
+
+@pytest.fixture
+def home(born, tmp_path):
+    return copy_home(born, tmp_path / "home")
 
 
 def ledger(home):
@@ -134,7 +143,7 @@ def test_patients_who_are_births_are_records_and_people_at_once(tmp_path):
     home = settle(tmp_path / "home")
     born = {"managingOrganization": {"identifier": {"value": "M1"}}, "multipleBirthBoolean": False}
     flow.receive(home, [export(tmp_path / "export", 1, 2, **born)])
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ledger(home)[0] == ("Observation.ndjson", "accepted", 2, 2, 0)
     assert ledger(home)[2] == ("Patient.ndjson", "accepted", 2, 2, 0)
     assert ask(home, "select count(*) from lake.clinical.screening semi join lake.clinical.birth using (child_key)") == [(2,)]
@@ -142,7 +151,7 @@ def test_patients_who_are_births_are_records_and_people_at_once(tmp_path):
 
 def test_a_folder_of_landing_is_a_delivery_whoever_put_it_there(home, tmp_path):
     export(home.landing / "hospital", 1, end=".000.ndjson")
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ask(home, RESULTS) == [("FAMILY1", 1)]
     assert (home.landing / "hospital").is_dir()
 
@@ -178,7 +187,7 @@ def test_more_people_than_can_be_held_refuse_each_file_of_the_export(tmp_path):
 
 def test_two_exports_with_the_same_ids_are_read_each_by_itself(home, tmp_path):
     flow.receive(home, [export(tmp_path / "a", 1, 2), export(tmp_path / "b", 3, 4)])
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ask(home, RESULTS) == [(f"FAMILY{n}", n) for n in (1, 2, 3, 4)]
 
 
@@ -188,7 +197,7 @@ def test_two_exports_of_one_folder_are_told_apart_by_the_names_of_their_jobs(hom
             (tmp_path / "both").mkdir(exist_ok=True)
             shutil.copy(path, tmp_path / "both" / f"{job}{path.name}")
     flow.receive(home, [tmp_path / "both"])
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ask(home, RESULTS) == [(f"FAMILY{n}", n) for n in (1, 2, 3, 4)]
 
 
@@ -196,14 +205,14 @@ def test_an_export_without_its_patients_never_borrows_those_of_another(home, tmp
     results = write(tmp_path / "b" / "Observation.ndjson", result(3, "1"))
     export(tmp_path / "a", 1, 2)
     flow.receive(home, [tmp_path / "a", results])
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert [row[1] for row in ask(home, RESULTS)] == [1, 2]
     assert told(home, "Observation") == {"message_patient_not_sent"}
 
 
 def test_files_that_lie_in_landing_itself_stand_alone_as_nothing_says_which_server_they_are_from(home, tmp_path):
     export(home.landing, 5)
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ask(home, RESULTS) == []
     assert told(home, "Observation") == {"message_patient_not_sent"}
 
@@ -213,7 +222,7 @@ def test_two_exports_put_into_one_folder_are_seen_by_one_id_of_two_children_and_
     write(tmp_path / "Patient.001.ndjson", patient("1", birthDate="2026-02-09"))
     write(tmp_path / "Observation.001.ndjson", result(3, "2"))
     flow.receive(home, [tmp_path / name.name for name in tmp_path.glob("*.ndjson")])
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ask(home, RESULTS) == []
     assert [row[1:] for row in ledger(home) if row[0].startswith("Observation")] == [("refused", 1, 0, 1), ("refused", 2, 0, 2)]
     assert told(home, "Observation") == {"message_delivery_mixed"}
@@ -239,7 +248,7 @@ def test_the_same_results_in_two_folders_with_other_children_are_nobodys(home, t
         export(tmp_path / folder, number)
         write(tmp_path / folder / "Observation.ndjson", result(9))
     flow.receive(home, [tmp_path / "b", tmp_path / "a"])
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ask(home, RESULTS) == []
     assert told(home, "Observation") == {"message_delivery_mixed"}
 
@@ -271,26 +280,27 @@ def test_files_of_other_folders_and_other_jobs_are_other_exports(tmp_path):
 def test_results_whose_patients_were_not_sent_say_so_and_are_taken_when_they_come_again_with_them(home, tmp_path):
     export(tmp_path, 1, 2)
     flow.receive(home, [tmp_path / "Observation.ndjson"])
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ledger(home) == [("Observation.ndjson", "refused", 2, 0, 2)]
     assert told(home, "Observation") == {"message_patient_not_sent"}
     flow.receive(home, sorted(tmp_path.glob("*.ndjson")))
-    run(home, SECOND)
+    take_in(home, SECOND)
     assert ask(home, RESULTS) == [("FAMILY1", 1), ("FAMILY2", 2)]
     assert ledger(home)[0] == ("Observation.ndjson", "accepted", 2, 2, 0)
+    flow.refer(home, SECOND)
     assert [c.promise for c in verify_store(home) if c.broken] == []
     flow.receive(home, [tmp_path / "Observation.ndjson"])
-    assert run(home, SECOND)["repeated"] == 1  # without them it takes nothing back
+    assert take_in(home, SECOND)["repeated"] == 1  # without them it takes nothing back
     assert ledger(home)[0] == ("Observation.ndjson", "accepted", 2, 2, 0)
 
 
 def test_people_of_an_earlier_night_are_not_called_in(home, tmp_path):
     export(tmp_path, 1)
     flow.receive(home, [tmp_path / "Patient.ndjson", tmp_path / "RelatedPerson.ndjson"])
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert told(home, "Patient") == {"people_unused"}
     flow.receive(home, [tmp_path / "Observation.ndjson"])
-    run(home, SECOND)
+    take_in(home, SECOND)
     assert told(home, "Observation") == {"message_patient_not_sent"}
 
 
@@ -303,7 +313,7 @@ def test_a_night_that_was_killed_and_is_repeated_with_more_of_the_delivery_reads
         flow.judge_group(home, f"night-{FIRST}", group, FIRST)  # and here it is killed
     for path in tmp_path.glob("*.ndjson"):
         shutil.copy(path, folder)
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ask(home, RESULTS) == [("FAMILY1", 1)]
 
 
@@ -313,7 +323,7 @@ def test_receiving_a_delivery_again_after_a_kill_makes_it_whole(home, tmp_path):
     next(folder.glob("*-Patient.ndjson")).unlink()
     assert flow.receive(home, [tmp_path / "export"]) == ids
     assert len(list(folder.iterdir())) == 4
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ask(home, RESULTS) == [("FAMILY1", 1)]
 
 
@@ -323,11 +333,11 @@ def test_a_held_file_of_an_export_is_released_with_its_people(home, tmp_path):
     lost = [result(100 + n, "away") for n in range(60)]
     write(tmp_path / "Observation.ndjson", *(result(n, str(n)) for n in numbers), *lost)
     flow.receive(home, sorted(tmp_path.glob("*.ndjson")))
-    run(home, FIRST)
+    take_in(home, FIRST)
     assert ledger(home)[0][1] == "held"
     (held,) = hold.list_held(home)
     hold.decide_held(home, str(held["submission_id"]), "release", "looked at with the laboratory", "steward")
-    run(home, SECOND)
+    take_in(home, SECOND)
     assert [row[1] for row in ask(home, RESULTS)] == list(numbers)
     assert ledger(home)[0] == ("Observation.ndjson", "partly_accepted", 66, 6, 60)
     assert [p for p in home.landing.rglob("*") if not p.name.startswith(".")] == []
@@ -335,9 +345,9 @@ def test_a_held_file_of_an_export_is_released_with_its_people(home, tmp_path):
 
 def test_a_result_of_an_export_is_read_again_from_the_archive_with_its_people(home, tmp_path):
     flow.receive(home, [export(tmp_path / "export", 1, 2)])
-    run(home, FIRST)
+    take_in(home, FIRST)
     flow.receive(home, [write(tmp_path / "other" / "Patient.ndjson", child(3)[0])])
-    run(home, SECOND)
+    take_in(home, SECOND)
     with open_lake(home) as connection:
         held = read_rows(connection, "select record_key, submission_id, row_no, version_at from lake.clinical.screening")
         again = read_again(connection, home, "screening", held)

@@ -19,7 +19,21 @@ from pipelines.intake.page import LANGUAGES, read_texts
 from pipelines.night.ask import tell_ledger, tell_submission
 from pipelines.night.hold import decide_held
 from pipelines.night.verify import verify_store
-from tests.nation import FIRST, ask, bear, consent, examine, flagged, name_iin, run, send, settle, write_file
+from tests.nation import (
+    FIRST,
+    ask,
+    bear,
+    consent,
+    copy_home,
+    examine,
+    flagged,
+    name_iin,
+    run,
+    send,
+    settle,
+    take_in,
+    write_file,
+)
 
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 RECEIPT = {
@@ -29,9 +43,17 @@ RECEIPT = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory):
+    """A home after a night to which nobody sent anything."""
+    settings = settle(tmp_path_factory.mktemp("quiet") / "home")
+    take_in(settings, FIRST)
+    return settings
+
+
 @pytest.fixture
-def settings(tmp_path):
-    return settle(tmp_path / "home")
+def settings(quiet, tmp_path):
+    return copy_home(quiet, tmp_path / "home")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +72,7 @@ def night(tmp_path_factory):
     }  # fmt: skip
     for name, rows in sent.items():
         (ids[name],) = send(home, folder, [{"birth": row} for row in rows], name)
-    run(home, FIRST)
+    take_in(home, FIRST)
     return home, ids
 
 
@@ -142,7 +164,7 @@ def test_a_row_of_several_results_that_waits_for_its_child_is_told_once(settings
         + "".join(f"S{n};M1;новая;12.02.2026 08:00;{name_iin(n)};10.02.2026;1;м;M1;H{n};12.02.2026;M1;прошел;не прошел\n" for n in (2, 3))
     )
     (submission,) = flow.receive(settings, [wide])
-    assert run(settings, FIRST)["waiting"] == 4
+    assert take_in(settings, FIRST)["waiting"] == 4
     told = json.loads((settings.reports / "feedback" / submission / "feedback.json").read_text())
     assert (told["received_count"], told["waiting_now"]) == (2, 2)
     assert [f["row_no"] for f in told["findings"] if f["code"].startswith("child_")] == [2, 3]
@@ -218,11 +240,11 @@ def test_an_unknown_column_is_named_by_its_header(night):
 def test_mending_and_resending_a_row_closes_its_finding_and_the_page_says_by_which_file(settings, tmp_path):
     rows = [bear(2, birth_on="10.02.2026"), bear(4), bear(6, sex_code="blue")]
     (first,) = send(settings, tmp_path, [{"birth": row} for row in rows])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     told = tell_submission(settings, first)
     assert (told["state"], told["open_count"], told["mended_count"]) == ("partly_accepted", 2, 0)
     (second,) = send(settings, tmp_path, [{"birth": bear(2)}, {"birth": bear(6, sex_code="green")}], "mended")
-    run(settings, SECOND)
+    take_in(settings, SECOND)
     told = tell_submission(settings, first)
     assert (told["open_count"], told["mended_count"], told["refused_again_count"]) == (0, 1, 1)
     assert [(r["resent_in"], r["outcome"], r["rows"]) for r in told["resent_in"]] == [
@@ -249,7 +271,7 @@ def test_a_value_that_a_spreadsheet_would_run_goes_back_harmless_and_comes_in_ag
     said = {"phone": "+7 (700) 111-22-33", "address": "-5 floor", "given_name": "=cmd|x"}
     rows = [bear(n, source_id=f"@{n}", mother_iin="250314500011", **said) for n in (2, 4, 6)]
     (first,) = send(settings, tmp_path, [{"birth": row} for row in rows])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     folder = settings.reports / "feedback" / first
     listed = (folder / "findings.csv").read_text("utf-8-sig")
     assert "'@2" in listed and not re.search(r"(^|,)[=@+-]", listed, re.MULTILINE)
@@ -259,20 +281,20 @@ def test_a_value_that_a_spreadsheet_would_run_goes_back_harmless_and_comes_in_ag
     assert all("mother_iin_checksum" in reason for reason in mended[REASONS])  # also of rows beyond those that are listed
     mended.with_columns(pl.Series("mother_iin", [name_iin(n) for n in (2, 4, 6)])).write_csv(tmp_path / "mended.csv")
     flow.receive(settings, [tmp_path / "mended.csv"])
-    run(settings, SECOND)
+    take_in(settings, SECOND)
     assert ask(settings, "select distinct phone, address, given_name from lake.identified.birth") == [tuple(said.values())]
     assert (tell_submission(settings, first)["open_count"], tell_submission(settings, first)["mended_count"]) == (0, 3)
 
 
 def test_a_mended_result_of_another_kind_or_sender_closes_nothing(settings, tmp_path):
     (first,) = send(settings, tmp_path, [{"screening": examine(2, "tsh", "maybe", source_id="X1")}, {"screening": examine(4, "tsh", 1)}])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     send(settings, tmp_path, [{"screening": examine(2, "tsh", 3.0, source_id="X1", sender_id="M1")}], "other")
     send(settings, tmp_path, [{"consent": consent(2, source_id="X1", sender_id="L1")}], "kind")
-    run(settings, SECOND)
+    take_in(settings, SECOND)
     assert tell_submission(settings, first)["open_count"] == 1
     send(settings, tmp_path, [{"screening": examine(2, "tsh", 3.0, source_id="X1")}], "mended")
-    run(settings, THIRD)
+    take_in(settings, THIRD)
     assert tell_submission(settings, first)["open_count"] == 0
 
 
@@ -283,11 +305,11 @@ def test_a_broken_line_and_a_row_of_a_file_of_several_senders_are_closed_by_thei
     text[-1] += ",one,too,many"
     path.write_text("\n".join(text) + "\n")
     (first,) = flow.receive(settings, [path])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     told = tell_submission(settings, first)
     assert (told["sender_id"], told["open_count"]) == (None, 2)
     send(settings, tmp_path, [{"birth": bear(5)}, {"birth": bear(7)}], "mended")
-    run(settings, SECOND)
+    take_in(settings, SECOND)
     assert tell_submission(settings, first)["mended_count"] == 2
 
 
@@ -302,7 +324,8 @@ def test_a_file_of_which_no_row_was_accepted_has_the_sender_its_rows_name_if_the
     assert [tell_submission(settings, ids[name])["sender_id"] for name in ("known", "unknown")] == ["M1", None]
 
 
-def test_a_receipt_tells_received_then_waiting_then_accepted_and_the_feed(settings, tmp_path):
+def test_a_receipt_tells_received_then_waiting_then_accepted_and_the_feed(tmp_path):
+    settings = settle(tmp_path / "home")  # of no lake yet
     ids = send(settings, tmp_path, [r for r in flagged(2) if "birth" not in r])
     assert [tell_submission(settings, s[:8])["state"] for s in ids] == ["received"] * 3
     assert {r["state"] for r in tell_ledger(settings, None, "received", None, 10)} == {"received"}
@@ -326,21 +349,22 @@ def test_a_file_that_is_nowhere_is_told_as_unknown(night):
 def test_a_returned_file_gets_a_page_with_the_stewards_reason(settings, tmp_path):
     bad = [{"birth": bear(n, sex_code="blue")} for n in range(2, 62, 2)]
     (submission,) = send(settings, tmp_path, bad)
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     assert tell_submission(settings, submission)["state"] == "held"
     assert read_texts()["next"]["held"]["kk"] in page_of(settings, submission).text
     decide_held(settings, submission, "return", "test data <b>", "steward")
-    run(settings, SECOND)
+    take_in(settings, SECOND)
     assert tell_submission(settings, submission)["state"] == "returned"
     assert "test data <b>" in page_of(settings, submission).text
 
 
-def test_the_ledger_is_listed_by_sender_state_and_day_and_status_answers_with_its_exit_code(settings, tmp_path):
+def test_the_ledger_is_listed_by_sender_state_and_day_and_status_answers_with_its_exit_code(tmp_path):
+    settings = settle(tmp_path / "home")  # of no lake yet
     runner, home = CliRunner(), ["--home", str(settings.home), "--json"]
     (submission,) = send(settings, tmp_path, [{"birth": bear(2, sex_code="blue")}, {"birth": bear(4)}])
     landed = runner.invoke(app, ["status", submission[:10], *home])
     assert (landed.exit_code, json.loads(landed.stdout)["state"]) == (0, "received")
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     partly = runner.invoke(app, ["ledger", "--state", "partly_accepted", "--sender", "M1", *home])
     assert [(r["submission_id"], r["open_count"]) for r in json.loads(partly.stdout)] == [(submission, 1)]
     assert json.loads(runner.invoke(app, ["ledger", "--since", str(SECOND), *home]).stdout) == []

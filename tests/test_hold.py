@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 from pipelines.night import hold
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import transact
-from tests.nation import FIRST, ask, bear, copy_home, run, settle, write_file
+from tests.nation import FIRST, ask, bear, copy_home, run, settle, take_in, write_file
 
 REASON = "census week, the volume is as expected"
 
@@ -62,7 +62,7 @@ def test_the_list_says_which_expectations_hold_a_batch_and_since_when(held):
     flow.receive(
         settings, [next((settings.home / "held").iterdir())]
     )  # the sender sends it again, and it is held again
-    assert run(settings, FIRST + timedelta(days=1))["held"] == 1
+    assert take_in(settings, FIRST + timedelta(days=1))["held"] == 1
     (row,) = flow.list_held(settings)
     assert (row["held_since"], row["state"]) == (first, "held")
     assert [kind for kind, _ in events(settings, submission)] == ["hold"]
@@ -100,7 +100,7 @@ def test_a_returned_batch_tells_its_sender_why_and_is_never_taken_again(held):
     assert not list((settings.reports / "feedback" / submission).glob("to-fix.*"))  # to send the refused rows alone would lose the others
     assert not [check for check in verify_store(settings) if check.broken]
     flow.receive(settings, [next((settings.archive / "returned").iterdir())])
-    run(settings, FIRST + timedelta(days=1))
+    take_in(settings, FIRST + timedelta(days=1))
     assert status(settings, submission) == [("returned",)]
     with pytest.raises(UserError, match="no single held"):
         flow.decide_held(settings, submission, "release", REASON, "aigerim")
@@ -123,7 +123,7 @@ def test_a_decision_killed_at_any_step_is_finished_by_saying_it_again_and_writte
             flow.decide_held(settings, submission, decision, REASON, "aigerim")
     assert flow.list_held(settings)[0]["submission_id"] == submission  # still to be seen, whatever was left
     flow.decide_held(settings, submission, decision, REASON, "aigerim")
-    run(settings, FIRST + timedelta(days=1))
+    take_in(settings, FIRST + timedelta(days=1))
     assert status(settings, submission) == [("partly_accepted" if decision == "release" else "returned",)]
     assert [kind for kind, _ in events(settings, submission)] == ["hold", decision]
     assert codes(settings, submission)[1] == (
@@ -156,7 +156,7 @@ def commit_and_end(connection):
 def test_a_batch_that_came_twice_is_one_decision(held):
     settings, submission = held
     flow.receive(settings, [next((settings.home / "held").iterdir())])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     assert len(list((settings.home / "held").iterdir())) == 2
     flow.decide_held(settings, submission, "return", REASON, "aigerim")
     assert list((settings.home / "held").iterdir()) == []
@@ -168,7 +168,7 @@ def test_a_return_is_not_undone_by_a_release_and_a_batch_left_alone_stays_held(h
     assert [kind for kind, _ in events(settings, submission)] == ["hold"]
     flow.decide_held(settings, submission, "release", REASON, "aigerim")
     flow.decide_held(settings, submission, "return", "on second thoughts: test data", "aigerim")
-    run(settings, FIRST + timedelta(days=1))
+    take_in(settings, FIRST + timedelta(days=1))
     assert status(settings, submission) == [("returned",)]
 
 

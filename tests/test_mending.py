@@ -20,22 +20,24 @@ from pipelines.intake.mends import Refused, name_row
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.night.ask import tell_submission
+from pipelines.night.receipt import read_receipts
 from pipelines.night.verify import verify_store
-from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, run, send, settle, write_file
+from pipelines.store.lake import open_lake
+from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, send, settle, take_in, write_file
 from tests.test_annex import DAY, LIST_12, TITLES, child, judge, listed, write
 
-SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
+SECOND, THIRD, FOURTH = (FIRST + timedelta(days=n) for n in (1, 2, 3))
 WRONG = "250314500011"
 HELD = "select count(*) from lake.clinical.screening where known_to is null"
 
 
 @pytest.fixture(scope="module")
 def born(tmp_path_factory):
-    """A home in which six children are born."""
+    """A home in which twelve children are born."""
     folder = tmp_path_factory.mktemp("born")
     home = settle(folder / "home")
-    send(home, folder, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in range(2, 8)])
-    run(home, FIRST)
+    send(home, folder, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in range(2, 14)])
+    take_in(home, FIRST)
     return home
 
 
@@ -47,8 +49,15 @@ def home(born, tmp_path):
 def night(home, path: Path, on) -> str:
     """The submission of a file that was sent and judged."""
     (submission,) = flow.receive(home, [path])
-    run(home, on)
+    take_in(home, on)
     return submission
+
+
+def one_night(home, paths: dict[str, Path], on) -> dict[str, str]:
+    """The submissions of files that have nothing to do with one another, sent and judged in the same night; by their names."""
+    ids = {name: submission for name, path in paths.items() for submission in flow.receive(home, [path])}
+    take_in(home, on)
+    return ids
 
 
 def fix(home, submission: str, name: str) -> Path:
@@ -82,25 +91,37 @@ def mend_workbook(path: Path, mended: Path, **cells) -> Path:
 
 def counts(home, submission: str) -> tuple[int, int, int]:
     """(open, mended, refused again) of a submission."""
-    told = tell_submission(home, submission)
+    with open_lake(home) as connection:
+        (told,) = read_receipts(connection, [submission]).to_dicts()
     return told["open_count"], told["mended_count"], told["refused_again_count"]
 
 
 def is_whole(home) -> bool:
+    """Whether every promise is kept when the feeds of the last night have been composed."""
+    flow.refer(home, FOURTH)
     return not [check for check in verify_store(home) if check.broken]
 
 
 # ------------------------------------------------------------------------------------------------ delimited text
 
 
-@pytest.fixture
-def refused(home, tmp_path):
+@pytest.fixture(scope="module")
+def left_out(born, tmp_path_factory):
     """A birth whose own number was left out: nothing but its name in the file to fix says which row it is."""
+    folder = tmp_path_factory.mktemp("refused")
+    home = copy_home(born, folder / "home")
     rows = [bear(20, child_iin=name_iin(20)), bear(22, child_iin=name_iin(22), source_id="")]
-    return night(home, write_file(tmp_path / "births.csv", rows), SECOND)
+    return home, night(home, write_file(folder / "births.csv", rows), SECOND)
 
 
-def test_a_row_without_the_number_by_which_it_is_known_is_closed_when_it_is_filled_in(home, refused, tmp_path):
+@pytest.fixture
+def refused(left_out, tmp_path):
+    home, submission = left_out
+    return copy_home(home, tmp_path / "home"), submission
+
+
+def test_a_row_without_the_number_by_which_it_is_known_is_closed_when_it_is_filled_in(refused, tmp_path):
+    home, refused = refused
     path = fix(home, refused, "to-fix.csv")
     (row,) = read_csv(path)
     assert list(row)[-2:] == [MENDS, REASONS]
@@ -112,29 +133,46 @@ def test_a_row_without_the_number_by_which_it_is_known_is_closed_when_it_is_fill
     assert is_whole(home)
 
 
-def test_a_row_sent_unmended_is_told_as_refused_again_and_mended_later_closes_every_round(home, refused, tmp_path):
+def test_a_row_sent_unmended_is_told_as_refused_again_and_mended_later_closes_every_round(refused, tmp_path):
+    home, refused = refused
     shutil.copy(fix(home, refused, "to-fix.csv"), tmp_path / "again.csv")
     again = night(home, tmp_path / "again.csv", THIRD)
     assert (counts(home, refused), counts(home, again)) == ((0, 0, 1), (1, 0, 0))
     (row,) = read_csv(fix(home, again, "to-fix.csv"))
     assert row[MENDS] == f"erte-{again[:12]}-2 erte-{refused[:12]}-3"
     assert row[REASONS].count("source_id_missing") == 1
-    night(home, mend_csv(fix(home, again, "to-fix.csv"), tmp_path / "mended.csv", source_id="B22"), THIRD + timedelta(days=1))
+    night(home, mend_csv(fix(home, again, "to-fix.csv"), tmp_path / "mended.csv", source_id="B22"), FOURTH)
     assert (counts(home, refused), counts(home, again)) == ((0, 1, 0), (0, 1, 0))
 
 
-@pytest.mark.parametrize("name", ["erte-{0}-3", "erte-{0}-4", "erte-000000000000-3", "erte-{0}-99999999999999999999", "3", ""])
-def test_a_name_of_another_senders_row_or_of_no_row_closes_nothing_and_refuses_nothing(home, refused, tmp_path, name):
-    other = bear(5, child_iin=name_iin(5)) | {MENDS: name.format(refused[:12]), REASONS: "x"}
-    assert other["sender_id"] == "M2"
-    accepted = night(home, write_file(tmp_path / "other.csv", [other]), THIRD)
-    bad = other | {"sex_code": "blue"}
-    again = night(home, write_file(tmp_path / "bad.csv", [bad]), THIRD)
+NAMES = ["erte-{0}-3", "erte-{0}-4", "erte-000000000000-3", "erte-{0}-99999999999999999999", "3", ""]
+
+
+@pytest.fixture(scope="module")
+def named(left_out, tmp_path_factory):
+    """Each name on a good row of another sender, and the night after on a bad one: the home, what was refused first, both by name."""
+    home, refused = left_out
+    folder = tmp_path_factory.mktemp("named")
+    home = copy_home(home, folder / "home")
+    others = {
+        name: bear(n, child_iin=name_iin(n)) | {MENDS: name.format(refused[:12]), REASONS: "x"}
+        for name, n in zip(NAMES, (3, 5, 7, 9, 11, 13), strict=True)
+    }
+    assert {other["sender_id"] for other in others.values()} == {"M2"}
+    good = {name: write_file(folder / f"{n}-other.csv", [other]) for n, (name, other) in enumerate(others.items())}
+    bad = {name: write_file(folder / f"{n}-bad.csv", [other | {"sex_code": "blue"}]) for n, (name, other) in enumerate(others.items())}
+    return home, refused, one_night(home, good, THIRD), one_night(home, bad, THIRD)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_of_another_senders_row_or_of_no_row_closes_nothing_and_refuses_nothing(named, name):
+    home, refused, accepted, again = named
     assert counts(home, refused) == (1, 0, 0)
-    assert (tell_submission(home, accepted)["state"], counts(home, again)) == ("accepted", (1, 0, 0))
+    assert (tell_submission(home, accepted[name])["state"], counts(home, again[name])) == ("accepted", (1, 0, 0))
 
 
-def test_a_row_that_a_person_emptied_but_for_our_columns_is_no_row(home, refused, tmp_path):
+def test_a_row_that_a_person_emptied_but_for_our_columns_is_no_row(refused, tmp_path):
+    home, refused = refused
     path = fix(home, refused, "to-fix.csv")
     empty = dict.fromkeys(read_csv(path)[0], "")
     lines = mend_csv(path, tmp_path / "a.csv", source_id="B22").read_text().splitlines()
@@ -142,7 +180,8 @@ def test_a_row_that_a_person_emptied_but_for_our_columns_is_no_row(home, refused
     assert tell_submission(home, night(home, tmp_path / "a.csv", THIRD))["received_count"] == 1
 
 
-def test_reasons_are_told_in_three_languages(home, refused):
+def test_reasons_are_told_in_three_languages(left_out):
+    home, refused = left_out
     (row,) = read_csv(fix(home, refused, "to-fix.csv"))
     code, *lines = row[REASONS].split(" | ")
     assert (code, [line[:4] for line in lines]) == ("source_id_missing", ["kk: ", "ru: ", "en: "])
@@ -181,45 +220,80 @@ LIST_19 = ["ФИО", "Дата рождения", "ИИН", "Адрес, тел�
 LISTS = {
     "12": lambda path, iin: listed(path, child(2), child(3, iin=iin)),
     "17": lambda path, iin: write(path, [*TITLES, LIST_17, *(
-        ["A", "2 года", "x", "F80.1", "20.02.2026", "", said, DAY] for said in (name_iin(2), iin))]),
+        ["A", "2 года", "x", "F80.1", "20.02.2026", "", said, DAY] for said in (name_iin(4), iin))]),
     "19": lambda path, iin: write(path, [*TITLES, LIST_19, *(
-        ["A", BORN, said, "x", 30, 1400, "РН нет", DAY] for said in (name_iin(2), iin))]),
+        ["A", BORN, said, "x", 30, 1400, "РН нет", DAY] for said in (name_iin(6), iin))]),
 }  # fmt: skip
+MISSPELT = {"12": WRONG, "17": "250314500012", "19": "250314500013"}
+MEANT = {"12": name_iin(3), "17": name_iin(5), "19": name_iin(7)}
+HELD_OF = """
+    select count(*) from lake.clinical.screening s join lake.identified.birth b using (child_key)
+    where s.known_to is null and b.known_to is null and b.child_iin in (?, ?)"""
+CHILDREN = {"12": (2, 3), "17": (4, 5), "19": (6, 7)}
+
+
+@pytest.fixture(scope="module")
+def lists(born, tmp_path_factory):
+    """Each list sent with a wrong IIN, sent again as it came back, and sent mended: the home, and after each of the three nights
+    the counts of all that was sent of the list and how many results of its children are held."""
+    folder = tmp_path_factory.mktemp("lists")
+    home, sent, told = copy_home(born, folder / "home"), {annex: [] for annex in LISTS}, {annex: [] for annex in LISTS}
+
+    def live(on, paths):
+        for annex, submission in one_night(home, paths, on).items():
+            sent[annex].append(submission)
+            held = ask(home, HELD_OF, *map(name_iin, CHILDREN[annex]))[0][0]
+            told[annex].append(([counts(home, s) for s in sent[annex]], held))
+
+    live(SECOND, {annex: make(folder / f"{annex}.xlsx", MISSPELT[annex]) for annex, make in LISTS.items()})
+    for annex, (first,) in sent.items():
+        shutil.copy(fix(home, first, "to-fix.xlsx"), folder / f"again-{annex}.xlsx")
+    live(SECOND, {annex: folder / f"again-{annex}.xlsx" for annex in LISTS})
+    live(THIRD, {
+        annex: mend_workbook(fix(home, again, "to-fix.xlsx"), folder / f"mended-{annex}.xlsx", ИИН=MEANT[annex])
+        for annex, (_, again) in sent.items()
+    })  # fmt: skip
+    return home, {annex: submissions[-1] for annex, submissions in sent.items()}, told, is_whole(home)
 
 
 @pytest.mark.parametrize("annex", LISTS)
-def test_a_row_of_a_list_whose_iin_names_it_is_closed_when_the_iin_is_mended(home, tmp_path, annex):
-    first = night(home, LISTS[annex](tmp_path / "a.xlsx", WRONG), SECOND)
-    assert counts(home, first) == (1, 0, 0)
-    before = ask(home, HELD)
-    shutil.copy(fix(home, first, "to-fix.xlsx"), tmp_path / "again.xlsx")
-    again = night(home, tmp_path / "again.xlsx", SECOND)
-    assert (counts(home, first), counts(home, again), ask(home, HELD)) == ((0, 0, 1), (1, 0, 0), before)
-    mended = night(home, mend_workbook(fix(home, again, "to-fix.xlsx"), tmp_path / "mended.xlsx", ИИН=name_iin(3)), THIRD)
-    assert (counts(home, first), counts(home, again)) == ((0, 1, 0), (0, 1, 0))
-    assert tell_submission(home, mended)["state"] == "accepted"
-    assert (ask(home, HELD), is_whole(home)) == ([(2 * before[0][0],)], True)
+def test_a_row_of_a_list_whose_iin_names_it_is_closed_when_the_iin_is_mended(lists, annex):
+    home, mended, told, is_kept = lists
+    (first, held), again, last = told[annex]
+    assert first == [(1, 0, 0)]
+    assert again == ([(0, 0, 1), (1, 0, 0)], held)
+    assert last == ([(0, 1, 0), (0, 1, 0), (0, 0, 0)], 2 * held)
+    assert tell_submission(home, mended[annex])["state"] == "accepted"
+    assert ask(home, HELD) == [(sum(nights[-1][1] for nights in told.values()),)]
+    assert (held > 0, is_kept) == (True, True)
 
 
-def test_a_note_stands_on_the_very_cell_in_three_languages(home, tmp_path):
-    first = night(home, listed(tmp_path / "a.xlsx", child(2, right="может быть")), SECOND)
-    sheet = openpyxl.load_workbook(fix(home, first, "to-fix.xlsx")).active
+@pytest.fixture(scope="module")
+def sheets(born, tmp_path_factory):
+    """A list with an answer that is none, and lists whose names say another format than they are of: the home and the submissions."""
+    folder = tmp_path_factory.mktemp("sheets")
+    home = copy_home(born, folder / "home")
+    header = ["Организация", *LIST_12, "Дата обследования"]
+    text, book = folder / "march.xls", folder / "march.csv"
+    text.write_text("\n".join(";".join(map(str, r)) for r in (header, ["M1", *child(3, iin=WRONG), DAY])), "utf-8")
+    listed(folder / "book.xlsx", child(4, iin="250314500012")).rename(book)
+    noted = listed(folder / "a.xlsx", child(2, right="может быть"))
+    return home, one_night(home, {"noted": noted, "csv": text, "xlsx": book}, SECOND)
+
+
+def test_a_note_stands_on_the_very_cell_in_three_languages(sheets):
+    home, ids = sheets
+    sheet = openpyxl.load_workbook(fix(home, ids["noted"], "to-fix.xlsx")).active
     notes = {sheet.cell(1, cell.column).value: cell.comment.text for cell in sheet[2] if cell.comment}
     assert list(notes) == ["Правое ухо"]
     assert len(notes["Правое ухо"].splitlines()) == 3
     assert notes["Правое ухо"].count("Правое ухо") == 3
 
 
-@pytest.mark.parametrize(("content", "name"), [("csv", "march.xls"), ("xlsx", "march.csv")])
-def test_the_file_to_fix_is_of_the_format_that_was_sent_whatever_the_file_was_called(home, tmp_path, content, name):
-    path = tmp_path / name
-    if content == "csv":
-        header = ["Организация", *LIST_12, "Дата обследования"]
-        path.write_text("\n".join(";".join(map(str, r)) for r in (header, ["M1", *child(2, iin=WRONG), DAY])), "utf-8")
-    else:
-        listed(tmp_path / "a.xlsx", child(2, iin=WRONG)).rename(path)
-    first = night(home, path, SECOND)
-    assert fix(home, first, f"to-fix.{content}").exists()
+@pytest.mark.parametrize("content", ["csv", "xlsx"])
+def test_the_file_to_fix_is_of_the_format_that_was_sent_whatever_the_file_was_called(sheets, content):
+    home, ids = sheets
+    assert fix(home, ids[content], f"to-fix.{content}").exists()
 
 
 # ------------------------------------------------------------------------------------------------ HL7 v2
@@ -260,31 +334,43 @@ def test_refused_messages_of_a_batch_are_mended_in_their_own_form_and_close_row_
     assert again.count("NTE|") == 1
     assert f"erte-{second[:12]}-8 erte-{first[:12]}-12" in again
     (tmp_path / "c.hl7").write_bytes(again.replace("|low|", "|1.5|").encode())
-    third = night(home, tmp_path / "c.hl7", THIRD + timedelta(days=1))
+    third = night(home, tmp_path / "c.hl7", FOURTH)
     assert (counts(home, first), counts(home, second), counts(home, third)) == ((0, 2, 0), (0, 1, 0), (0, 0, 0))
     held = "select component, value from lake.clinical.screening where known_to is null order by all"
     assert ask(home, held) == [("phe", 1.0), ("phe", 1.5), ("tsh", 3.5), ("tsh", 4.5), ("tsh", 5.5)]
     assert is_whole(home)
 
 
-MENDED = message(3, "5.5")
 WHOLE = {
-    "message_header_malformed": (["MSH|^~\\&|LIS|L1|ERTE|MOH|20260213100000|||M3|P|2.5.1", *MENDED[1:]], MENDED),
-    "message_without_results": (MENDED[:-1], MENDED),
-    "message_not_result": (message(3, "5.5", kind="ADT^A01"), MENDED),
+    "message_header_malformed": (["MSH|^~\\&|LIS|L1|ERTE|MOH|20260213100000|||M3|P|2.5.1", *message(3, "5.5")[1:]], message(3, "5.5")),
+    "message_without_results": (message(5, "5.5")[:-1], message(5, "5.5")),
+    "message_not_result": (message(7, "5.5", kind="ADT^A01"), message(7, "5.5")),
 }
 
 
+@pytest.fixture(scope="module")
+def empty_messages(born, tmp_path_factory):
+    """Each message that gives nothing, beside one that does, and the night after mended under the note it came back with: the home,
+    what was sent first, and its counts before it was mended."""
+    folder = tmp_path_factory.mktemp("messages")
+    home = copy_home(born, folder / "home")
+    paths = {code: batch(folder / f"{code}.hl7", message(n, "3.5"), bad) for n, (code, (bad, _)) in zip((2, 4, 6), WHOLE.items(), strict=True)}
+    first, mended = one_night(home, paths, SECOND), {}
+    told = {code: counts(home, submission) for code, submission in first.items()}
+    for code, (_, good) in WHOLE.items():
+        text = fix(home, first[code], "to-fix.hl7").read_text()
+        note = next(line for line in text.splitlines() if line.startswith("NTE"))
+        mended[code] = folder / f"{code}-mended.hl7"
+        mended[code].write_text("\n".join([good[0], good[1], note, *good[2:], ""]))
+    one_night(home, mended, THIRD)
+    return home, first, told
+
+
 @pytest.mark.parametrize("code", WHOLE)
-def test_a_message_that_gave_nothing_is_closed_when_it_gives_its_results(home, tmp_path, code):
-    bad, good = WHOLE[code]
-    first = night(home, batch(tmp_path / "a.hl7", message(2, "3.5"), bad), SECOND)
-    assert (counts(home, first), code in fix(home, first, "findings.csv").read_text()) == ((1, 0, 0), True)
-    text = fix(home, first, "to-fix.hl7").read_text()
-    note = next(line for line in text.splitlines() if line.startswith("NTE"))
-    (tmp_path / "b.hl7").write_text("\n".join([good[0], good[1], note, *good[2:], ""]))
-    night(home, tmp_path / "b.hl7", THIRD)
-    assert counts(home, first) == (0, 1, 0)
+def test_a_message_that_gave_nothing_is_closed_when_it_gives_its_results(empty_messages, code):
+    home, first, told = empty_messages
+    assert (told[code], code in fix(home, first[code], "findings.csv").read_text()) == ((1, 0, 0), True)
+    assert counts(home, first[code]) == (0, 1, 0)
 
 
 def test_a_message_that_was_cut_off_is_cut_off_in_the_file_to_fix_and_is_not_taken_for_whole(home, tmp_path):
@@ -383,25 +469,56 @@ def write_bundle(path: Path, *resources: dict, **other) -> Path:
 FORMS = {"to-fix.ndjson": write_ndjson, "to-fix.json": write_bundle}
 
 
+OF_FORM = {"to-fix.ndjson": (2, 3, 4), "to-fix.json": (5, 6, 7)}
+VALUES = """
+    select value from lake.clinical.screening s join lake.identified.birth b using (child_key)
+    where s.known_to is null and b.known_to is null and b.child_iin in (?, ?, ?) order by 1"""
+
+
+@pytest.fixture(scope="module")
+def resources(born, tmp_path_factory):
+    """In each form two resources of three are refused; one of them is mended, then the other: the home, and for each form what was
+    sent and the counts of all of it after each night."""
+    folder = tmp_path_factory.mktemp("resources")
+    home, sent, told = copy_home(born, folder / "home"), {name: [] for name in FORMS}, {name: [] for name in FORMS}
+
+    def live(on, paths):
+        for name, submission in one_night(home, paths, on).items():
+            sent[name].append(submission)
+            told[name].append([counts(home, s) for s in sent[name]])
+
+    def mend(number, old, new):
+        paths = {name: folder / f"{number}-{name}" for name in FORMS}
+        for name, path in paths.items():
+            path.write_text(fix(home, sent[name][-1], name).read_text().replace(old, new))
+        return paths
+
+    live(SECOND, {name: write_refused(folder / f"a-{name}", name) for name in FORMS})
+    live(THIRD, mend("b", '"value": 5.5', '"value": 5.5, "code": "m[IU]/L"'))
+    live(FOURTH, mend("c", "furlong", "m[IU]/L"))
+    return home, sent, told, is_whole(home)
+
+
+def write_refused(path: Path, name: str) -> Path:
+    """A good result, one without a unit and one with a unit that is none."""
+    good, bare, odd = OF_FORM[name]
+    tagged = {"lastUpdated": "2026-02-13T09:00:00Z", "tag": [{"system": "urn:x", "code": "y"}]}
+    return FORMS[name](path, LABORATORY, *map(born_as, OF_FORM[name]), measure(good, 3.5), measure(bare, 5.5, None),
+                       measure(odd, 4.5, "furlong", meta=tagged))  # fmt: skip
+
+
 @pytest.mark.parametrize("name", FORMS)
-def test_refused_resources_come_back_with_what_they_need_and_close_when_mended(home, tmp_path, name):
-    resources = [LABORATORY, *(born_as(n) for n in (2, 3, 4)), measure(2, 3.5), measure(3, 5.5, None), measure(4, 4.5, "furlong")]
-    resources[-1]["meta"] = {"lastUpdated": "2026-02-13T09:00:00Z", "tag": [{"system": "urn:x", "code": "y"}]}
-    first = night(home, FORMS[name](tmp_path / "a.json", *resources), SECOND)
-    assert counts(home, first) == (2, 0, 0)
+def test_refused_resources_come_back_with_what_they_need_and_close_when_mended(resources, name):
+    home, sent, told, is_kept = resources
+    first, second, _ = sent[name]
+    assert told[name] == [[(2, 0, 0)], [(0, 1, 1), (1, 0, 0)], [(0, 2, 0), (0, 1, 0), (0, 0, 0)]]
     text = fix(home, first, name).read_text()
-    assert "Patient/p2" not in text and text.count('"Patient"') == 2 and text.count('"Organization"') == 1
+    assert f"Patient/p{OF_FORM[name][0]}" not in text and text.count('"Patient"') == 2 and text.count('"Organization"') == 1
     assert all(part in text for part in (f'"erte-{first[:12]}-6"', f'"erte-{first[:12]}-7"', "kk: ", "ru: ", "en: ", '"urn:x"'))
-    (tmp_path / "b.json").write_text(text.replace('"value": 5.5', '"value": 5.5, "code": "m[IU]/L"'))
-    second = night(home, tmp_path / "b.json", THIRD)
-    assert (counts(home, first), counts(home, second)) == ((0, 1, 1), (1, 0, 0))
     again = fix(home, second, name).read_text()
     assert (again.count("urn:erte:row"), again.count("kk: ")) == (2, 1)
-    (tmp_path / "c.json").write_text(again.replace("furlong", "m[IU]/L"))
-    third = night(home, tmp_path / "c.json", THIRD + timedelta(days=1))
-    assert [counts(home, s) for s in (first, second, third)] == [(0, 2, 0), (0, 1, 0), (0, 0, 0)]
-    assert ask(home, "select value from lake.clinical.screening where known_to is null order by 1") == [(3.5,), (4.5,), (5.5,)]
-    assert is_whole(home)
+    assert ask(home, VALUES, *map(name_iin, OF_FORM[name])) == [(3.5,), (4.5,), (5.5,)]
+    assert (ask(home, HELD), is_kept) == ([(6,)], True)
 
 
 def test_a_line_that_refers_to_no_child_or_is_no_json_is_closed_by_its_name(home, tmp_path):

@@ -33,6 +33,7 @@ from tests.nation import (
     run,
     send,
     settle,
+    take_in,
 )
 
 STATE = {
@@ -222,7 +223,7 @@ def test_later_versions_and_results_of_parted_children_find_their_own_and_a_thir
 def test_results_that_fit_both_wait_and_are_whole_again_when_they_say_whose_they_are(tmp_path):
     home = settle(tmp_path / "home")
     send(home, tmp_path, [*twins_entered_as_one(), {"screening": examine(50, "motor", 1.2, 14, birth_order="1")}])
-    run(home, FIRST)
+    take_in(home, FIRST)
     told = unmerge_child(home, find_child(home, "B50"), [name_record(home, "B52")], "twins", FIRST)
     assert (told["screening"], told["waiting"]) == (0, 1)
     assert ask(home, "select reason from lake.identified.waiting where known_to is null") == [("twin_ambiguous",)]
@@ -239,7 +240,7 @@ def test_a_full_recomputation_from_the_files_and_the_decisions_gives_the_same_ch
     unmerge_child(home, find_child(home, "B50"), [name_record(home, "B52")], "twins", FIRST)
     flow.refer(home, FIRST + DAY)
     again = settle(tmp_path / "again")
-    run(again, FIRST)  # an empty lake
+    take_in(again, FIRST)  # an empty lake
     with open_lake(home) as connection:
         decisions = connection.execute("from lake.identified.decision where known_to is null").pl()
     with open_lake(again) as connection, transact(connection):
@@ -324,7 +325,7 @@ def test_the_key_of_a_parted_child_is_the_one_its_record_would_have_minted_alone
     alone = settle(tmp_path / "alone")
     first = twins_entered_as_one()
     send(alone, tmp_path / "alone", [{"birth": {**first[1]["birth"], "maternity_id": "M2", "history_no": "H52"}}])
-    run(alone, FIRST)
+    take_in(alone, FIRST)
     child = find_child(home, "B50")
     parted = "B52" if find_child(alone, "B52") != child else "B50"
     unmerge_child(home, child, [name_record(home, parted)], "twins", FIRST)

@@ -7,7 +7,7 @@ import pytest
 from pipelines import flow
 from pipelines.errors import UserError
 from pipelines.night.rows import MASK, list_records
-from tests.nation import FIRST, bear, confirm, examine, run, send, settle, write_file
+from tests.nation import FIRST, bear, confirm, examine, send, settle, take_in, write_file
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ def test_a_row_sent_again_a_row_superseded_and_a_new_row_are_told_apart_and_by_w
     send(settings, tmp_path, [{"birth": bear(n)} for n in (2, 3, 4)])
     first = [examine(2, "motor", 1.2, 14), examine(3, "motor", 2.9, 14)]
     (one,) = send(settings, tmp_path, [{"screening": row} for row in first], "one")
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     corrected = examine(2, "motor", 2.8, 14, action_code="correct", issued_at="2026-03-01T08:00:00")
     (two,) = send(settings, tmp_path, [{"screening": row} for row in (corrected, first[1], examine(4, "motor", 2.9, 14))], "two")
-    run(settings, FIRST + timedelta(days=1))
+    take_in(settings, FIRST + timedelta(days=1))
     assert told(settings, one) == [(2, "superseded", two[:12]), (3, "accepted", None)]
     assert told(settings, two) == [(2, "accepted", None), (3, "repeated", one[:12]), (4, "accepted", None)]
     assert [row["value"] for row in list_records(settings, one, is_identified=False)] == [1.2, 2.9]
@@ -38,7 +38,7 @@ def test_of_two_versions_of_one_night_the_older_is_told_as_superseded_by_the_fil
     (one,) = send(settings, tmp_path, [{"screening": examine(2, "motor", 1.2, 14)}], "one")
     later = examine(2, "motor", 2.8, 14, action_code="correct", issued_at="2026-03-01T08:00:00")
     (two,) = send(settings, tmp_path, [{"screening": later}], "two")
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     assert told(settings, one) == [(2, "superseded", two[:12])]
     assert told(settings, two) == [(2, "accepted", None)]
 
@@ -46,7 +46,7 @@ def test_of_two_versions_of_one_night_the_older_is_told_as_superseded_by_the_fil
 def test_a_refused_and_a_waiting_row_are_told_with_their_findings_and_masked(settings, tmp_path):
     (submission,) = send(settings, tmp_path, [{"screening": examine(2, "motor", 1.2, 14)}, {"screening": examine(3, "motor", 1.2, 14, birth_on="")},
                                               {"screening": examine(4, "motor", 9.9, 14, examined_on="2199-01-01")}])  # fmt: skip
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     rows = list_records(settings, submission, is_identified=False)
     assert [(row["row_no"], row["state"]) for row in rows] == [(2, "waiting"), (3, "quarantined"), (4, "quarantined")]
     assert all(row["findings"] for row in rows)
@@ -59,7 +59,7 @@ def test_a_held_batch_shows_its_rows_as_held_and_a_file_in_landing_is_said_to_li
     with pytest.raises(UserError) as missing:
         list_records(settings, submission, is_identified=False)
     assert missing.value.code == "lake_missing"
-    assert run(settings, FIRST)["held"] == 1
+    assert take_in(settings, FIRST)["held"] == 1
     states = [state for _, state, _ in told(settings, submission)]
     assert (len(states), set(states), states.count("held")) == (30, {"held", "quarantined"}, 10)
     assert "FAMILY" not in str(list_records(settings, submission, is_identified=False))

@@ -16,7 +16,22 @@ from pipelines.settings import PROJECT
 from pipelines.store.ddl import write_published_ddl
 from pipelines.store.lake import open_lake
 from pipelines.store.warehouse import open_published
-from tests.nation import BORN, FIRST, ask, bear, confirm, consent, examine, flagged, name_iin, run, send, settle
+from tests.nation import (
+    BORN,
+    FIRST,
+    ask,
+    bear,
+    confirm,
+    consent,
+    copy_home,
+    examine,
+    flagged,
+    name_iin,
+    run,
+    send,
+    settle,
+    take_in,
+)
 
 PERSONAL = {c for contract in LAKE.values() for c, degree in describe_degree(contract).items() if degree == "identified"}
 WORKED = [
@@ -45,13 +60,34 @@ def home(tmp_path_factory):
                             {"screening": examine(6, "tsh", 3.0)}, {"screening": examine(6, "phe", 1.0)},
                             {"screening": examine(7, "motor", 1.2, 14)}, {"consent": consent(7, "refused")},
                             {"birth": bear(10, died_on=str(BORN))}])  # fmt: skip
-    flow.run_night(settings, FIRST, lambda _: None)
+    run(settings, FIRST)
+    flow.publish(settings, FIRST)
     report = {"sender_id": "K1", "source_id": "X1", "action_code": "report", "report_status": "7.0", "reported_on": str(FIRST),
               "category_codes": "physical speech", "is_severe": "true"}  # fmt: skip
     ids = dict(ask(settings, "select pmpc_id, referral_id from lake.clinical.referral"))
     send(settings, folder, [{"pmpc_report": {**report, "referral_id": ids["K1"]}}], "b")
     run(settings, FIRST + timedelta(days=1))
     flow.publish(settings, FIRST + timedelta(days=1))
+    return settings
+
+
+@pytest.fixture(scope="module")
+def unpublished(tmp_path_factory):
+    """A home after a night on which a child was referred and of another nothing was said about consent."""
+    folder = tmp_path_factory.mktemp("unpublished")
+    settings = settle(folder / "home")
+    send(settings, folder, [*flagged(2), {"birth": bear(4)}, {"screening": examine(4, "motor", 1.2, 14)}])
+    run(settings, FIRST)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def three_years(tmp_path_factory):
+    """A home after a night of three children of three years."""
+    folder = tmp_path_factory.mktemp("years")
+    settings = settle(folder / "home")
+    send(settings, folder, [record for n, year in enumerate((2024, 2025, 2026), 2) for record in of_year(year, n)])
+    run(settings, FIRST)
     return settings
 
 
@@ -172,10 +208,8 @@ def test_a_release_that_breaks_a_promise_is_refused_by_the_file_itself():
                 connection.execute(f"insert into facility_month values {bad}")
 
 
-def test_a_consent_is_late_after_30_days_and_silence_is_late_when_a_month_begins(tmp_path):
-    settings = settle(tmp_path / "home", kept_releases=20)
-    send(settings, tmp_path, [*flagged(2), {"birth": bear(4)}, {"screening": examine(4, "motor", 1.2, 14)}])
-    run(settings, FIRST)
+def test_a_consent_is_late_after_30_days_and_silence_is_late_when_a_month_begins(unpublished, tmp_path):
+    settings = copy_home(unpublished, tmp_path / "home").model_copy(update={"kept_releases": 20})
     told = []
     for on in (FIRST, date(2026, 3, 31), date(2026, 4, 1), date(2026, 4, 30), date(2026, 5, 1)):
         flow.publish(settings, on)
@@ -212,10 +246,8 @@ def test_the_nation_leaves_as_it_is_and_small_regional_counts_are_hidden(publish
     assert [(numerator, hidden) for kato2, numerator, hidden in told if kato2 in ("61", "75")] == [(None, True)] * 2
 
 
-def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(tmp_path):
-    settings = settle(tmp_path / "home", kept_releases=2)
-    send(settings, tmp_path, flagged(2))
-    run(settings, FIRST)
+def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(unpublished, tmp_path):
+    settings = copy_home(unpublished, tmp_path / "home").model_copy(update={"kept_releases": 2})
     flow.publish(settings, FIRST)
     with duckdb.connect(str(settings.published / "erte.duckdb"), read_only=True) as reader:
         for night in (1, 2):
@@ -225,10 +257,8 @@ def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(tmp_path)
     assert len(list((settings.published / "parquet").glob("*.parquet"))) == 9
 
 
-def test_an_older_day_told_again_is_kept_beside_the_newest_that_readers_are_given(tmp_path):
-    settings = settle(tmp_path / "home")
-    send(settings, tmp_path, flagged(2))
-    run(settings, FIRST)
+def test_an_older_day_told_again_is_kept_beside_the_newest_that_readers_are_given(unpublished, tmp_path):
+    settings = copy_home(unpublished, tmp_path / "home")
     for night in (2, 1):
         flow.publish(settings, FIRST + timedelta(days=night))
     with open_published(settings) as published:
@@ -295,10 +325,8 @@ def test_nights_built_upon_one_another_publish_what_one_build_from_nothing_does(
     assert told == {0: 8, 1: 1, 2: 0, 20: 2, 70: 3, 400: 1}  # 20: 2020 and 2021 are told anew, 2022 and 2023 have no child any more
 
 
-def test_a_release_made_by_other_registers_or_not_closed_is_not_built_upon(tmp_path):
-    settings = settle(tmp_path / "home")
-    send(settings, tmp_path, [record for n, year in enumerate((2024, 2025, 2026), 2) for record in of_year(year, n)])
-    run(settings, FIRST)
+def test_a_release_made_by_other_registers_or_not_closed_is_not_built_upon(three_years, tmp_path):
+    settings = copy_home(three_years, tmp_path / "home")
     nights = [FIRST + timedelta(days=n) for n in range(4)]
     assert [flow.publish(settings, on)["birth_years_told"] for on in nights[:2]] == [3, 0]
     register = settings.reference / "facility.csv"
@@ -310,15 +338,13 @@ def test_a_release_made_by_other_registers_or_not_closed_is_not_built_upon(tmp_p
     assert flow.publish(settings, nights[3] + timedelta(days=1))["birth_years_told"] == 3
 
 
-def test_a_release_does_not_grow_by_being_built_upon(tmp_path):
-    settings = settle(tmp_path / "home")
-    send(settings, tmp_path, [record for n, year in enumerate((2024, 2025, 2026), 2) for record in of_year(year, n)])
-    run(settings, FIRST)
+def test_a_release_does_not_grow_by_being_built_upon(three_years, tmp_path):
+    settings = copy_home(three_years, tmp_path / "home")
     flow.publish(settings, FIRST)
     size = settings.published.joinpath("erte.duckdb").stat().st_size
     for night in range(1, 5):
         send(settings, tmp_path, [{"birth": bear(40 + night)}], f"n{night}")
-        run(settings, FIRST + timedelta(days=night))
+        take_in(settings, FIRST + timedelta(days=night))
         assert flow.publish(settings, FIRST + timedelta(days=night))["birth_years_told"] == 1
     assert settings.published.joinpath("erte.duckdb").stat().st_size <= 1.5 * size
 
