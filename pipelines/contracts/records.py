@@ -223,6 +223,10 @@ class PmpcReportRecord(_Envelope):
         return pl.col("reported_on") <= pl.col("received_on")
 
     @dy.rule()
+    def category_codes_contradict(cls) -> pl.Expr:
+        return ~pl.col("category_codes").str.split(" ").list.contains("none") | (pl.col("category_codes") == "none")
+
+    @dy.rule()
     def category_codes_missing(cls) -> pl.Expr:
         return (pl.col("report_status") != "7.0") | pl.col("category_codes").is_not_null()
 

@@ -42,7 +42,7 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
     elif kind == "pmpc_report":
         link_reports(connection)
     else:
-        link_records(connection, on)
+        link_records(connection, kind, on)
     arrived = count_rows(connection, "select count(*) from arrived")
     waiting = keep_waiting(connection, kind, on)
     new = changed = 0
@@ -102,10 +102,6 @@ def _view_target(connection: Connection, table: str, key: str) -> str:
     """A view of the arrived records whose child is known, in the columns of one table of the lake; its name."""
     columns = [c for c in LAKE[table].column_names() if c not in {"known_from", "known_to"}]
     arrived = {row[0] for row in connection.execute("describe arrived").fetchall()}
-    if table == "clinical.screening":
-        connection.execute("""
-            create or replace temp table answer as select n.* , b.birth_on
-            from answer n left join (select child_key, birth_on from lake.clinical.birth where known_to is null) b using (child_key)""")
     selected = []
     for column in columns:
         if column == "child_key":
@@ -113,7 +109,7 @@ def _view_target(connection: Connection, table: str, key: str) -> str:
         elif (table, column) in _COMPUTED:
             selected.append(f"{_COMPUTED[table, column]} as {column}")
         elif column == "birth_on" and table == "clinical.screening":
-            selected.append("n.birth_on")  # the spine's, not what came with the result
+            selected.append("n.born_on as birth_on")  # the spine's, not what came with the result
         elif column in arrived:
             selected.append(f'a."{column}"')
         else:
@@ -121,12 +117,16 @@ def _view_target(connection: Connection, table: str, key: str) -> str:
     connection.execute(f"""
         create or replace temp view linked as select {", ".join(selected)}
         from arrived a join answer n on n.asked_no = asked_no(a.record_key, a.who_no)
-        where n.child_key is not null""")
+        where n.child_key is not null{_skip_early(connection)}""")
     if key == "record_key":
         return "linked"
     _view_living_births(connection)
     view_newest(connection, "newest_birth", "living", key)
     return "newest_birth"
+
+
+def _skip_early(connection: Connection) -> str:
+    return " and a.record_key not in (from early)" if count_rows(connection, "select count(*) from early") else ""
 
 
 def _view_living_births(connection: Connection) -> None:

@@ -8,6 +8,9 @@ from pipelines.contracts import RECORDS, WHO
 from pipelines.identity.link import SPINE, learn_iins, link_children, mint_children
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows, replace_state
 
+_DAY = {"screening": "examined_on", "consent": "decided_on", "confirmation": "confirmed_on"}
+"""The day of a record that cannot be before the birth of its child."""
+
 
 def link_births(connection: Connection, key: bytes) -> None:
     """Table `answer` for births: the child each is of, minted where none is known."""
@@ -27,8 +30,8 @@ def link_births(connection: Connection, key: bytes) -> None:
     connection.execute("create or replace temp macro asked_no(record_key, who_no) as record_key")
 
 
-def link_records(connection: Connection, on: date) -> None:
-    """Ask once for every distinct way of naming a child, not once a record."""
+def link_records(connection: Connection, kind: str, on: date) -> None:
+    """Ask once for every distinct way of naming a child, not once a record; then set aside what is dated before the birth."""
     who = read_rows(connection, f"""
         select row_number() over () as ref, * from (
             select who_no, {", ".join(f"any_value({c}) as {c}" for c in WHO)} from arrived group by who_no)""")  # fmt: skip
@@ -44,23 +47,41 @@ def link_records(connection: Connection, on: date) -> None:
         linked = linked._replace(
             linked=pl.concat([linked.linked, found]), unlinked=linked.unlinked.join(found, on="ref", how="anti")
         )
-    answer = who.select("ref", pl.col("who_no").alias("asked_no")).join(linked.linked, on="ref", how="left")
-    _keep_answer(
-        connection, answer.join(linked.unlinked, on="ref", how="left").select("asked_no", "child_key", "reason")
-    )
+    answer = who.select("ref", "birth_on", pl.col("who_no").alias("asked_no")).join(linked.linked, on="ref", how="left")
+    answer = answer.join(linked.unlinked, on="ref", how="left")
+    _keep_answer(connection, _doubt_days(connection, answer))
     connection.execute("create or replace temp macro asked_no(record_key, who_no) as who_no")
+    connection.execute(f"""
+        create or replace temp table early as select a.record_key from arrived a join answer n on n.asked_no = a.who_no
+        where a.{_DAY[kind]} < n.born_on""")
+
+
+def _doubt_days(connection: Connection, answer: pl.DataFrame) -> pl.DataFrame:
+    """The answer with born_on, the spine's day of birth; a child found by an IIN who was born on another day than the record says is not meant."""
+    put_frame(connection, "found_child", answer.select("child_key").drop_nulls().unique())
+    born = read_rows(connection, """
+        select child_key, birth_on as born_on from lake.clinical.birth semi join found_child using (child_key) where known_to is null""")  # fmt: skip
+    told = answer.join(born, on="child_key", how="left", validate="m:1")
+    assert len(told) == len(answer)  # noqa: S101
+    is_other = ((pl.col("rule") == "child_iin") & (pl.col("birth_on") != pl.col("born_on"))).fill_null(value=False)
+    return told.select(
+        "asked_no", pl.when(~is_other).then("child_key").alias("child_key"),
+        pl.when(is_other).then(pl.lit("keys_disagree")).otherwise("reason").alias("reason"), "born_on",
+    )  # fmt: skip
 
 
 def link_reports(connection: Connection) -> None:
-    """A report is of the child of its referral; one for a referral never sent waits, and its sender is told."""
+    """A report is of the child of its referral, by the PMPC it went to and not before; any other waits, and its sender is told."""
     answer = read_rows(connection, """
-        select a.record_key as asked_no, coalesce(d.child_key, r.child_key) as child_key,
-            case when r.child_key is null then 'referral_unknown' end as reason
-        from arrived a
-        left join (select distinct referral_id, child_key from lake.clinical.referral where item_kind = 'referral') r
-        using (referral_id)
+        with asked as (
+            select a.record_key, r.child_key,
+                case when r.child_key is null then 'referral_unknown' when a.sender_id <> r.pmpc_id then 'referral_of_another'
+                     when a.reported_on < r.composed_on then 'reported_before_referral' end as reason
+            from arrived a left join (from lake.clinical.referral where item_kind = 'referral') r using (referral_id))
+        select record_key as asked_no, case when reason is null then coalesce(d.child_key, a.child_key) end as child_key, reason
+        from asked a
         left join (select distinct earlier_key, child_key from lake.identified.decision
-                   where known_to is null and decision = 'merge') d on d.earlier_key = r.child_key""")  # fmt: skip
+                   where known_to is null and decision = 'merge') d on d.earlier_key = a.child_key""")  # fmt: skip
     _keep_answer(connection, answer)
     connection.execute("create or replace temp macro asked_no(record_key, who_no) as record_key")
 
@@ -70,6 +91,7 @@ def _keep_answer(connection: Connection, answer: pl.DataFrame) -> None:
     assert answer["asked_no"].is_unique().all()  # noqa: S101
     assert (answer["child_key"].is_null() == answer["reason"].is_not_null()).all()  # noqa: S101
     put_frame(connection, "answer", answer)
+    connection.execute("create or replace temp table early (record_key bigint)")
 
 
 def keep_waiting(connection: Connection, kind: str, on: date) -> int:
@@ -78,8 +100,9 @@ def keep_waiting(connection: Connection, kind: str, on: date) -> int:
     listed = ", ".join(f'"{c}"' for c in names if c not in ("submission_id", "row_no"))
     records = read_rows(
         connection,
-        f"select '{kind}' as record_kind, record_key, submission_id, row_no, reason, {listed} "
-        "from arrived join answer on asked_no = asked_no(record_key, who_no) where reason is not null",
+        f"select '{kind}' as record_kind, record_key, submission_id, row_no, coalesce(reason, 'dated_before_birth') as reason, "
+        f"{listed} from arrived join answer on asked_no = asked_no(record_key, who_no) "
+        "where reason is not null or record_key in (from early)",
     )
     record = pl.struct(_as_text(name, records.schema[name]) for name in names).struct.json_encode()
     waiting = records.with_columns(record.alias("record"))
