@@ -1,6 +1,7 @@
 """What a value and a code of an Observation mean: numbers as written, answers, programmes; times in local time (UTC+5)."""
 
 import re
+from calendar import monthrange
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -116,6 +117,16 @@ def read_moment(text: str) -> tuple[str, str | None]:
         return said, None
     told = local.replace(tzinfo=None).isoformat(timespec="seconds")
     return told[:10], told
+
+
+def read_bound(text: str, *, is_end: bool) -> str:
+    """The day a period begins or ends, in local time; a year or a month counts whole. A text that is none comes back."""
+    said = text.strip()
+    if re.fullmatch(r"[0-9]{4}", said):
+        return f"{said}-12-31" if is_end else f"{said}-01-01"
+    if month := re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", said):
+        return f"{said}-{monthrange(int(month[1]), int(month[2]))[1] if is_end else 1:02}"
+    return read_moment(said)[0]
 
 
 def read_day(seen: Observation) -> tuple[str | None, str | None]:
