@@ -53,7 +53,7 @@ def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
     kin = next((k for p in consent.performer if (k := find_kin(rows, p.reference, inside))), _NOBODY)
     document = consent.source_reference.identifier if consent.source_reference else None
     day = read_moment(consent.date_time)[0] if consent.date_time else None
-    updated = consent.meta and consent.meta.last_updated
+    updated = consent.meta.last_updated if consent.meta else None
     _, issued_at = rows.read_version(number, updated or consent.date_time or rows.issued, [consent.date_time] if action == "cancel" else [])
     for purpose, decision, period in decided.decisions:
         rows.other["consent"].append({

@@ -27,7 +27,7 @@ def take_task(rows: Rows, number: int, place: int, task: Task) -> None:
         return
     ended = task.execution_period.end if task.execution_period else None
     day, _ = read_moment(ended or task.last_modified or task.authored_on or "")
-    updated = task.meta and task.meta.last_updated
+    updated = task.meta.last_updated if task.meta else None
     is_ended = task.status in rows.tables["task"]["ended"]
     _, issued_at = rows.read_version(number, task.last_modified or updated or rows.issued, [updated] if is_ended else [])
     given = [c for o in task.output if o.value_codeable_concept for c in o.value_codeable_concept.coding if c.code]

@@ -130,7 +130,7 @@ class Results(Rows):
         return next((r for said in interpretation if (r := self._find_answer(said))), None)
 
     def _tell_problem(self, number: int, problem: str) -> None:
-        column = "component" if problem == "component_unknown" else "value"
+        column = {"component_unknown": "component", "units_disagree": "unit"}.get(problem, "value")
         self.findings.append((number, column, problem, "info" if problem == "value_cleaned" else "error"))
 
     def _list_positive(self, meaning: Meaning, part: Measured) -> list[tuple[str, str | None]]:
@@ -168,9 +168,24 @@ class Results(Rows):
             return Value(problem="value_not_numeric")
         if has_other_value(part):
             return Value(problem="value_kind_unsupported")
-        reason = next(iter(list_codes(part.data_absent_reason)), None)
-        awaited = "pending" if reason is None and status == "preliminary" else self.tables["absent"].get(reason)
-        return Value(result_code=opinion or (awaited if status != "cancelled" else None))
+        if opinion or status == "cancelled":
+            return Value(result_code=opinion)
+        absent = self._read_reason(part.data_absent_reason)
+        if absent is None or absent == "none":
+            if status == "preliminary":
+                return Value(result_code="pending")
+            return Value(problem="result_absent" if absent else None)
+        return Value(result_code=absent)
+
+    def _read_reason(self, reason: Concept | None) -> str | None:
+        """What the reason of an absence is to us, "none" where it is no result; None where no reason is given."""
+        if reason is None:
+            return None
+        by_code, by_word = self.tables["absent"], self.tables["absent_words"]
+        words = [t.strip().casefold() for t in (*(c.display for c in reason.coding), reason.text) if t]
+        told = [*(by_code.get(code) for code in list_codes(reason)), self._find_answer(reason), *map(by_word.get, words)]
+        outcomes = {*by_code.values(), *by_word.values()} - {"none"}  # an absence is never a pass, whatever its words are
+        return next((str(said) for said in told if said in outcomes), "none")
 
     def _read_answer(self, part: Measured) -> str | None:
         """The answer of a concept, a text or a boolean; one we do not know as it is written, so that the contract refuses it."""

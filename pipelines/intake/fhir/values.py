@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from pipelines.intake.conform import name_unit
 from pipelines.intake.fhir.elements import Concept
 from pipelines.intake.fhir.people import list_codes, read_tables
 from pipelines.intake.fhir.shape import Measured, Observation
@@ -151,7 +152,13 @@ def _read_quantity(raw: bytes, comparator: str | None, code: str | None, unit: s
     value, is_cleaned = _read_number(raw)
     said = next((u.strip() for u in (code, unit) if u and u.strip() not in ("", "1")), None)
     problem = "value_unreadable" if value is None else "value_cleaned" if is_cleaned else None
-    return Value(value, comparator, said, None, problem)
+    return Value(value, comparator, said, None, "units_disagree" if _name_two_units(code, unit) else problem)
+
+
+def _name_two_units(code: str | None, unit: str | None) -> bool:
+    """True where the code and the text of a quantity are two units we know."""
+    one, other = name_unit(code or ""), name_unit(unit or "")
+    return one is not None and other is not None and one != other
 
 
 def _read_number(raw: bytes) -> tuple[str | None, bool]:
