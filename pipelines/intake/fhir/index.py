@@ -89,11 +89,13 @@ def describe_report(report: DiagnosticReport) -> Report:
 class Index:
     """What the first pass found; `freeze` ends it. Keys are fullUrl, `Type/id` and `system|value` of an identifier.
 
-    `absent`: the finding code of a child who is not found; `is_mixed`: two unlike resources went by one id.
+    `absent`: the finding code of a child who is not found; `is_mixed`: two unlike resources went by one id;
+    `servers`: those whose patients are referred to by a full address.
     """
 
     def __init__(self, limit: int, *, is_bundle: bool, absent: str = ABSENT) -> None:
         self.limit, self.is_bundle, self.absent = limit, is_bundle, absent
+        self.servers: set[bytes] = set()
         self.size = 0
         self.is_mixed = False
         self.place: dict[str, int] = {}
@@ -236,7 +238,13 @@ class Index:
 
     def find_place(self, key: str) -> int | None:
         """The number of a patient by a reference or `system|value`; -1 where two unlike ones have that name."""
-        return self.place.get(key) if "|" in key else self.find(self.place, key)
+        if "|" in key:
+            return self.place.get(key)
+        return None if self.is_of_two_servers(key) else self.find(self.place, key)
+
+    def is_of_two_servers(self, key: str) -> bool:
+        """True for a full address that no patient stands under, where patients of two servers are referred to: `Patient/1` is two."""
+        return len(self.servers) > 1 and "://" in key and key.split("/_history/", 1)[0] not in self.place
 
     def find_organization(self, reference: Reference | None, inside: Inside = NOTHING_INSIDE) -> str | None:
         """The id of the facility a reference names, through a role where one stands between; None where it is not known.

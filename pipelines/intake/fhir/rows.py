@@ -80,7 +80,7 @@ class Rows:
             if key not in self._known:
                 self._known[key] = self._add_local(Patient(identifier=[subject.identifier]), inside)
             return self._known[key], None
-        return None, self.index.absent
+        return None, "message_servers_mixed" if self.index.is_of_two_servers(said) else self.index.absent
 
     def _find_inside(self, said: str, inside: Inside) -> int | None:
         """The number of a patient inside a record: one, however many results of the record are of it."""

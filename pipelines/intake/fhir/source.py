@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ letter of either that is written as an escape."""
 _IS_TOLD = re.compile(rb"577\d\d-\d|8339-4|\\u00[2-7]")
 _ANY = r'577[0-9][0-9]-[0-9]|8339-4|\\u00[2-7]|"(?:Patient|RelatedPerson|Organization|PractitionerRole|DiagnosticReport)"|urn:erte:referral'
 """All of them, for one look at a block: polars is three times as fast as a search for each."""
+_SERVER = re.compile(rb'"reference"\s*:\s*"\s*(https?:[^"\s]*?)\\?/Patient\\?/')
 _IS_OBSERVATION = re.compile(rb'\s*\{\s*"resourceType"\s*:\s*"Observation"')
 
 Item = tuple[int, str | None, bytes]
@@ -97,15 +99,26 @@ def read_batches(path: Path, limits: Limits) -> Iterator[list[Item]]:
         yield batch
 
 
-def read_context_lines(path: Path, limits: Limits) -> Iterator[Item]:
-    """Lines that other lines may refer to, found a block at a time: most blocks hold none. Line numbers are not told."""
+def read_context_lines(path: Path, limits: Limits, servers: set[bytes] | None = None) -> Iterator[Item]:
+    """Lines that other lines may refer to, found a block at a time: most blocks hold none. Line numbers are not told.
+
+    `servers`: where the servers are put whose patients any line refers to.
+    """
     for block in _read_blocks(path, limits):
+        if servers is not None:
+            note_servers(block, servers)
         if not _has_any(block):
             continue
         lines = {line for mark in _TOLD for line in _find_lines(block, mark, _IS_TOLD)}
         named = {line for mark in _WHO for line in _find_lines(block, mark)}
         lines |= {line for line in named if not _IS_OBSERVATION.match(block, *line)}
         yield from ((0, None, block[start:end]) for start, end in sorted(lines))
+
+
+def note_servers(text: bytes, servers: set[bytes]) -> None:
+    """Add the servers whose patients are referred to by a full address; no more than two, which are too many."""
+    if b"/Patient" in text and len(servers) < 2:
+        servers.update(found.replace(b"\\/", b"/") for found in islice(dict.fromkeys(_SERVER.findall(text)), 3))
 
 
 def _has_any(block: bytes) -> bool:
