@@ -104,7 +104,7 @@ def test_an_answer_has_the_separators_of_its_message_and_escapes_them_in_its_tex
     (ack,) = parse(answer(path, *text.replace("|", "$").split("\r")))
     error = ack["ERR"][-1]
     assert (str(ack["MSH"][0][1]), str(error[2]), str(error[7])) == ("$", "OBX!1!5", "value_not_numeric")
-    assert str(error[8]) == "A number was expected, a text came /T/OBX-5)."
+    assert str(error[8]).endswith("as a number /T/HL7 v2: OBX-5, FHIR: valueQuantity).")
 
 
 @pytest.mark.parametrize(

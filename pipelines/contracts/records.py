@@ -174,6 +174,7 @@ class ConsentRecord(_OfChild):
     purpose = coded("what the decision is about", PURPOSES, nullable=False)
     decision = coded("given, refused or withdrawn", DECISIONS, nullable=False)
     decided_on = clinical("day of the decision", dy.Date, nullable=False)
+    valid_from = clinical("first day of the term, if that is after the decision; judged when it comes, not kept", dy.Date)
     valid_until = clinical("last day of the term, if limited", dy.Date)
     authority_code = coded("by what right the representative acts", AUTHORITIES)
     authority_document = identified("document that proves the authority (p. 11)", max_length=200)
@@ -188,6 +189,11 @@ class ConsentRecord(_OfChild):
     @dy.rule()
     def decided_on_in_future(cls) -> pl.Expr:
         return pl.col("decided_on") <= pl.col("received_on")
+
+    @dy.rule()
+    def valid_from_in_future(cls) -> pl.Expr:
+        """A consent that has not begun opens nothing; a refusal or a withdrawal counts at once."""
+        return (pl.col("valid_from") <= pl.col("received_on")) | (pl.col("decision") != "given") | (pl.col("action_code") == "cancel")
 
     @dy.rule()
     def decided_on_before_birth(cls) -> pl.Expr:

@@ -1,5 +1,6 @@
 """From a sender's columns, values and units to ours: typed, with a finding for each text that could not be read."""
 
+import re
 import tomllib
 from collections.abc import Callable
 from functools import cache, partial
@@ -47,6 +48,11 @@ def read_units(path: Path = _UNITS) -> Units:
         for unit, by in {entry["unit"]: 1.0, **entry.get("divide", {})}.items()
     }
     return Units(spellings, kept, divisors)
+
+
+def name_unit(text: str) -> str | None:
+    """The UCUM unit that a text spells; None for a text that is none we know."""
+    return read_units().spellings.get(re.sub(_BLANKS, "", text).replace("\u00b5", "u").replace("\u03bc", "u").lower())
 
 
 def conform_rows(sent: pl.DataFrame, layout: Layout, *, has_blanks: bool = True) -> Conformed:

@@ -108,7 +108,8 @@ def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
     echoes = pl.concat(
         [
             unread.select("row_no", code.str.replace("_unreadable$", "_missing").alias("code")),
-            unread.filter(code == "value_unreadable").select("row_no", pl.lit("result_missing").alias("code")),
+            finding.filter(code.is_in(["value_unreadable", "result_absent"]) & (pl.col("severity") == "error"))
+            .select("row_no", pl.lit("result_missing").alias("code")),
         ]
     )
     spoiled = finding.filter(broken).select("row_no").drop_nulls().unique()

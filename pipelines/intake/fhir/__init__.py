@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from pipelines.intake.fhir.consents import take_consent
 from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repeated_key, is_too_deep, measure_depth
 from pipelines.intake.fhir.export import PEOPLE, has_records
 from pipelines.intake.fhir.first_pass import index_document, index_export
@@ -23,7 +24,7 @@ from pipelines.intake.fhir.frames import build_chunks
 from pipelines.intake.fhir.index import MIXED
 from pipelines.intake.fhir.people import read_tables
 from pipelines.intake.fhir.plain import may_be_plain, take_plain
-from pipelines.intake.fhir.records import take_consent, take_patient, take_task
+from pipelines.intake.fhir.records import take_patient, take_task
 from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.rows import Finding
 from pipelines.intake.fhir.shape import Consent, DiagnosticReport, Observation, Patient, Resource, Task

@@ -1,6 +1,6 @@
 """The first pass: what the records of a file, or of all files of an export, may refer to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pipelines.intake.fhir.shape import (
     RelatedPerson,
     ServiceRequest,
 )
-from pipelines.intake.fhir.source import Item, read_context_lines, read_document
+from pipelines.intake.fhir.source import Item, note_servers, read_context_lines, read_document
 from pipelines.intake.fhir.values import read_context
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
@@ -34,13 +34,14 @@ def index_export(path: Path, limits: Limits, export: tuple[Path, ...]) -> Index:
         shared = gather_people(stamp_files(export), limits)
         if not shared.is_mixed:
             return shared
-        return _fill(Index(limits.people, is_bundle=False, absent=MIXED), read_context_lines(path, limits), limits)
-    return _fill(Index(limits.people, is_bundle=False, absent=UNSENT if export else ABSENT), read_context_lines(path, limits), limits)
+    index = Index(limits.people, is_bundle=False, absent=MIXED if len(export) > 1 else UNSENT if export else ABSENT)
+    return _fill(index, read_context_lines(path, limits, index.servers), limits)
 
 
 def index_document(items: Iterable[Item], limits: Limits) -> Index:
     """What the entries of a Bundle may refer to."""
-    return _fill(Index(limits.people, is_bundle=True), items, limits)
+    index = Index(limits.people, is_bundle=True)
+    return _fill(index, _note_all(items, index.servers), limits)
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +56,7 @@ def gather_people(files: tuple[Stamp, ...], limits: Limits) -> Index:
         try:
             with unpack.open_plain(Path(name), limits) as path:
                 if _is_lines(path, limits):
-                    _take_items(index, read_context_lines(path, limits), limits)
+                    _take_items(index, read_context_lines(path, limits, index.servers), limits)
         except FileRefusedError as refused:
             if refused.code == "file_too_many_people":
                 raise
@@ -94,6 +95,12 @@ def _fill(index: Index, items: Iterable[Item], limits: Limits) -> Index:
     _take_items(index, items, limits)
     index.freeze()
     return index
+
+
+def _note_all(items: Iterable[Item], servers: set[bytes]) -> Iterator[Item]:
+    for item in items:
+        note_servers(item[2], servers)
+        yield item
 
 
 def _take_items(index: Index, items: Iterable[Item], limits: Limits) -> None:

@@ -9,9 +9,9 @@ from typing import NamedTuple, TypeVar
 
 import polars as pl
 
-from pipelines.intake.fhir.elements import Reference
+from pipelines.intake.fhir.contained import NOTHING_INSIDE, Inside
+from pipelines.intake.fhir.elements import Identifier, Reference
 from pipelines.intake.fhir.people import (
-    LONGEST_ID,
     WHO,
     Person,
     choose_name,
@@ -19,6 +19,7 @@ from pipelines.intake.fhir.people import (
     frame_people,
     list_codes,
     name_identifier,
+    name_organization,
     name_subject,
     read_authority,
     read_person,
@@ -56,12 +57,23 @@ class Kin(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a DiagnosticReport says of its results; `is_withdrawn`: it, and they, were cancelled or entered in error."""
+    """What a DiagnosticReport says of its results; `is_withdrawn`: it, and they, were cancelled or entered in error.
+
+    `updated`: when its server held this version.
+    """
 
     source_id: str | None
     issued: str | None
+    updated: str | None
     is_newborn: bool
     is_withdrawn: bool
+
+
+def describe_kin(person: RelatedPerson) -> Kin:
+    """Who a representative is, and by what right."""
+    name = choose_name(person.name)
+    iin = next((number for kind, number in sort_identifiers(person.identifier) if kind == "iin"), None)
+    return Kin(read_authority(person.relationship), iin, " ".join(part for part in (name.family, *name.given) if part) or name.text)
 
 
 def describe_report(report: DiagnosticReport) -> Report:
@@ -70,17 +82,20 @@ def describe_report(report: DiagnosticReport) -> Report:
     ranked = sorted(report.identifier, key=lambda i: next(iter(list_codes(i.type)), None) != "FILL")
     source = next((i.value for i in ranked if i.value), None)
     is_newborn = any(code in tables["newborn"]["reports"] for code in list_codes(report.code))
-    return Report(source, report.issued, is_newborn, report.status in tables["newborn"]["withdrawn"])
+    updated = report.meta.last_updated if report.meta else None
+    return Report(source, report.issued, updated, is_newborn, report.status in tables["newborn"]["withdrawn"])
 
 
 class Index:
     """What the first pass found; `freeze` ends it. Keys are fullUrl, `Type/id` and `system|value` of an identifier.
 
-    `absent`: the finding code of a child who is not found; `is_mixed`: two unlike resources went by one id.
+    `absent`: the finding code of a child who is not found; `is_mixed`: two unlike resources went by one id;
+    `servers`: those whose patients are referred to by a full address.
     """
 
     def __init__(self, limit: int, *, is_bundle: bool, absent: str = ABSENT) -> None:
         self.limit, self.is_bundle, self.absent = limit, is_bundle, absent
+        self.servers: set[bytes] = set()
         self.size = 0
         self.is_mixed = False
         self.place: dict[str, int] = {}
@@ -125,27 +140,24 @@ class Index:
 
     def add_related(self, person: RelatedPerson, url: str | None) -> None:
         """A representative; the mother is told of her child."""
-        authority = read_authority(person.relationship)
-        name = choose_name(person.name)
-        iin = next((number for kind, number in sort_identifiers(person.identifier) if kind == "iin"), None)
-        full = " ".join(part for part in (name.family, *name.given) if part) or name.text
-        self._keep(self.kin, self.name_keys(url, "RelatedPerson", person.id), Kin(authority, iin, full))
-        if authority == "mother" and person.patient:
-            self._mothers.append((name_subject(person.patient), iin, tidy(name.family), first_of(name.given)))
+        kin, name = describe_kin(person), choose_name(person.name)
+        self._keep(self.kin, self.name_keys(url, "RelatedPerson", person.id), kin)
+        if kin.authority == "mother" and person.patient:
+            self._mothers.append((name_subject(person.patient), kin.iin, tidy(name.family), first_of(name.given)))
         self.grow(2)
 
     def add_organization(self, organization: Organization, url: str | None) -> None:
         """A facility by the first of its numbers or names that can be an id."""
-        said = [*(i.value for i in organization.identifier), organization.name, organization.id]
-        number = next((text.strip() for text in said if text and 0 < len(text.strip()) <= LONGEST_ID), None)
-        if number:
+        if number := name_organization(organization):
             self._keep(self.organizations, self.name_keys(url, "Organization", organization.id), number)
             self.grow()
 
     def add_role(self, role: PractitionerRole, url: str | None) -> None:
         """The organisation that a person acts for."""
         if role.organization:
-            self._keep(self.roles, self.name_keys(url, "PractitionerRole", role.id), role.organization)
+            own = Inside(role.contained).find(role.organization.reference, Organization)
+            named = Reference(identifier=Identifier(value=name_organization(own))) if own else role.organization
+            self._keep(self.roles, self.name_keys(url, "PractitionerRole", role.id), named)
             self.grow()
 
     def add_report(self, report: DiagnosticReport) -> None:
@@ -226,17 +238,29 @@ class Index:
 
     def find_place(self, key: str) -> int | None:
         """The number of a patient by a reference or `system|value`; -1 where two unlike ones have that name."""
-        return self.place.get(key) if "|" in key else self.find(self.place, key)
+        if "|" in key:
+            return self.place.get(key)
+        return None if self.is_of_two_servers(key) else self.find(self.place, key)
 
-    def find_organization(self, reference: Reference | None) -> str | None:
-        """The id of the facility a reference names, through a role where one stands between; None where it is not known."""
+    def is_of_two_servers(self, key: str) -> bool:
+        """True for a full address that no patient stands under, where patients of two servers are referred to: `Patient/1` is two."""
+        return len(self.servers) > 1 and "://" in key and key.split("/_history/", 1)[0] not in self.place
+
+    def find_organization(self, reference: Reference | None, inside: Inside = NOTHING_INSIDE) -> str | None:
+        """The id of the facility a reference names, through a role where one stands between; None where it is not known.
+
+        `inside`: what stands inside the resource that refers to it.
+        """
         if reference is None:
             return None
         if reference.identifier and reference.identifier.value:
             return short_id(reference.identifier.value)
-        reference = self.find(self.roles, reference.reference) or reference
+        role = inside.find(reference.reference, PractitionerRole)
+        reference = (role.organization if role else self.find(self.roles, reference.reference)) or reference
         if reference.identifier and reference.identifier.value:
             return short_id(reference.identifier.value)
+        if own := inside.find(reference.reference, Organization):
+            return name_organization(own)
         known = self.find(self.organizations, reference.reference)
         kind, _, number = (reference.reference or "").strip().rpartition("/")
         is_own_name = kind.endswith("Organization") and not self.is_bundle and self.absent != MIXED

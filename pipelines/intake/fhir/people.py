@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.intake.fhir.contained import Inside
 from pipelines.intake.fhir.elements import Concept, HumanName, Identifier, Reference
-from pipelines.intake.fhir.shape import Patient
+from pipelines.intake.fhir.shape import Organization, Patient
 from pipelines.intake.hl7 import read_tables as read_hl7_tables
 
 _TABLES = Path(__file__).parents[1] / "layouts" / "fhir-r4.toml"
@@ -46,6 +47,8 @@ def read_person(patient: Patient) -> Person:
     for keeper in (history[1].assigner if history else None, patient.managing_organization):
         if keeper and not assigner_id and not assigner_ref:
             assigner_id = short_id(keeper.identifier.value) if keeper.identifier and keeper.identifier.value else None
+            own = Inside(patient.contained).find(keeper.reference, Organization) if patient.contained and not assigner_id else None
+            assigner_id = name_organization(own) if own else assigner_id
             assigner_ref = keeper.reference if not assigner_id else None
     if history:
         system = short_id(history[1].system)
@@ -100,6 +103,12 @@ def read_authority(relationships: list[Concept]) -> str | None:
     """authority_code of a relationship; None where it gives no right to decide."""
     authority = read_tables()["authority"]
     return next((authority[code] for said in relationships for code in list_codes(said) if code in authority), None)
+
+
+def name_organization(organization: Organization) -> str | None:
+    """The first of a facility's numbers or names that can be an id."""
+    said = [*(i.value for i in organization.identifier), organization.name, organization.id]
+    return next((number for text in said if (number := short_id(text))), None)
 
 
 def name_subject(subject: Reference) -> str:

@@ -120,6 +120,8 @@ def _read_kind(results: Results) -> Callable[[bytes], tuple[Text, ...] | None]:
     def read(key: bytes) -> tuple[Text, ...] | None:
         code, categories, interpretation, said = key.split(_NUL)
         status = _TEXT.decode(said) if said else None
+        if status in results.changed:  # when it was issued depends on more than one moment
+            return None
         meaning = name_meaning(_CONCEPT.decode(code), _CONCEPTS.decode(categories) if categories else [], False)
         if meaning.kind != "result":
             return None

@@ -1,49 +1,15 @@
-"""Consents, PMPC reports and births out of Consent, Task and Patient."""
+"""PMPC reports and births out of Task and Patient."""
 
 import re
 
-from pipelines.intake.fhir.index import Kin
+from pipelines.intake.fhir.contained import Inside
 from pipelines.intake.fhir.people import list_codes, read_person
 from pipelines.intake.fhir.rows import Rows
-from pipelines.intake.fhir.shape import Consent, Patient, Task
+from pipelines.intake.fhir.shape import Patient, Task
 from pipelines.intake.fhir.values import read_moment
 
 _REFERRAL = re.compile(r"R[0-9a-f]{24}$")
 
-
-def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
-    """A decision of a representative; a draft is none."""
-    tables = rows.tables["consent"]
-    if consent.status in tables["undecided"]:
-        rows.counted["Consent (undecided)"] += 1
-        return
-    facility = next((f for o in consent.organization if (f := rows.index.find_organization(o))), None)
-    person, refused = rows.find_person(consent.patient, consent.contained)
-    if refused:
-        rows.refuse(number, place, refused, rows.name_source(consent.identifier, consent.id, None), rows.sender or facility)
-        return
-    decision, action = rows.tables["consent_status"].get(consent.status or "", (consent.status, "report"))
-    denies = consent.provision is not None and consent.provision.type == "deny"
-    opts_out = any(code in tables["refusing"] for code in list_codes(consent.policy_rule))
-    if decision == "given" and (denies or opts_out):
-        decision = "refused"
-    system = rows.tables["systems"]["purpose"]
-    said = [c for concept in consent.category for c in concept.coding]
-    said += consent.provision.purpose if consent.provision else []
-    purpose = next((c.code.strip() for c in said if c.system == system and c.code), None)
-    kin = next((k for p in consent.performer if (k := rows.index.find(rows.index.kin, p.reference))), Kin(None, None, None))
-    period = consent.provision.period if consent.provision else None
-    document = consent.source_reference.identifier if consent.source_reference else None
-    day, _ = read_moment(consent.date_time) if consent.date_time else (None, None)
-    _, issued_at = rows.read_issued(number, (consent.meta and consent.meta.last_updated) or consent.date_time or rows.issued)
-    rows.other["consent"].append({
-        "row_no": number, "place": place, "person": person, "sender_id": rows.sender or facility,
-        "source_id": rows.name_source(consent.identifier, consent.id, None), "action_code": action, "issued_at": issued_at,
-        "purpose": purpose, "decision": decision, "decided_on": day,
-        "valid_until": read_moment(period.end)[0] if period and period.end else None, "authority_code": kin.authority,
-        "authority_document": document.value if document else None, "representative_iin": kin.iin,
-        "representative_name": kin.name, "form_version": next((p.uri for p in consent.policy if p.uri), None),
-    })  # fmt: skip
 
 def take_task(rows: Rows, number: int, place: int, task: Task) -> None:
     """What a PMPC reports of a referral of ours; any other task is none of our business."""
@@ -61,7 +27,9 @@ def take_task(rows: Rows, number: int, place: int, task: Task) -> None:
         return
     ended = task.execution_period.end if task.execution_period else None
     day, _ = read_moment(ended or task.last_modified or task.authored_on or "")
-    _, issued_at = rows.read_issued(number, task.last_modified or (task.meta and task.meta.last_updated) or rows.issued)
+    updated = task.meta.last_updated if task.meta else None
+    is_ended = task.status in rows.tables["task"]["ended"]
+    _, issued_at = rows.read_version(number, task.last_modified or updated or rows.issued, [updated] if is_ended else [])
     given = [c for o in task.output if o.value_codeable_concept for c in o.value_codeable_concept.coding if c.code]
     severe = [o.value_boolean for o in task.output if o.value_boolean is not None and "is_severe" in list_codes(o.type)]
     rows.other["pmpc_report"].append({
@@ -77,7 +45,9 @@ def take_task(rows: Rows, number: int, place: int, task: Task) -> None:
 def take_patient(rows: Rows, number: int, place: int, patient: Patient, url: str | None) -> None:
     """A birth where the maternity organisation that keeps the patient declares one: day, number of the history, order."""
     is_ordered = patient.multiple_birth_integer is not None or patient.multiple_birth_boolean is not None
-    maternity = rows.index.find_organization(patient.managing_organization) if is_ordered and patient.birth_date else None
+    maternity = (
+        rows.index.find_organization(patient.managing_organization, Inside(patient.contained)) if is_ordered and patient.birth_date else None
+    )
     person = read_person(patient) if maternity else ()
     if not (person and person[7]):
         rows.counted["Patient"] += 1

@@ -1,8 +1,8 @@
 """Screenings out of Observations: one of the value, one of each component; a panel is no result, its members are."""
 
-from msgspec import Raw
+from typing import NamedTuple
 
-from pipelines.intake.fhir.decode import UnreadableError, decode_line
+from pipelines.intake.fhir.contained import Inside
 from pipelines.intake.fhir.elements import NONE, Concept
 from pipelines.intake.fhir.index import Report, describe_report
 from pipelines.intake.fhir.people import list_codes
@@ -24,12 +24,32 @@ _NO_RESULT = ("skip", "context")
 _NOTHING: dict[str, str] = {}
 
 
+class Around(NamedTuple):
+    """What stands around an Observation: the report that lists it, and what stands inside it or beside it in its report.
+
+    `is_own`: its id is one by which its server knows it, so that the same id again is the same record.
+    """
+
+    report: Report | None
+    inside: Inside
+    is_own: bool
+
+
 class Results(Rows):
     """Rows of Observations, and all that Rows gathers."""
 
     def take_observation(self, number: int, place: int, seen: Observation, url: str | None) -> None:
-        """A screening of an Observation and of each of its components; or a count of what it is instead."""
-        self._take(number, place, seen, self._find_report(seen, url) if self.index.reports else None)
+        """A screening of an Observation and of each of its components; or a count of what it is instead.
+
+        In an export an id is an id. In a Bundle it is one where the entry's fullUrl is an address of a server; else it may be made
+        anew with every message.
+        """
+        report = self._find_report(seen, url) if self.index.reports else None
+        inside = self.open_inside(seen.contained)
+        is_own = bool(seen.id) and (not self.index.is_bundle or (url or "").startswith("http"))
+        self._take(number, place, seen, Around(report, inside, is_own))
+        if inside.malformed:
+            self.tell_malformed(number, inside)
 
     def take_contained(self, number: int, place: int, report: DiagnosticReport) -> bool:
         """The screenings of the Observations that stand inside a report; whether there are any.
@@ -38,17 +58,20 @@ class Results(Rows):
         """
         described = describe_report(report)
         described = described._replace(source_id=described.source_id or report.id)
-        inside = [seen for raw in report.contained if (seen := _read_observation(raw)) is not None]
-        for seen in inside:
-            seen.id, seen.subject, seen.contained = None, seen.subject or report.subject, report.contained
-            self._take(number, place, seen, described)
-        return bool(inside)
+        inside = self.open_inside(report.contained)
+        listed = inside.list_all(Observation)
+        for seen in listed:
+            seen.id, seen.subject = None, seen.subject or report.subject
+            self._take(number, place, seen, Around(described, inside, is_own=False))
+        if listed:
+            self.tell_malformed(number, inside)
+        return bool(listed)
 
-    def _take(self, number: int, place: int, seen: Observation, report: Report | None) -> None:
-        is_newborn = report is not None and report.is_newborn
+    def _take(self, number: int, place: int, seen: Observation, around: Around) -> None:
+        is_newborn = around.report is not None and around.report.is_newborn
         meaning = name_meaning(seen.code, seen.category, is_newborn)
         if meaning.kind in _NO_RESULT:
-            self._take_context(number, place, seen, meaning, report)
+            self._take_context(number, place, seen, meaning, around)
             return
         parts: list[tuple[Meaning, Measured]] = []
         if not (seen.component or seen.has_member) or is_valued(seen):
@@ -62,13 +85,12 @@ class Results(Rows):
         elif len(parts) == 1 and seen.value_string is not None and self._is_comment(*parts[0]):
             self.counted["Observation (comment)"] += 1
         else:
-            self._add_results(number, place, seen, parts, report)
+            self._add_results(number, place, seen, parts, around)
 
-    def _add_results(
-        self, number: int, place: int, seen: Observation, parts: list[tuple[Meaning, Measured]], report: Report | None
-    ) -> None:
-        person, refused = self.find_person(seen.subject, seen.contained)
-        facility = self.find_facility(seen.performer) if seen.performer else None
+    def _add_results(self, number: int, place: int, seen: Observation, parts: list[tuple[Meaning, Measured]], around: Around) -> None:
+        report, inside, is_own = around
+        person, refused = self.find_person(seen.subject, inside)
+        facility = self.find_facility(seen.performer, inside) if seen.performer else None
         if refused:
             self.refuse(number, place, refused, self.name_source(seen.identifier, seen.id, None), self.sender or facility)
             return
@@ -76,11 +98,13 @@ class Results(Rows):
         status, action = self.statuses.get(said or "", (said, "report"))
         day, moment = read_day(seen)
         issued = seen.issued or (report.issued if report else None)
-        reported_on, issued_at = self.read_issued(number, issued or (seen.meta and seen.meta.last_updated) or self.issued)
+        updated = seen.meta.last_updated if seen.meta else None
+        others = [updated, *(report[1:3] if report is not None and report.is_withdrawn else ())] if said in self.changed else ()
+        reported_on, issued_at = self.read_version(number, issued or updated or self.issued, others)
         reported_on = reported_on if issued else None
         told = self.list_told(seen.subject, person, day) if self.index.told else _NOTHING
-        is_order = report is not None and (self.index.is_bundle or not seen.id)  # in an export an id is an id
-        source = self.name_source(seen.identifier, seen.id, report.source_id if report and is_order else None)
+        source = self.name_source(seen.identifier, seen.id, report.source_id if report and not is_own else None)
+        entry = number if is_own and source == seen.id else 0
         common = (place, person, self.sender or facility, action, issued_at, facility, told.get("stage_code"), day, moment,
                   reported_on, status, told.get("gestation_wk"), told.get("is_transfused"), told.get("card_no"))  # fmt: skip
         first = len(self.screening)
@@ -91,7 +115,7 @@ class Results(Rows):
             )
             is_spoiled = bool(told) and "quality" in told and value.value is not None and meaning.programme == "blood_spot"
             for component, result in results:
-                own = self._repeat(source, component) if self.index.is_bundle else source
+                own = self._repeat(source, component, entry) if self.index.is_bundle else source
                 self.screening.append((
                     number, own, meaning.programme, component, value.value, value.comparator, value.unit,
                     "unsatisfactory" if is_spoiled else result, *common,
@@ -106,7 +130,7 @@ class Results(Rows):
         return next((r for said in interpretation if (r := self._find_answer(said))), None)
 
     def _tell_problem(self, number: int, problem: str) -> None:
-        column = "component" if problem == "component_unknown" else "value"
+        column = {"component_unknown": "component", "units_disagree": "unit"}.get(problem, "value")
         self.findings.append((number, column, problem, "info" if problem == "value_cleaned" else "error"))
 
     def _list_positive(self, meaning: Meaning, part: Measured) -> list[tuple[str, str | None]]:
@@ -144,9 +168,24 @@ class Results(Rows):
             return Value(problem="value_not_numeric")
         if has_other_value(part):
             return Value(problem="value_kind_unsupported")
-        reason = next(iter(list_codes(part.data_absent_reason)), None)
-        awaited = "pending" if reason is None and status == "preliminary" else self.tables["absent"].get(reason)
-        return Value(result_code=opinion or (awaited if status != "cancelled" else None))
+        if opinion or status == "cancelled":
+            return Value(result_code=opinion)
+        absent = self._read_reason(part.data_absent_reason)
+        if absent is None or absent == "none":
+            if status == "preliminary":
+                return Value(result_code="pending")
+            return Value(problem="result_absent" if absent else None)
+        return Value(result_code=absent)
+
+    def _read_reason(self, reason: Concept | None) -> str | None:
+        """What the reason of an absence is to us, "none" where it is no result; None where no reason is given."""
+        if reason is None:
+            return None
+        by_code, by_word = self.tables["absent"], self.tables["absent_words"]
+        words = [t.strip().casefold() for t in (*(c.display for c in reason.coding), reason.text) if t]
+        told = [*(by_code.get(code) for code in list_codes(reason)), self._find_answer(reason), *map(by_word.get, words)]
+        outcomes = {*by_code.values(), *by_word.values()} - {"none"}  # an absence is never a pass, whatever its words are
+        return next((str(said) for said in told if said in outcomes), "none")
 
     def _read_answer(self, part: Measured) -> str | None:
         """The answer of a concept, a text or a boolean; one we do not know as it is written, so that the contract refuses it."""
@@ -182,12 +221,12 @@ class Results(Rows):
             return False
         return text.strip().casefold() not in self.tables["answers"] and clean_number(text, "^")[1] is None
 
-    def _take_context(self, number: int, place: int, seen: Observation, meaning: Meaning, report: Report | None) -> None:
+    def _take_context(self, number: int, place: int, seen: Observation, meaning: Meaning, around: Around) -> None:
         """An unusable specimen is a result of both mandatory analytes; all else was told in the first pass."""
         told = read_context(seen)
         if told is not None and told[0] == "quality":
             spoiled = [(Meaning("spoiled", "blood_spot", analyte), Measured()) for analyte in ("tsh", "phe")]
-            self._add_results(number, place, seen, spoiled, report)
+            self._add_results(number, place, seen, spoiled, around)
         else:
             self.counted[f"Observation ({'context' if meaning.kind == 'context' else 'other'})"] += 1
 
@@ -203,18 +242,13 @@ class Results(Rows):
         found = (self.index.reports.get(key) for key in self.index.name_keys(url, "Observation", seen.id))
         return next((report for report in found if report), None)
 
-    def _repeat(self, source: str | None, component: str) -> str | None:
-        """In one message a second result of a kind is a record of its own; in an export an id is an id."""
-        if not self.index.is_bundle or source is None:
+    def _repeat(self, source: str | None, component: str, entry: int) -> str | None:
+        """In one message a second result of a kind is a record of its own.
+
+        `entry`: where its id is its own, the number of the entry: there only a second one of the same entry is; else 0.
+        """
+        if source is None:
             return source
-        self.seen[source, component] += 1
-        again = self.seen[source, component]
+        self.seen[source, component, entry] += 1
+        again = self.seen[source, component, entry]
         return source if again == 1 else f"{source}#{again}"
-
-
-def _read_observation(raw: Raw) -> Observation | None:
-    try:
-        resource = decode_line(bytes(raw)).resource
-    except UnreadableError:
-        return None
-    return resource if isinstance(resource, Observation) else None

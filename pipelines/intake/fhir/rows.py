@@ -1,13 +1,14 @@
 """Rows and findings gathered from a part of a file, and who each of them is about."""
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-import msgspec
 import polars as pl
 from msgspec import Raw
 
+from pipelines.intake.fhir.contained import NOTHING_INSIDE, Inside
 from pipelines.intake.fhir.elements import Identifier, Reference
 from pipelines.intake.fhir.index import Index
 from pipelines.intake.fhir.people import Person, name_identifier, read_person, read_tables
@@ -21,6 +22,8 @@ SCREENING = (
 )  # fmt: skip
 """What stands at each place of a row of a screening."""
 _NOTHING: dict[str, str] = {}
+_CHANGED = ("corrected", "cancelled")
+"""Status codes of a version that comes after another: the server may keep the day of the first in `issued`."""
 
 Finding = tuple[int | None, str | None, str, str]
 
@@ -35,6 +38,7 @@ class Rows:
         self.index, self.issued, self.counted = index, issued, counted
         self.tables = read_tables()
         self.statuses: dict[str, tuple[str, str]] = {said: (code, act) for said, (code, act) in self.tables["observation_status"].items()}
+        self.changed = frozenset(said for said, (code, _) in self.statuses.items() if code in _CHANGED)
         self._facilities: dict[str, str | None] = {}
         self.sender = index.find_organization(index.sender)
         self.screening: list[tuple[Any, ...]] = []
@@ -42,7 +46,7 @@ class Rows:
         self.other: dict[str, list[dict[str, Any]]] = {"consent": [], "pmpc_report": [], "birth": []}
         self.local: list[Person] = []
         self.findings: list[Finding] = []
-        self.seen: Counter[tuple[str | None, str]] = Counter()
+        self.seen: Counter[tuple[str | None, str, int]] = Counter()
         self._known: dict[str, int] = {}
 
     def refuse(self, number: int, place: int, code: str, source_id: str | None = None, sender_id: str | None = None) -> None:
@@ -50,7 +54,15 @@ class Rows:
         self.screening.append((number, source_id, *[None] * 6, place, None, sender_id, *[None] * (len(SCREENING) - 11)))
         self.findings.append((number, None, code, "error"))
 
-    def find_person(self, subject: Reference | None, contained: list[Raw]) -> tuple[int | None, str | None]:
+    def open_inside(self, contained: list[Raw]) -> Inside:
+        """What stands inside a resource."""
+        return Inside(contained) if contained else NOTHING_INSIDE
+
+    def tell_malformed(self, number: int, inside: Inside) -> None:
+        """Tell the parts inside a resource that do not fit the standard and were not read."""
+        self.findings += [(number, part, "part_malformed", "warning") for part in dict.fromkeys(inside.malformed)]
+
+    def find_person(self, subject: Reference | None, inside: Inside) -> tuple[int | None, str | None]:
         """(number of the patient, finding code): in the file, inside the record, or named by an identifier alone."""
         if subject is None:
             return None, None
@@ -58,23 +70,28 @@ class Rows:
         number = self.index.find_place(said) if said else None
         if number is not None:
             return (number, None) if number >= 0 else (None, "message_patient_repeated")
-        if said.startswith("#"):
-            inside = next((p for p in map(_read_contained, contained) if p and f"#{p.id}" == said), None)
-            if inside:
-                return self._add_local(inside), None
+        if (number := self._find_inside(said, inside)) is not None:
+            return number, None
         if subject.identifier and subject.identifier.value:
             key = name_identifier(subject.identifier)
             place = self.index.place.get(key)
             if place is not None:
                 return (place, None) if place >= 0 else (None, "message_patient_repeated")
             if key not in self._known:
-                self._known[key] = self._add_local(Patient(identifier=[subject.identifier]))
+                self._known[key] = self._add_local(Patient(identifier=[subject.identifier]), inside)
             return self._known[key], None
-        return None, self.index.absent
+        return None, "message_servers_mixed" if self.index.is_of_two_servers(said) else self.index.absent
 
-    def _add_local(self, patient: Patient) -> int:
+    def _find_inside(self, said: str, inside: Inside) -> int | None:
+        """The number of a patient inside a record: one, however many results of the record are of it."""
+        patient = inside.find(said, Patient)
+        if patient and said not in inside.people:
+            inside.people[said] = self._add_local(patient, inside)
+        return inside.people.get(said)
+
+    def _add_local(self, patient: Patient, inside: Inside) -> int:
         row = list(read_person(patient))
-        row[4] = row[4] or self.index.find_organization(Reference(reference=row[5]))
+        row[4] = row[4] or self.index.find_organization(Reference(reference=row[5]), inside)
         self.local.append(tuple(row))
         return len(self.index.frame) + len(self.local) - 1
 
@@ -95,16 +112,22 @@ class Rows:
             self.findings.append((number, "issued_at", "issued_at_unreadable", "warning"))
         return issued or (None, None)
 
+    def read_version(self, number: int, text: str | None, others: Iterable[str | None]) -> tuple[str | None, str | None]:
+        """(day, moment) a version was issued; the moment is the latest of that and the others (that can be read)."""
+        day, moment = self.read_issued(number, text)
+        later = [said[1] for other in others if other and (said := read_issued(other))]
+        return day, max([*later, *([moment] if moment else [])], default=None)
+
     def name_source(self, identifiers: list[Identifier], number: str | None, other: str | None) -> str | None:
         """The sender's id of a record: its own identifier, else that of its order, else the id of the resource."""
         own = next((i.value.strip() for i in identifiers if i.value and i.value.strip()), None) if identifiers else None
         return own or other or number
 
-    def find_facility(self, performers: list[Reference]) -> str | None:
+    def find_facility(self, performers: list[Reference], inside: Inside = NOTHING_INSIDE) -> str | None:
         """The id of the first performer that is a facility, or acts for one."""
         for performer in performers:
-            if performer.identifier:
-                found = self.index.find_organization(performer)
+            if performer.identifier or (performer.reference or "").strip().startswith("#"):
+                found = self.index.find_organization(performer, inside)
             else:
                 key = performer.reference or ""
                 if key not in self._facilities:
@@ -119,13 +142,6 @@ def read_issued(text: str) -> tuple[str, str] | None:
     """(day, moment) of a version; None for a text that is neither."""
     day, moment = read_moment(text)
     return (day, moment or f"{day}T00:00:00") if moment or _is_day(day) else None
-
-
-def _read_contained(raw: Raw) -> Patient | None:
-    try:
-        return msgspec.json.decode(bytes(raw), type=Patient)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _is_day(text: str) -> bool:

@@ -99,6 +99,7 @@ class Patient(Part, tag_field="resourceType", tag="Patient"):
     managing_organization: Reference | None = None
     general_practitioner: list[Reference] = []
     extension: list[Extension] = []
+    contained: list[Raw] = []
 
 
 class RelatedPerson(Part, tag_field="resourceType", tag="RelatedPerson"):
@@ -124,6 +125,7 @@ class PractitionerRole(Part, tag_field="resourceType", tag="PractitionerRole"):
 
     id: str | None = None
     organization: Reference | None = None
+    contained: list[Raw] = []
 
 
 class MessageHeader(Part, tag_field="resourceType", tag="MessageHeader"):
@@ -145,6 +147,7 @@ class DiagnosticReport(Part, tag_field="resourceType", tag="DiagnosticReport"):
     """What lists the results of one order; some may stand inside it."""
 
     id: str | None = None
+    meta: Meta | None = None
     identifier: list[Identifier] = []
     status: str | None = None
     code: Concept | None = None
@@ -162,11 +165,19 @@ class ServiceRequest(Part, tag_field="resourceType", tag="ServiceRequest"):
 
 
 class Provision(Part):
-    """What a consent permits or denies, how long, and for what."""
+    """What a consent permits or denies, how long, and for what; those within are exceptions. What else limits it is kept as written."""
 
     type: str | None = None
     period: Period | None = None
     purpose: list[Coding] = []
+    provision: list["Provision"] = []
+    actor: Raw = NONE
+    action: Raw = NONE
+    security_label: Raw = NONE
+    class_: Raw = msgspec.field(default=NONE, name="class")
+    code: Raw = NONE
+    data: Raw = NONE
+    data_period: Raw = NONE
 
 
 class Policy(Part):

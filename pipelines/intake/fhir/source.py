@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ letter of either that is written as an escape."""
 _IS_TOLD = re.compile(rb"577\d\d-\d|8339-4|\\u00[2-7]")
 _ANY = r'577[0-9][0-9]-[0-9]|8339-4|\\u00[2-7]|"(?:Patient|RelatedPerson|Organization|PractitionerRole|DiagnosticReport)"|urn:erte:referral'
 """All of them, for one look at a block: polars is three times as fast as a search for each."""
+_ANY_OR_ADDRESS = _ANY + "|/Patient"
+_SERVER = re.compile(rb'"reference"\s*:\s*"\s*(https?:[^"\s]*?)\\?/Patient\\?/')
 _IS_OBSERVATION = re.compile(rb'\s*\{\s*"resourceType"\s*:\s*"Observation"')
 
 Item = tuple[int, str | None, bytes]
@@ -97,10 +100,17 @@ def read_batches(path: Path, limits: Limits) -> Iterator[list[Item]]:
         yield batch
 
 
-def read_context_lines(path: Path, limits: Limits) -> Iterator[Item]:
-    """Lines that other lines may refer to, found a block at a time: most blocks hold none. Line numbers are not told."""
+def read_context_lines(path: Path, limits: Limits, servers: set[bytes] | None = None) -> Iterator[Item]:
+    """Lines that other lines may refer to, found a block at a time: most blocks hold none. Line numbers are not told.
+
+    `servers`: where the servers are put whose patients any line refers to.
+    """
     for block in _read_blocks(path, limits):
-        if not _has_any(block):
+        if not _has_any(block, _ANY_OR_ADDRESS):
+            continue
+        if servers is not None:
+            note_servers(block, servers)
+        if not _has_any(block, _ANY):
             continue
         lines = {line for mark in _TOLD for line in _find_lines(block, mark, _IS_TOLD)}
         named = {line for mark in _WHO for line in _find_lines(block, mark)}
@@ -108,10 +118,16 @@ def read_context_lines(path: Path, limits: Limits) -> Iterator[Item]:
         yield from ((0, None, block[start:end]) for start, end in sorted(lines))
 
 
-def _has_any(block: bytes) -> bool:
+def note_servers(text: bytes, servers: set[bytes]) -> None:
+    """Add the servers whose patients are referred to by a full address; no more than two, which are too many."""
+    if b"/Patient" in text and len(servers) < 2:
+        servers.update(found.replace(b"\\/", b"/") for found in islice(dict.fromkeys(_SERVER.findall(text)), 3))
+
+
+def _has_any(block: bytes, marks: str) -> bool:
     """True where a mark may stand in a block."""
     try:
-        return bool(pl.Series([block], dtype=pl.Binary).cast(pl.String).str.contains(_ANY)[0])
+        return bool(pl.Series([block], dtype=pl.Binary).cast(pl.String).str.contains(marks)[0])
     except pl.exceptions.ComputeError:  # not UTF-8
         return True
 

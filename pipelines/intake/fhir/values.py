@@ -1,6 +1,7 @@
 """What a value and a code of an Observation mean: numbers as written, answers, programmes; times in local time (UTC+5)."""
 
 import re
+from calendar import monthrange
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from pipelines.intake.conform import name_unit
 from pipelines.intake.fhir.elements import Concept
 from pipelines.intake.fhir.people import list_codes, read_tables
 from pipelines.intake.fhir.shape import Measured, Observation
@@ -118,6 +120,16 @@ def read_moment(text: str) -> tuple[str, str | None]:
     return told[:10], told
 
 
+def read_bound(text: str, *, is_end: bool) -> str:
+    """The day a period begins or ends, in local time; a year or a month counts whole. A text that is none comes back."""
+    said = text.strip()
+    if re.fullmatch(r"[0-9]{4}", said):
+        return f"{said}-12-31" if is_end else f"{said}-01-01"
+    if month := re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", said):
+        return f"{said}-{monthrange(int(month[1]), int(month[2]))[1] if is_end else 1:02}"
+    return read_moment(said)[0]
+
+
 def read_day(seen: Observation) -> tuple[str | None, str | None]:
     """(day, moment) of an Observation, in local time."""
     said = seen.effective_date_time or seen.effective_instant or (seen.effective_period and seen.effective_period.start)
@@ -140,7 +152,13 @@ def _read_quantity(raw: bytes, comparator: str | None, code: str | None, unit: s
     value, is_cleaned = _read_number(raw)
     said = next((u.strip() for u in (code, unit) if u and u.strip() not in ("", "1")), None)
     problem = "value_unreadable" if value is None else "value_cleaned" if is_cleaned else None
-    return Value(value, comparator, said, None, problem)
+    return Value(value, comparator, said, None, "units_disagree" if _name_two_units(code, unit) else problem)
+
+
+def _name_two_units(code: str | None, unit: str | None) -> bool:
+    """True where the code and the text of a quantity are two units we know."""
+    one, other = name_unit(code or ""), name_unit(unit or "")
+    return one is not None and other is not None and one != other
 
 
 def _read_number(raw: bytes) -> tuple[str | None, bool]:
