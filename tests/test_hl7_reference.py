@@ -12,7 +12,8 @@ from pipelines.intake.hl7.fields import clean_number, read_time
 
 PUNCTUATION = "|^~&$%#@!*=;:?\\"  # not + - . which times and numbers are written with
 LETTERS = [*"aBz 09ЖәҒ", "F", "S", "T"]
-TIMES = ["20260105", "202601050903", "20260105090301", "20260105090301.25+0500", "2026", "20170229", "YYYYMMDD", "20260105250000", ""]
+TIMES = ["20260105", "202601050903", "20260105090301", "20260105090301.25+0500", "202601052300+0000",
+         "2026", "20170229", "YYYYMMDD", "20260105250000", ""]
 ANSWERS = {"LA6626-1": "in_range", "LA18593-6": "out_of_range", "LA12430-7": "borderline", "LA16205-9": "unsatisfactory"}
 """OBX-5 by a code of LOINC -> what it says (layouts/hl7-oru.toml)."""
 INSTANCES = {"": 1, "1": 1, "2": 2, "3": 3, "1.2": 2, "b": 2, "9": 1}
