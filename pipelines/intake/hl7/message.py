@@ -2,6 +2,18 @@
 
 from collections.abc import Iterable
 
+from pipelines.intake.hl7.child import (
+    NK1_FIELDS,
+    PID_FIELDS,
+    Told,
+    is_same_child,
+    is_same_mother,
+    list_facts,
+    name_child,
+    read_child,
+    read_mother,
+    shorten,
+)
 from pipelines.intake.hl7.fields import Marks, pick, unescape
 from pipelines.intake.hl7.sheet import ROW, Sheet
 from pipelines.intake.hl7.terms import Term, Terms
@@ -9,10 +21,7 @@ from pipelines.intake.hl7.terms import Term, Terms
 Said = tuple[str | None, str | None, str | None, str | None]
 """result_code, value, comparator, unit."""
 _NOTHING: Said = (None, None, None, None)
-_LONGEST_ID, _LONGEST_CARD, _LONGEST_COMPONENT = 40, 60, 80
-_IIN_DIGITS = 12
-_NATIONAL, _LOCAL = ("NI", "NNKAZ"), ("MR", "MRN", "PI", None)
-_SEXES = {"M": "male", "F": "female"}
+_LONGEST_CARD, _LONGEST_COMPONENT = 60, 80
 _FIRST = ("", "1")
 _PAD = [""] * 40
 _COMPONENT, _RESULT_CODE, _VALUE = ROW.index("component"), ROW.index("result_code"), ROW.index("value")
@@ -30,10 +39,14 @@ class Message:
         self.seen: dict[str, set[tuple[str, int]]] = {}
         self.parents: dict[str, dict[str, str | None]] = {}
         self.child_key: tuple[str, str] | None = None
+        self.problem: str | None = None
         self._begin_child({})
 
     def read(self, segments: list[str], numbers: Iterable[int]) -> bool:
-        """Read all segments; those that tell nothing about a result stay in the archive only. True when there were results."""
+        """Read all segments; those that tell nothing about a result stay in the archive only. True when there were results.
+
+        `problem` then says why a message must be refused whole, whatever it holds.
+        """
         field, begun = self.marks.field, len(self.sheet.rows)
         for number, text in zip(numbers, segments, strict=True):
             match text[:3]:
@@ -49,15 +62,18 @@ class Message:
                     self._take_organisation(text.split(field, 22))
                 case "SPM":
                     self._take_specimen(number, text, text.split(field, 25))
+        self._join_mother(self.late_mother)
         self._finish_child()
-        return len(self.sheet.rows) > begun
+        return self.problem is None and len(self.sheet.rows) > begun
 
-    def _begin_child(self, mother: dict[str, str | None]) -> None:
+    def _begin_child(self, mother: Told) -> None:
         """Nothing is known yet of the child whose results follow, but perhaps its mother."""
-        self.who: dict[str, str | None] = {"sender_id": self.sender}
-        self.mother, self.late_mother = mother, dict[str, str | None]()
+        self.who: Told = {"sender_id": self.sender}
+        self.facts: dict[str, str] = {}
+        self.mother, self.late_mother, self.is_repeated = mother, Told(), False
         self.quality: tuple[int, str] | None = None
         self.first_row, self.child_no = len(self.sheet.rows), len(self.sheet.children)
+        self.told_row = self.first_row
         self.sheet.children.append(self.who)
         self._begin_order(self.control_id, {"issued_at": self.issued_at}, "")
 
@@ -72,53 +88,51 @@ class Message:
             for component in ("phe", "tsh"):
                 if component not in present:
                     self._add(*self.quality, ("blood_spot", component), 1, "final", ("unsatisfactory", None, None, None))
-        who["facility_id"] = _short(self.facility)
+        who["facility_id"] = shorten(self.facility)
         who["maternity_id"] = who.get("maternity_id") or who["facility_id"] or self.sender
-        who.update({name: said for name, said in (self.mother or self.late_mother).items() if said})
+        who.update({name: said for name, said in self.mother.items() if said})
 
     def _take_child(self, number: int, fields: list[str]) -> None:
-        fields += _PAD[len(fields) : 31]
-        key = fields[3], fields[25]
-        if self.child_key == key:  # some repeat PID before every order
+        fields += _PAD[len(fields) : PID_FIELDS]
+        key = name_child(fields)
+        if self.child_key == key:
+            self._repeat_child(number, fields)
             return
         if self.child_key is not None:  # a second child in one message has results of its own
             next_mother, self.late_mother = self.late_mother, {}
             self._finish_child()
             self._begin_child(next_mother)
-        self.child_key = key
-        marks, who = self.marks, self.who
-        for identifier in fields[3].split(marks.repeat):
-            digits, kind = pick(marks, identifier, 0), pick(marks, identifier, 4)
-            if digits and kind in _NATIONAL:
-                if len(digits) == _IIN_DIGITS:
-                    who["child_iin"] = digits
-                else:
-                    self.sheet.findings.append((number, "child_iin", "child_iin_malformed", "warning"))
-            elif digits and kind in _LOCAL and "history_no" not in who:
-                who["history_no"], who["maternity_id"] = digits, _short(pick(marks, identifier, 3))
-        who["family_name"], who["given_name"] = pick(marks, fields[5], 0), pick(marks, fields[5], 1)
-        who["mother_family_name"] = pick(marks, fields[6], 0)
-        who["birth_on"] = self.terms.read_time(fields[7])[0]
-        if fields[7] and not who["birth_on"]:
-            self.sheet.findings.append((number, "birth_on", "birth_on_unreadable", "warning"))
-        sex = pick(marks, fields[8], 0)
-        who["sex_code"] = _SEXES.get(sex.upper(), "unknown") if sex else None
-        who["birth_order"] = fields[25] or None
+        self.child_key, self.child_fields = key, fields
+        self.who |= read_child(self.terms, fields, number, self.sheet.findings)
+
+    def _repeat_child(self, number: int, fields: list[str]) -> None:
+        """Some repeat PID before every order; one that says anything else may speak of another child: nothing is guessed then."""
+        if fields[2:] != self.child_fields[2:]:
+            before, after = self.facts or list_facts(self.terms, self.child_fields), list_facts(self.terms, fields)
+            if not is_same_child(before, after):
+                self.problem = "message_patient_repeated"
+            self.facts, self.child_fields = before | after, fields
+            said = read_child(self.terms, fields, number, self.sheet.findings)
+            self.who |= {name: text for name, text in said.items() if text and not self.who.get(name)}
+        self._join_mother(self.late_mother)
+        self.late_mother, self.told_row, self.is_repeated = {}, len(self.sheet.rows), True
 
     def _take_mother(self, fields: list[str]) -> None:
-        fields += _PAD[len(fields) : 34]
-        marks = self.marks
-        if pick(marks, fields[3], 0) != "MTH":
+        mother = read_mother(self.terms, fields + _PAD[len(fields) : NK1_FIELDS])
+        if mother is None:
             return
-        mother = {"mother_family_name": pick(marks, fields[2], 0), "mother_given_name": pick(marks, fields[2], 1)}
-        for identifier in fields[33].split(marks.repeat) if fields[33] else ():
-            digits = pick(marks, identifier, 0)
-            if digits and pick(marks, identifier, 4) in _NATIONAL:
-                mother["mother_iin"] = digits
-        if len(self.sheet.rows) > self.first_row:  # after results she may be the mother of the next child
+        if len(self.sheet.rows) > self.told_row:  # after results she may be the mother of the next child
             self.late_mother = mother
+        elif self.is_repeated:
+            self._join_mother(mother)
         else:
             self.mother = mother
+
+    def _join_mother(self, mother: Told) -> None:
+        """What is told once more of the mother of a child; another mother is another child's."""
+        if not is_same_mother(self.mother, mother):
+            self.problem = "message_patient_repeated"
+        self.mother = self.mother | {name: said for name, said in mother.items() if said}
 
     def _take_organisation(self, fields: list[str]) -> None:
         if len(fields) > 21 and fields[21]:
@@ -269,8 +283,4 @@ class Message:
 def name_sender(marks: Marks, head: list[str]) -> str | None:
     """The facility that sends a message (MSH-4), else its application (MSH-3)."""
     name, universal = pick(marks, head[3], 0), pick(marks, head[3], 1)
-    return name if name and len(name) <= _LONGEST_ID else universal or pick(marks, head[2], 0)
-
-
-def _short(text: str | None) -> str | None:
-    return text if text and len(text) <= _LONGEST_ID else None
+    return shorten(name) or universal or pick(marks, head[2], 0)

@@ -53,6 +53,7 @@ def read_tables(path: Path = _TABLES) -> dict[str, Any]:
     tables = tomllib.loads(path.read_text("utf-8"))
     tables["answers"] = {code.casefold(): ours for code, ours in tables["answers"].items()}
     tables["stages"] = {code.casefold(): ours for code, ours in tables["stages"].items()}
+    tables["sexes"] = {said.casefold(): ours for said, ours in tables["sexes"].items()}
     tables["charsets"] = {name_charset(name): ours for name, ours in tables["charsets"].items()}
     return tables
 
