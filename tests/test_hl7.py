@@ -309,16 +309,34 @@ def test_an_order_without_a_time_has_that_of_its_parent_not_of_the_order_before(
         (("", ""), ["F77", "F77#2"]),
         (("1", "2"), ["F77", "F77#2"]),
         (("1.1", "1.2"), ["F77", "F77#2"]),
-        (("^3^1", "^3^2"), ["F77", "F77#2"]),
+        (("1.1", "2.1"), ["F77", "F77#2.1"]),
+        (("^1^1", "^1^2"), ["F77", "F77#2"]),
+        (("^3^1", "^3^2"), ["F77#3.1", "F77#3.2"]),
         (("a", "b"), ["F77", "F77#2"]),
         (("^1^1", "^1^1"), ["F77", "F77#2"]),
         (("2", "1"), ["F77#2", "F77"]),
+        (("01", "02"), ["F77", "F77#2"]),
+        (("2", "2"), ["F77#2", "F77#3"]),
+        (("", "", "2"), ["F77", "F77#3", "F77#2"]),
+        (("", "", "", "3", "2"), ["F77", "F77#5", "F77#4", "F77#3", "F77#2"]),
+        (("LEFT", "RIGHT"), ["F77#LEFT", "F77#RIGHT"]),
     ],
 )
 def test_repeats_of_a_code_are_told_apart_by_their_sub_id_in_each_of_its_styles(path, sub_ids, sources):
     segments = [TSH.replace("OBX|1|", "OBX|9|").replace("|1|3.5", f"|{sub}|3.{n}") for n, sub in enumerate(sub_ids)]
     accepted, _, _ = read(path, *segments)
     assert accepted.sort("row_no")["source_id"].to_list() == sources
+
+
+@pytest.mark.parametrize("sub_id", ["2", "1.2", "2.1", "^1^2", "^2^1", "b", "9", "X"])
+def test_a_sub_id_names_the_same_record_whatever_else_is_in_the_message(path, sub_id):
+    one = TSH.replace("|1|3.5", f"|{sub_id}|3.9")
+    alone, numbered = read(path, one), read(path, one.replace("OBX|1|", f"OBX|{sub_id}|"))
+    among = read(path, TSH, TSH.replace("|1|3.5", "||3.6"), TSH.replace("|1|3.5", "||3.7"), one)
+    (source,) = alone[0]["source_id"]
+    assert numbered[0]["source_id"].to_list() == [source]
+    assert among[0].filter(value=3.9)["source_id"].to_list() == [source]
+    assert among[0]["source_id"].n_unique() == 4
 
 
 def test_a_correction_of_the_second_repeat_alone_is_a_version_of_the_second(path):
@@ -340,6 +358,20 @@ def test_a_result_is_corrected_or_taken_back_by_its_own_status_else_by_that_of_i
     path.write_text("\r".join([HEAD, CHILD, MOTHER, order, TSH.replace("|F|", f"|{status}|"), ""]))
     row = judge(path)[0].row(0, named=True)
     assert (row["status_code"], row["value"] is None) == (expected, expected == "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("status", "reported", "issued"),
+    [
+        ("C", "20260107090000", "2026-01-08 10:00:00"), ("D", "20260107090000", "2026-01-08 10:00:00"),
+        ("X", "20260107090000", "2026-01-08 10:00:00"), ("C", "20260109090000", "2026-01-09 09:00:00"),
+        ("C", "", "2026-01-08 10:00:00"), ("F", "20260107090000", "2026-01-07 09:00:00"), ("P", "", "2026-01-08 10:00:00"),
+        ("C", "20260108080000+0000", "2026-01-08 13:00:00"),
+    ],
+)  # fmt: skip
+def test_a_correction_is_issued_when_it_is_sent_unless_its_report_is_later(path, status, reported, issued):
+    path.write_text("\r".join([HEAD, CHILD, MOTHER, ORDER.replace("20260107090000", reported), TSH.replace("|F|", f"|{status}|"), ""]))
+    assert [str(at) for at in judge(path)[0]["issued_at"]] == [issued]
 
 
 def test_a_final_result_of_a_cancelled_order_is_kept_and_the_contradiction_told(path):

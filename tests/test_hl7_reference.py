@@ -16,8 +16,8 @@ TIMES = ["20260105", "202601050903", "20260105090301", "20260105090301.25+0500",
          "2026", "20170229", "YYYYMMDD", "20260105250000", ""]
 ANSWERS = {"LA6626-1": "in_range", "LA18593-6": "out_of_range", "LA12430-7": "borderline", "LA16205-9": "unsatisfactory"}
 """OBX-5 by a code of LOINC -> what it says (layouts/hl7-oru.toml)."""
-INSTANCES = {"": 1, "1": 1, "2": 2, "3": 3, "1.2": 2, "b": 2, "9": 1}
-"""OBX-4 as sent (9 is also the OBX-1) -> which of several answers to one code."""
+INSTANCES = {"": "", "1": "", "2": "2", "3": "3", "1.2": "2", "b": "2", "9": "9", "2.1": "2.1"}
+"""OBX-4 as sent (9 is also the OBX-1) -> the name of one of several answers to one code."""
 NUMBERS = ["3.5", "0065.88", "<2.22", "> 15", "0 .07", "9,5", "-1", ".5", "7."]
 
 
@@ -118,19 +118,20 @@ def expect(text):
         "mother_given_name": said(parsed, mother, 2, 2), "mother_iin": said(parsed, mother, 33),
         "card_no": said(parsed, specimen, 2),
     }  # fmt: skip
-    rows, seen, parents = [], set(), {}
-    source, order, order_status = said(parsed, head, 10), Order(None, None, None, times[said(parsed, head, 7)][1]), ""
+    rows, parents = [], {}
+    names = Names(rows)
+    sent_at = times[said(parsed, head, 7)][1]
+    source, order, order_status = said(parsed, head, 10), Order(None, None, None, sent_at), ""
 
     def add(component, instance, status, told, day=None, at=None):
-        while (source, component, instance) in seen:
-            instance += 1
-        seen.add((source, component, instance))
+        instance = names.choose(source, component, instance)
         on = day or order.on or collected_on
         moments = (m for m in (at, order.at, collected_at) if m and on and m.startswith(on))
         rows.append({
-            **who, "source_id": source if instance == 1 else f"{source}#{instance}", "component": component, "status_code": status,
+            **who, "source_id": f"{source}#{instance}" if instance else source, "component": component, "status_code": status,
             **dict(zip(("result_code", "value", "comparator", "unit"), told, strict=True)), "examined_on": on,
-            "examined_at": next(moments, None), "reported_on": order.reported_on, "issued_at": order.issued_at,
+            "examined_at": next(moments, None), "reported_on": order.reported_on,
+            "issued_at": max(order.issued_at or "", sent_at or "") or None if status == "corrected" else order.issued_at,
         })  # fmt: skip
 
     for segment in parsed:
@@ -155,8 +156,31 @@ def expect(text):
         for row in rows:
             row["result_code"] = "unsatisfactory" if row["value"] else row["result_code"]
         for component in ("phe", "tsh"):
-            add(component, 1, "final", ("unsatisfactory", None, None, None))
+            add(component, "", "final", ("unsatisfactory", None, None, None))
     return rows
+
+
+class Names:
+    """Which record an answer is: that of its sub-id, else the next free number."""
+
+    def __init__(self, rows):
+        self.rows, self.seen, self.by_number = rows, set(), {}
+
+    def choose(self, source, component, instance):
+        name = source, component, instance
+        if name in self.by_number:  # who has a name by its sub-id gets it, and who had it the next number
+            row = self.by_number.pop(name)
+            self.rows[row]["source_id"] = f"{source}#{self.take_number(source, component, row)}"
+        elif name in self.seen:
+            return self.take_number(source, component, len(self.rows))
+        self.seen.add(name)
+        return instance
+
+    def take_number(self, source, component, row):
+        name = next(name for n in range(2, 99) if (name := (source, component, str(n))) not in self.seen)
+        self.seen.add(name)
+        self.by_number[name] = row
+        return name[2]
 
 
 class Order(NamedTuple):

@@ -22,9 +22,9 @@ Said = tuple[str | None, str | None, str | None, str | None]
 """result_code, value, comparator, unit."""
 _NOTHING: Said = (None, None, None, None)
 _LONGEST_CARD, _LONGEST_COMPONENT = 60, 80
-_FIRST = ("", "1")
 _PAD = [""] * 40
-_COMPONENT, _RESULT_CODE, _VALUE = ROW.index("component"), ROW.index("result_code"), ROW.index("value")
+_SOURCE, _COMPONENT, _RESULT_CODE, _VALUE = (ROW.index(name) for name in ("source_id", "component", "result_code", "value"))
+_BY_SUB_ID, _SECOND = -1, 2
 
 
 class Message:
@@ -36,7 +36,8 @@ class Message:
         self.sender = name_sender(self.marks, head)
         self.control_id, self.issued_at = unescape(self.marks, head[9]).strip(), self.terms.read_time(head[6])[1]
         self.facility: str | None = None
-        self.seen: dict[str, set[tuple[str, int]]] = {}
+        self.seen: dict[str, dict[tuple[str, str], int]] = {}
+        self.next_no: dict[tuple[str, str], int] = {}
         self.parents: dict[str, dict[str, str | None]] = {}
         self.child_key: tuple[str, str] | None = None
         self.problem: str | None = None
@@ -75,7 +76,7 @@ class Message:
         self.first_row, self.child_no = len(self.sheet.rows), len(self.sheet.children)
         self.told_row = self.first_row
         self.sheet.children.append(self.who)
-        self._begin_order(self.control_id, {"issued_at": self.issued_at}, "")
+        self._begin_order(self.control_id, {"issued_at": self.issued_at, "sent_at": self.issued_at}, "")
 
     def _finish_child(self) -> None:
         """An unusable specimen spoils both mandatory analytes; a mother or facility told late is told of all results."""
@@ -87,7 +88,7 @@ class Message:
             present = {row[_COMPONENT] for row in rows[self.first_row :]}
             for component in ("phe", "tsh"):
                 if component not in present:
-                    self._add(*self.quality, ("blood_spot", component), 1, "final", ("unsatisfactory", None, None, None))
+                    self._add(*self.quality, ("blood_spot", component), "", "final", ("unsatisfactory", None, None, None))
         who["facility_id"] = shorten(self.facility)
         who["maternity_id"] = who.get("maternity_id") or who["facility_id"] or self.sender
         who.update({name: said for name, said in self.mother.items() if said})
@@ -149,7 +150,7 @@ class Message:
 
     def _begin_order(self, source: str, told: dict[str, str | None], status: str) -> None:
         self.source, self.order, self.order_status = source, told, self.tables["order_statuses"].get(status, status) or "final"
-        self.used = self.seen.setdefault(source, set())
+        self.used = self.seen.setdefault(source, {})
         self.order_no = len(self.sheet.orders)
         self.sheet.orders.append(told)
 
@@ -163,7 +164,7 @@ class Message:
         reported_on, issued_at = self.terms.read_time(fields[22])
         parent = self._find_parent(fields[29]) or self.order
         told = {
-            "issued_at": issued_at or parent["issued_at"], "reported_on": reported_on,
+            "issued_at": issued_at or parent["issued_at"], "sent_at": self.issued_at, "reported_on": reported_on,
             "ordered_on": day or parent.get("ordered_on"), "ordered_at": moment if day else parent.get("ordered_at"),
         }  # fmt: skip
         self._begin_order(filler or placer or self.source, told, fields[25])
@@ -182,10 +183,8 @@ class Message:
         if plan is not None and self.order_status != "cancelled":
             read = self.terms.read_answer(fields[5])
             if read.value is not None and not read.is_cleaned:
-                sub_id = fields[4]
-                instance = 1 if sub_id in _FIRST or sub_id == fields[1] else self.terms.number_instance(sub_id)
                 said = (None, read.value, read.comparator, plan[3])
-                self._add(number, text, plan[:2], instance, plan[2], said, self.terms.read_time(fields[14]))
+                self._add(number, text, plan[:2], self.terms.name_instance(fields[4]), plan[2], said, self.terms.read_time(fields[14]))
                 return
         self._take_other(number, text, fields)
 
@@ -206,13 +205,11 @@ class Message:
             if condition and condition not in self.tables["nothing"]["codes"]:
                 component = self.tables["conditions"].get(condition, f"{term.code}:{condition}"[:_LONGEST_COMPONENT])
                 said = (term.positive, None, None, None)
-                self._add(number, text, (term.what[0], component), 1, status, said, when)
+                self._add(number, text, (term.what[0], component), "", status, said, when)
             return
         said_here = self._read_observation(number, fields, term, status)
         if said_here is not None:
-            sub_id = fields[4]
-            instance = 1 if sub_id in _FIRST or sub_id == fields[1] else self.terms.number_instance(sub_id)
-            self._add(number, text, term.what, instance, status, said_here, when)
+            self._add(number, text, term.what, self.terms.name_instance(fields[4]), status, said_here, when)
 
     def _read_status(self, number: int, said: str, term: Term) -> str | None:
         """OBX-11, else what the order says; None for a question asked with the order, which is no result."""
@@ -268,16 +265,36 @@ class Message:
             self.sheet.findings.append((number, "result_code", "flag_disagrees", "warning"))
 
     def _add(
-        self, number: int, text: str, what: tuple[str, str], instance: int, status: str, said: Said,
+        self, number: int, text: str, what: tuple[str, str], instance: str, status: str, said: Said,
         when: tuple[str | None, str | None] = (None, None),
     ) -> None:  # fmt: skip
-        """A row of ROW; of several answers to one code under one order, the second is `#2`."""
-        component = what[1]
-        while (component, instance) in self.used:
-            instance += 1
-        self.used.add((component, instance))
-        source = self.source if instance == 1 else f"{self.source}#{instance}"
+        """A row of ROW; of several answers to one code under one order, that of sub-id 2 is `#2`, whatever else was sent."""
+        key = what[1], instance
+        if key in self.used:
+            instance = self._name_again(*key)
+        else:
+            self.used[key] = _BY_SUB_ID
+        source = f"{self.source}#{instance}" if instance else self.source
         self.sheet.rows.append((number, self.child_no, self.order_no, source, *what, status, *said, *when, text))
+
+    def _name_again(self, component: str, instance: str) -> str:
+        """The name of an answer whose own one is taken: the next free number, unless who took it had no right to it by sub-id."""
+        holder = self.used[component, instance]
+        if holder == _BY_SUB_ID:
+            return self._take_number(component, len(self.sheet.rows))
+        row = self.sheet.rows[holder]
+        self.sheet.rows[holder] = (*row[:_SOURCE], f"{self.source}#{self._take_number(component, holder)}", *row[_SOURCE + 1 :])
+        self.used[component, instance] = _BY_SUB_ID
+        return instance
+
+    def _take_number(self, component: str, row: int) -> str:
+        """The next free number of a component, for a row; a number is looked at once."""
+        number = self.next_no.get((self.source, component), _SECOND)
+        while (component, str(number)) in self.used:
+            number += 1
+        self.next_no[self.source, component] = number + 1
+        self.used[component, str(number)] = row
+        return str(number)
 
 
 def name_sender(marks: Marks, head: list[str]) -> str | None:

@@ -15,12 +15,13 @@ CHILD = (
     "is_transfused", "collected_on", "collected_at",
 )  # fmt: skip
 """What is told of a child and its specimen: on every result of its group."""
-ORDER = ("issued_at", "reported_on", "ordered_on", "ordered_at")
+ORDER = ("issued_at", "sent_at", "reported_on", "ordered_on", "ordered_at")
 ROW = (
     "row_no", "child_no", "order_no", "source_id", "programme", "component", "status_code", "result_code", "value",
     "comparator", "unit", "said_on", "said_at", "sent",
 )  # fmt: skip
 """What a result says itself; child_no and order_no are places in the sheet's lists."""
+_LATER = ("corrected", "cancelled")
 
 Found = tuple[int | None, str | None, str, str]
 
@@ -67,6 +68,10 @@ def frame_rows(sheet: Sheet) -> pl.DataFrame:
                 pl.when(pl.col(moment).str.starts_with(pl.col("examined_on"))).then(pl.col(moment))
                 for moment in ("said_at", "ordered_at", "collected_at")
             ).alias("examined_at")  # a moment of another day is none of this result
+        )
+        .with_columns(
+            pl.when(pl.col("status_code").is_in(_LATER)).then(pl.max_horizontal("issued_at", "sent_at")).otherwise(pl.col("issued_at"))
+            .alias("issued_at")  # a correction may tell the time of the report it corrects
         )
         .with_columns(
             pl.when(pl.col("status_code") == "corrected").then(pl.lit("correct"))

@@ -16,7 +16,7 @@ from pipelines.intake.hl7.split import name_charset
 _TABLES = Path(__file__).parents[1] / "layouts" / "hl7-oru.toml"
 _LOINC = re.compile(r"\d{1,5}-\d$", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?$", re.ASCII)
-_LAST_PART = re.compile(r"(?:^|\D)(\d{1,4})$", re.ASCII)
+_FIRST = "1"
 _LONGEST_REMEMBERED = 200
 _LONGEST_COMPONENT = 80
 
@@ -65,7 +65,7 @@ class Terms:
         self.marks, self.tables = marks, read_tables()
         self.read_term = lru_cache(maxsize=8_192)(self._read_term)
         self.read_unit = lru_cache(maxsize=1_024)(self._read_unit)
-        self.number_instance = lru_cache(maxsize=1_024)(self._number_instance)
+        self.name_instance = lru_cache(maxsize=1_024)(self._name_instance)
         self._remember_answer = lru_cache(maxsize=65_536)(self._read_answer)
         self.read_time = lru_cache(maxsize=65_536)(self._read_time)
         self.plan_number = lru_cache(maxsize=8_192)(self._plan_number)
@@ -118,17 +118,26 @@ class Terms:
         """(ISO day, ISO moment) of a field; 2.3 adds a component of precision."""
         return read_time(pick(self.marks, field, 0) or "")
 
-    def _number_instance(self, sub_id: str) -> int:
-        """Which of several answers to one code: `2`, `1.2`, `^group^2` (HL7 v2.8.2 OG) or `b` are the second."""
-        parts = sub_id.split(self.marks.component)
-        last = parts[2] if len(parts) > 2 else parts[0]
-        if len(last) == 1 and "a" <= last.lower() <= "z":
-            return ord(last.lower()) - ord("a") + 1
-        found = _LAST_PART.search(last)
-        return max(1, int(found[1])) if found else 1
+    def _name_instance(self, sub_id: str) -> str:
+        """Which of several answers to one code: "" for the first; `2`, `1.2`, `^1^2` (HL7 v2.8.2 OG) and `b` are "2", `2.1` is "2.1".
+
+        A sub-id has the same name whatever else is in the message, so that a correction finds the record it corrects.
+        """
+        parts = [part.strip() for part in sub_id.replace(self.marks.component, ".").split(".")]
+        plain = [_name_part(part) for part in parts if part]
+        while plain[:1] == [_FIRST]:
+            plain.pop(0)
+        return ".".join(plain)
 
 
 @lru_cache(maxsize=64)
 def speak_terms(marks: Marks) -> Terms:
     """The reader of fields for a set of separators."""
     return Terms(marks)
+
+
+def _name_part(part: str) -> str:
+    """A number without leading zeros; a letter as its number."""
+    if len(part) == 1 and "a" <= part.lower() <= "z":
+        return str(ord(part.lower()) - ord("a") + 1)
+    return part.lstrip("0") or "0" if part.isdecimal() else part
