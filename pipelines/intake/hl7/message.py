@@ -15,29 +15,23 @@ from pipelines.intake.hl7.child import (
     shorten,
 )
 from pipelines.intake.hl7.fields import Marks, pick, unescape
+from pipelines.intake.hl7.result import Results
 from pipelines.intake.hl7.sheet import ROW, Sheet
-from pipelines.intake.hl7.terms import Term, Terms
+from pipelines.intake.hl7.terms import Terms
 
-Said = tuple[str | None, str | None, str | None, str | None]
-"""result_code, value, comparator, unit."""
-_NOTHING: Said = (None, None, None, None)
-_LONGEST_CARD, _LONGEST_COMPONENT = 60, 80
 _PAD = [""] * 40
-_SOURCE, _COMPONENT, _RESULT_CODE, _VALUE = (ROW.index(name) for name in ("source_id", "component", "result_code", "value"))
-_BY_SUB_ID, _SECOND = -1, 2
+_COMPONENT, _RESULT_CODE, _VALUE = (ROW.index(name) for name in ("component", "result_code", "value"))
 
 
-class Message:
+class Message(Results):
     """Reads the segments of one message into a sheet."""
 
     def __init__(self, terms: Terms, head: list[str], sheet: Sheet) -> None:
-        self.terms, self.marks, self.tables, self.sheet = terms, terms.marks, terms.tables, sheet
+        super().__init__(terms, sheet)
         self.is_result = pick(self.marks, head[8], 0) in self.tables["types"]
         self.sender = name_sender(self.marks, head)
         self.control_id, self.issued_at = unescape(self.marks, head[9]).strip(), self.terms.read_time(head[6])[1]
         self.facility: str | None = None
-        self.seen: dict[str, dict[tuple[str, str], int]] = {}
-        self.next_no: dict[tuple[str, str], int] = {}
         self.parents: dict[str, dict[str, str | None]] = {}
         self.child_key: tuple[str, str] | None = None
         self.problem: str | None = None
@@ -52,7 +46,7 @@ class Message:
         for number, text in zip(numbers, segments, strict=True):
             match text[:3]:
                 case "OBX":
-                    self._take_result(number, text)
+                    self.take_result(number, text)
                 case "OBR":
                     self._take_order(number, text.split(field, 30))
                 case "PID":
@@ -76,7 +70,7 @@ class Message:
         self.first_row, self.child_no = len(self.sheet.rows), len(self.sheet.children)
         self.told_row = self.first_row
         self.sheet.children.append(self.who)
-        self._begin_order(self.control_id, {"issued_at": self.issued_at, "sent_at": self.issued_at}, "")
+        self.begin_order(self.control_id, {"issued_at": self.issued_at, "sent_at": self.issued_at}, "")
 
     def _finish_child(self) -> None:
         """An unusable specimen spoils both mandatory analytes; a mother or facility told late is told of all results."""
@@ -88,7 +82,7 @@ class Message:
             present = {row[_COMPONENT] for row in rows[self.first_row :]}
             for component in ("phe", "tsh"):
                 if component not in present:
-                    self._add(*self.quality, ("blood_spot", component), "", "final", ("unsatisfactory", None, None, None))
+                    self.add(*self.quality, ("blood_spot", component), "", "final", ("unsatisfactory", None, None, None))
         who["facility_id"] = shorten(self.facility)
         who["maternity_id"] = who.get("maternity_id") or who["facility_id"] or self.sender
         who.update({name: said for name, said in self.mother.items() if said})
@@ -148,12 +142,6 @@ class Message:
         if pick(self.marks, fields[21], 0):  # a reason for rejecting it, HL7 table 0490
             self.quality = number, text
 
-    def _begin_order(self, source: str, told: dict[str, str | None], status: str) -> None:
-        self.source, self.order, self.order_status = source, told, self.tables["order_statuses"].get(status, status) or "final"
-        self.used = self.seen.setdefault(source, {})
-        self.order_no = len(self.sheet.orders)
-        self.sheet.orders.append(told)
-
     def _take_order(self, number: int, fields: list[str]) -> None:
         """An order without a time of its own has that of its parent (OBR-29), else of the order before it."""
         fields += _PAD[len(fields) : 31]
@@ -167,134 +155,13 @@ class Message:
             "issued_at": issued_at or parent["issued_at"], "sent_at": self.issued_at, "reported_on": reported_on,
             "ordered_on": day or parent.get("ordered_on"), "ordered_at": moment if day else parent.get("ordered_at"),
         }  # fmt: skip
-        self._begin_order(filler or placer or self.source, told, fields[25])
+        self.begin_order(filler or placer or self.source, told, fields[25])
         self.parents.update({name: told for name in (placer, filler) if name})
 
     def _find_parent(self, field: str) -> dict[str, str | None] | None:
         """OBR-29: the parent's placer number, then its filler number."""
         named = (pick(self.marks, field, place) for place in (1, 0)) if field else ()
         return next((self.parents[name] for name in named if name and name in self.parents), None)
-
-    def _take_result(self, number: int, text: str) -> None:
-        fields = text.split(self.marks.field, 15)
-        if len(fields) < 15:
-            fields += _PAD[len(fields) : 15]
-        plan = self.terms.plan_number(fields[2], fields[3], fields[6], fields[11])
-        if plan is not None and self.order_status != "cancelled":
-            read = self.terms.read_answer(fields[5])
-            if read.value is not None and not read.is_cleaned:
-                said = (None, read.value, read.comparator, plan[3])
-                self._add(number, text, plan[:2], self.terms.name_instance(fields[4]), plan[2], said, self.terms.read_time(fields[14]))
-                return
-        self._take_other(number, text, fields)
-
-    def _take_other(self, number: int, text: str, fields: list[str]) -> None:
-        """A result that is not simply a number, or no result to us."""
-        term = self.terms.read_term(fields[3])
-        if term.is_loinc_broken:
-            self.sheet.findings.append((number, "component", "component_checksum", "warning"))
-        if term.context:
-            self._take_context(term.context, number, text, fields[5])
-            return
-        status = self._read_status(number, fields[11], term)
-        when = self.terms.read_time(fields[14])
-        if status is None or (fields[2] in self.tables["texts"] and not term.is_number and not term.positive):
-            return
-        if term.positive:
-            condition = pick(self.marks, fields[5], 0)
-            if condition and condition not in self.tables["nothing"]["codes"]:
-                component = self.tables["conditions"].get(condition, f"{term.code}:{condition}"[:_LONGEST_COMPONENT])
-                said = (term.positive, None, None, None)
-                self._add(number, text, (term.what[0], component), "", status, said, when)
-            return
-        said_here = self._read_observation(number, fields, term, status)
-        if said_here is not None:
-            self._add(number, text, term.what, self.terms.name_instance(fields[4]), status, said_here, when)
-
-    def _read_status(self, number: int, said: str, term: Term) -> str | None:
-        """OBX-11, else what the order says; None for a question asked with the order, which is no result."""
-        if not said:
-            return self.order_status
-        if said in self.tables["asked"] and not term.is_known:
-            return None
-        status = str(self.tables["statuses"].get(said, said))  # an unknown one is refused by the contract
-        if self.order_status == "cancelled" and status != "cancelled":
-            self.sheet.findings.append((number, "status_code", "status_disagrees", "warning"))
-        return status
-
-    def _read_observation(self, number: int, fields: list[str], term: Term, status: str) -> Said | None:
-        """A coded answer, else a number, else what is told of a number that is none; None for what is no result to us."""
-        answer = fields[5]
-        if answer in ("", '""'):
-            is_due = term.is_known or status == "cancelled"
-            return ("pending" if status != "cancelled" else None, None, None, None) if is_due else None
-        read = self.terms.read_answer(answer)
-        if read.result_code:
-            self._check_flag(number, read.result_code, fields[8])
-            return read.result_code, None, None, None
-        if status == "cancelled":
-            return _NOTHING
-        if read.value is not None:
-            if read.is_cleaned:
-                self.sheet.findings.append((number, "value", "value_cleaned", "info"))
-            return None, read.value, read.comparator, self.terms.read_unit(fields[6])
-        if term.is_number or fields[2] in ("NM", "SN"):
-            self.sheet.findings.append((number, "value", "value_not_numeric", "error"))
-            return _NOTHING
-        return (read.first or "?", None, None, None) if term.is_known or term.is_interpretation else None
-
-    def _take_context(self, told: str, number: int, text: str, answer: str) -> None:
-        code = pick(self.marks, answer, 0) or ""
-        match told:
-            case "quality" if code and code not in self.tables["nothing"]["codes"]:
-                self.quality = number, text
-            case "reason":
-                self.who["stage_code"] = self.tables["stages"].get(code.casefold())
-            case "factors" if code in self.tables["factors"]["transfused"]:
-                self.who["is_transfused"] = "true"
-            case "gestation":
-                weeks = self.terms.read_answer(code).value
-                self.who["gestation_wk"] = weeks.split(".")[0] if weeks else None
-            case "card":
-                self.who["card_no"] = code[:_LONGEST_CARD] or None
-
-    def _check_flag(self, number: int, result: str, flag: str) -> None:
-        flags = self.tables["flags"]
-        is_normal, is_abnormal = result in ("in_range", "pass"), result in ("out_of_range", "refer")
-        if (is_normal and flag in flags["abnormal"]) or (is_abnormal and flag in flags["normal"]):
-            self.sheet.findings.append((number, "result_code", "flag_disagrees", "warning"))
-
-    def _add(
-        self, number: int, text: str, what: tuple[str, str], instance: str, status: str, said: Said,
-        when: tuple[str | None, str | None] = (None, None),
-    ) -> None:  # fmt: skip
-        """A row of ROW; of several answers to one code under one order, that of sub-id 2 is `#2`, whatever else was sent."""
-        key = what[1], instance
-        if key in self.used:
-            instance = self._name_again(*key)
-        else:
-            self.used[key] = _BY_SUB_ID
-        source = f"{self.source}#{instance}" if instance else self.source
-        self.sheet.rows.append((number, self.child_no, self.order_no, source, *what, status, *said, *when, text))
-
-    def _name_again(self, component: str, instance: str) -> str:
-        """The name of an answer whose own one is taken: the next free number, unless who took it had no right to it by sub-id."""
-        holder = self.used[component, instance]
-        if holder == _BY_SUB_ID:
-            return self._take_number(component, len(self.sheet.rows))
-        row = self.sheet.rows[holder]
-        self.sheet.rows[holder] = (*row[:_SOURCE], f"{self.source}#{self._take_number(component, holder)}", *row[_SOURCE + 1 :])
-        self.used[component, instance] = _BY_SUB_ID
-        return instance
-
-    def _take_number(self, component: str, row: int) -> str:
-        """The next free number of a component, for a row; a number is looked at once."""
-        number = self.next_no.get((self.source, component), _SECOND)
-        while (component, str(number)) in self.used:
-            number += 1
-        self.next_no[self.source, component] = number + 1
-        self.used[component, str(number)] = row
-        return str(number)
 
 
 def name_sender(marks: Marks, head: list[str]) -> str | None:

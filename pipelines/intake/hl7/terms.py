@@ -18,6 +18,8 @@ _LOINC = re.compile(r"\d{1,5}-\d$", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?$", re.ASCII)
 _FIRST = "1"
 _LONGEST_REMEMBERED = 200
+PLACES = (0, 3, 1, 4)
+"""Where a coded field says what it means: its code, its alternate code, and their texts."""
 _LONGEST_COMPONENT = 80
 
 
@@ -34,26 +36,31 @@ class Term(NamedTuple):
     is_known: bool
     is_number: bool
     is_interpretation: bool
+    is_comment: bool
     is_loinc_broken: bool
 
 
 class Answer(NamedTuple):
-    """What an OBX-5 says: a coded result, or a number; `first` is its first component as sent."""
+    """What an OBX-5 says: a coded result, or a number; `first` is its first component as sent.
+
+    `is_contradictory`: its repetitions do not say one thing.
+    """
 
     result_code: str | None
     first: str | None
     comparator: str | None
     value: str | None
     is_cleaned: bool
+    is_contradictory: bool = False
 
 
 @cache
 def read_tables(path: Path = _TABLES) -> dict[str, Any]:
-    """The code tables (layouts/hl7-oru.toml); answers and stages by lower case, character sets by their plain names."""
+    """The code tables (layouts/hl7-oru.toml); what answers say by lower case, character sets by their plain names."""
     tables = tomllib.loads(path.read_text("utf-8"))
     tables["answers"] = {code.casefold(): ours for code, ours in tables["answers"].items()}
-    tables["stages"] = {code.casefold(): ours for code, ours in tables["stages"].items()}
-    tables["sexes"] = {said.casefold(): ours for said, ours in tables["sexes"].items()}
+    for name in ("stages", "sexes", "quality", "factor"):
+        tables[name] = {said.casefold(): ours for said, ours in tables[name].items()}
     tables["charsets"] = {name_charset(name): ours for name, ours in tables["charsets"].items()}
     return tables
 
@@ -97,19 +104,28 @@ class Terms:
             bool(known),
             bool(known.get("is_number")),
             tables["interpretation_word"] in label.casefold(),
+            not known and any(word in label.casefold() for word in tables["comment_words"]),
             is_loinc and not is_loinc_whole(code),
         )
 
     def _read_answer(self, field: str) -> Answer:
         marks, answers = self.marks, self.tables["answers"]
+        if marks.repeat in field:
+            return self._join_answers([self._read_answer(one) for one in field.split(marks.repeat) if one.strip()])
         if _PLAIN_NUMBER.match(field) and field not in answers:
             return Answer(None, field, None, field, False)
-        for place in (0, 3, 1, 4):
+        for place in PLACES:
             found = answers.get((pick(marks, field, place) or "").casefold().strip())
             if found:
                 return Answer(str(found), pick(marks, field, 0), None, None, False)
         comparator, value, is_cleaned = clean_number(unescape(marks, field), marks.component)
         return Answer(None, pick(marks, field, 0), comparator, value, is_cleaned)
+
+    def _join_answers(self, answers: list[Answer]) -> Answer:
+        """What repetitions that say the same say."""
+        first = answers[0] if answers else Answer(None, None, None, None, False)
+        is_one = len({(a.result_code, a.comparator, a.value) for a in answers}) <= 1
+        return first if is_one else Answer(None, first.first, None, None, False, is_contradictory=True)
 
     def _read_unit(self, field: str) -> str | None:
         return pick(self.marks, field, 0) or pick(self.marks, field, 1) or pick(self.marks, field, 3)
@@ -119,11 +135,13 @@ class Terms:
         return read_time(pick(self.marks, field, 0) or "")
 
     def _name_instance(self, sub_id: str) -> str:
-        """Which of several answers to one code: "" for the first; `2`, `1.2`, `^1^2` (HL7 v2.8.2 OG) and `b` are "2", `2.1` is "2.1".
+        """Which of several answers to one code: "" for the first; `2`, `1.2`, `^3^2` and `b` are "2", `2.1` is "2.1".
 
-        A sub-id has the same name whatever else is in the message, so that a correction finds the record it corrects.
+        A sub-id has the same name whatever else is in the message, so that a correction finds the record it corrects. Of an OG
+        (HL7 v2.8.2: `^group^sequence`) the sequence counts: senders number the codes of a report as its groups.
         """
-        parts = [part.strip() for part in sub_id.replace(self.marks.component, ".").split(".")]
+        first, *group = sub_id.split(self.marks.component)
+        parts = [part.strip() for part in [*first.split("."), *group[1:2]]]
         plain = [_name_part(part) for part in parts if part]
         while plain[:1] == [_FIRST]:
             plain.pop(0)
