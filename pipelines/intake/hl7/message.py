@@ -57,14 +57,15 @@ class Message(Results):
                     self._take_organisation(text.split(field, 22))
                 case "SPM":
                     self._take_specimen(number, text, text.split(field, 25))
-        self._join_mother(self.late_mother)
+        if self.late_mother:
+            self._join_mother(self.late_mother)
         self._finish_child()
         return self.problem is None and len(self.sheet.rows) > begun
 
     def _begin_child(self, mother: Told) -> None:
         """Nothing is known yet of the child whose results follow, but perhaps its mother."""
         self.who: Told = {"sender_id": self.sender}
-        self.facts: dict[str, str] = {}
+        self.facts: dict[str, str] | None = None
         self.mother, self.late_mother, self.is_repeated = mother, Told(), False
         self.quality: tuple[int, str] | None = None
         self.first_row, self.child_no = len(self.sheet.rows), len(self.sheet.children)
@@ -103,7 +104,7 @@ class Message(Results):
     def _repeat_child(self, number: int, fields: list[str]) -> None:
         """Some repeat PID before every order; one that says anything else may speak of another child: nothing is guessed then."""
         if fields[2:] != self.child_fields[2:]:
-            before, after = self.facts or list_facts(self.terms, self.child_fields), list_facts(self.terms, fields)
+            before, after = self.facts if self.facts is not None else list_facts(self.terms, self.child_fields), list_facts(self.terms, fields)
             if not is_same_child(before, after):
                 self.problem = "message_patient_repeated"
             self.facts, self.child_fields = before | after, fields

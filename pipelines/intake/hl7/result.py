@@ -9,7 +9,7 @@ from pipelines.intake.hl7.terms import Answer, Term, Terms
 Said = tuple[str | None, str | None, str | None, str | None]
 """result_code, value, comparator, unit."""
 _NOTHING: Said = (None, None, None, None)
-_EMPTY = ("", '""')
+_EMPTY, _FIRST = ("", '""'), ("", "1")
 _LONGEST_COMPONENT, _MOST_CONDITIONS = 80, 500
 _PAD = [""] * 15
 _SOURCE = ROW.index("source_id")
@@ -46,7 +46,8 @@ class Results:
             read = self.terms.read_answer(fields[5])
             if read.value is not None and not read.is_cleaned:
                 said = (None, read.value, read.comparator, plan[3])
-                self.add(number, text, plan[:2], self.terms.name_instance(fields[4]), plan[2], said, self.terms.read_time(fields[14]))
+                instance = "" if fields[4] in _FIRST else self.terms.name_instance(fields[4])
+                self.add(number, text, plan[:2], instance, plan[2], said, self.terms.read_time(fields[14]))
                 return
         self._take_other(number, text, fields)
 
@@ -101,7 +102,9 @@ class Results:
         if fields[5] in _EMPTY:
             return self._read_empty(number, fields, term, status, is_abnormal)
         if is_text and term.is_comment:
-            return self._leave(number, fields) if is_abnormal else None
+            if is_abnormal:
+                self._leave(number, fields)
+            return None
         read, is_result = self.terms.read_answer(fields[5]), term.is_known or term.is_interpretation or is_abnormal
         if read.result_code:
             self._check_flag(number, read.result_code, flags)
@@ -121,13 +124,16 @@ class Results:
             return self._refuse(number, "value", "value_not_numeric")
         if is_result and not is_document:
             return (read.first or "?")[:_LONGEST_COMPONENT], None, None, None  # the contract refuses it
-        return self._leave(number, fields)
+        self._leave(number, fields)
+        return None
 
     def _read_empty(self, number: int, fields: list[str], term: Term, status: str, is_abnormal: bool) -> Said | None:
         """What an OBX without an answer says of a result that is due, or of one that is taken back."""
         if term.is_known or (status == "cancelled" and not self._is_text(fields[2])):
             return (None if status == "cancelled" else "pending"), None, None, None
-        return self._leave(number, fields) if is_abnormal else None
+        if is_abnormal:
+            self._leave(number, fields)
+        return None
 
     def _read_number(self, number: int, fields: list[str], read: Answer) -> Said:
         if read.is_cleaned:

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.contracts import ScreeningRecord
+from pipelines.intake.hl7.notes import MOST_NAMES
 from pipelines.intake.layout import MENDS
 
 _COLUMNS = [c for c in ScreeningRecord.column_names() if c not in {"submission_id", "row_no", "received_on"}]
@@ -48,9 +49,10 @@ class Sheet:
     def name_rows(self, first: int, names: Mapping[int, list[str]]) -> None:
         """Keep which refused rows the rows from `first` on mend: a name is of the rows of its line, else of all of them."""
         numbers = {row[0] for row in self.rows[first:]}
-        for line, found in names.items():
-            for number in (numbers & {line}) or numbers:
-                self.names.setdefault(number, []).extend(found)
+        of_all = [name for line, found in names.items() if line not in numbers for name in found][:MOST_NAMES]
+        for number in numbers:
+            if said := [*names.get(number, ()), *of_all]:
+                self.names.setdefault(number, []).extend(said)
 
 
 def frame_rows(sheet: Sheet) -> pl.DataFrame:
