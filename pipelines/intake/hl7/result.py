@@ -41,13 +41,14 @@ class Results:
         fields = text.split(self.marks.field, 15)
         if len(fields) < 15:
             fields += _PAD[len(fields) : 15]
-        plan = self.terms.plan_number(fields[2], fields[3], fields[6], fields[11])
+        terms = self.terms
+        plan = terms.plan_number(fields[2], fields[3], fields[6], fields[11])
         if plan is not None and self.order_status != "cancelled":
-            read = self.terms.read_answer(fields[5])
+            read = terms.read_answer(fields[5])
             if read.value is not None and not read.is_cleaned:
                 said = (None, read.value, read.comparator, plan[3])
-                instance = "" if fields[4] in _FIRST else self.terms.name_instance(fields[4])
-                self.add(number, text, plan[:2], instance, plan[2], said, self.terms.read_time(fields[14]))
+                instance = "" if fields[4] in _FIRST else terms.name_instance(fields[4])
+                self.add(number, text, plan[:2], instance, plan[2], said, terms.read_time(fields[14]))
                 return
         self._take_other(number, text, fields)
 
@@ -185,11 +186,11 @@ class Results:
         when: tuple[str | None, str | None] = (None, None),
     ) -> None:  # fmt: skip
         """A row of ROW; of several answers to one code under one order, that of sub-id 2 is `#2`, whatever else was sent."""
-        key = what[1], instance
-        if key in self.used:
+        key, used = (what[1], instance), self.used
+        if key in used:
             instance = self._name_again(*key)
         else:
-            self.used[key] = _BY_SUB_ID
+            used[key] = _BY_SUB_ID
         source = f"{self.source}#{instance}" if instance else self.source
         self.sheet.rows.append((number, self.child_no, self.order_no, source, *what, status, *said, *when, text))
 

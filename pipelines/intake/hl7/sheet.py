@@ -16,7 +16,7 @@ CHILD = (
     "is_transfused", "collected_on", "collected_at",
 )  # fmt: skip
 """What is told of a child and its specimen: on every result of its group."""
-ORDER = ("issued_at", "sent_at", "reported_on", "ordered_on", "ordered_at")
+ORDER = ("issued_at", "reported_on", "ordered_on", "ordered_at")
 ROW = (
     "row_no", "child_no", "order_no", "source_id", "programme", "component", "status_code", "result_code", "value",
     "comparator", "unit", "said_on", "said_at", "sent",
@@ -71,10 +71,7 @@ def frame_rows(sheet: Sheet) -> pl.DataFrame:
                 for moment in ("said_at", "ordered_at", "collected_at")
             ).alias("examined_at")  # a moment of another day is none of this result
         )
-        .with_columns(
-            pl.when(pl.col("status_code").is_in(_LATER)).then(pl.max_horizontal("issued_at", "sent_at")).otherwise(pl.col("issued_at"))
-            .alias("issued_at")  # a correction may tell the time of the report it corrects
-        )
+        .pipe(_date_corrections, sheet.orders)
         .with_columns(
             pl.when(pl.col("status_code") == "corrected").then(pl.lit("correct"))
             .when(pl.col("status_code").is_not_null()).then(pl.lit("report")).alias("action_code")
@@ -83,6 +80,15 @@ def frame_rows(sheet: Sheet) -> pl.DataFrame:
         .pipe(_add_names, sheet.names)
         .select("row_no", *_COLUMNS, *([MENDS] if sheet.names else []), "sent")
     )  # fmt: skip
+
+
+def _date_corrections(rows: pl.DataFrame, orders: list[dict[str, str | None]]) -> pl.DataFrame:
+    """A correction may tell the time of the report it corrects: it was issued when it was sent, unless its report is later."""
+    is_later = rows["status_code"].is_in(_LATER)
+    if not is_later.any():
+        return rows
+    sent_at = _frame_told(orders, ("sent_at",))[rows["order_no"]]["sent_at"]
+    return rows.with_columns(pl.when(is_later).then(pl.max_horizontal("issued_at", sent_at)).otherwise("issued_at").alias("issued_at"))
 
 
 def _add_unsaid(rows: pl.DataFrame) -> pl.DataFrame:
