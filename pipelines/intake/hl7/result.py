@@ -46,9 +46,9 @@ class Results:
         if plan is not None and self.order_status != "cancelled":
             read = terms.read_answer(fields[5])
             if read.value is not None and not read.is_cleaned:
-                said = (None, read.value, read.comparator, plan[3])
+                said = (None, read.value, read.comparator, plan[2])
                 instance = "" if fields[4] in _FIRST else terms.name_instance(fields[4])
-                self.add(number, text, plan[:2], instance, plan[2], said, terms.read_time(fields[14]))
+                self.add(number, text, plan[0], instance, plan[1], said, terms.read_time(fields[14]))
                 return
         self._take_other(number, text, fields)
 

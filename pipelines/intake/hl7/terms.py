@@ -81,11 +81,11 @@ class Terms:
         """What an OBX-5 says."""
         return self._read_answer(field) if len(field) > _LONGEST_REMEMBERED else self._remember_answer(field)
 
-    def _plan_number(self, kind: str, code: str, unit: str, status: str) -> tuple[str, str, str, str | None] | None:
-        """(programme, component, status, unit) of an OBX that needs no second look if its answer is a number; else None."""
+    def _plan_number(self, kind: str, code: str, unit: str, status: str) -> tuple[tuple[str, str], str, str | None] | None:
+        """((programme, component), status, unit) of an OBX that needs no second look if its answer is a number; else None."""
         term, known = self.read_term(code), self.tables["statuses"].get(status)
         is_usual = not (term.context or term.positive or term.is_loinc_broken) and known not in (None, "cancelled")
-        return (*term.what, known, self.read_unit(unit)) if is_usual and kind in ("NM", "SN") else None
+        return (term.what, known, self.read_unit(unit)) if is_usual and kind in ("NM", "SN") else None
 
     def _read_term(self, field: str) -> Term:
         """The LOINC code wherever it stands, else the local code; and what the tables know of it."""
