@@ -12,11 +12,13 @@ from pipelines.intake.hl7.fields import clean_number, read_time
 
 PUNCTUATION = "|^~&$%#@!*=;:?\\"  # not + - . which times and numbers are written with
 LETTERS = [*"aBz 09ЖәҒ", "F", "S", "T"]
-TIMES = ["20260105", "202601050903", "20260105090301", "20260105090301.25+0500", "2026", "20170229", "YYYYMMDD", "20260105250000", ""]
+TIMES = ["20260105", "202601050903", "20260105090301", "20260105090301.25+0500", "202601052300+0000",
+         "2026", "20170229", "YYYYMMDD", "20260105250000", ""]
 ANSWERS = {"LA6626-1": "in_range", "LA18593-6": "out_of_range", "LA12430-7": "borderline", "LA16205-9": "unsatisfactory"}
 """OBX-5 by a code of LOINC -> what it says (layouts/hl7-oru.toml)."""
-INSTANCES = {"": 1, "1": 1, "2": 2, "3": 3, "1.2": 2, "b": 2, "9": 1}
-"""OBX-4 as sent (9 is also the OBX-1) -> which of several answers to one code."""
+SEXES = {"M": "male", "F": "female", "f": "female", "Ж": "female", "Male": "male", "U": "unknown", "X": "unknown", "": None}
+INSTANCES = {"": "", "1": "", "2": "2", "3": "3", "1.2": "2", "b": "2", "9": "9", "2.1": "2.1"}
+"""OBX-4 as sent (9 is also the OBX-1) -> the name of one of several answers to one code."""
 NUMBERS = ["3.5", "0065.88", "<2.22", "> 15", "0 .07", "9,5", "-1", ".5", "7."]
 
 
@@ -52,6 +54,7 @@ def message(draw):
         return draw(field(m, n))
 
     times = st.sampled_from(TIMES)
+    one_answer = st.sampled_from(NUMBERS) | st.sampled_from([*ANSWERS]).map(lambda code: component.join([code, "in words"]))
     control_id = told(1).translate({ord(m[2]): None, ord(m[4]): None}) + "9"
     head = ["MSH", m[1:], told(), told(), "ERTE", "MOH", draw(times), "", component.join(["ORU", "R01"]), control_id]
     lines = [f.join([*head, "P", "2.5.1"])]
@@ -59,7 +62,7 @@ def message(draw):
     identifier = component.join([told(1).replace(m[2], ""), "", "", told(1).replace(m[2], ""), kind])
     national = component.join([draw(st.sampled_from(["850314500108", "85031450010", ""])), "", "", "", draw(st.sampled_from(["NI", "XX"]))])
     identifiers = draw(st.sampled_from([identifier, m[2].join([identifier, national]), m[2].join([national, identifier])]))
-    lines.append(segment("PID", {3: identifiers, 5: told(), 6: told(), 7: draw(times), 8: draw(st.sampled_from(["M", "F", "f", "X", ""])), 24: "Y",
+    lines.append(segment("PID", {3: identifiers, 5: told(), 6: told(), 7: draw(times), 8: draw(st.sampled_from([*SEXES])), 24: "Y",
                                  25: draw(st.sampled_from(["", "2"]))}))  # fmt: skip
     iin = component.join([draw(st.sampled_from(["250314500108", ""])), "", "", "", "NI"])
     lines.append(segment("NK1", {2: told(), 3: "MTH", 33: iin}))
@@ -72,7 +75,7 @@ def message(draw):
         for _ in range(draw(st.integers(0, 2))):
             lines.append(segment("OBX", {
                 1: "9", 2: draw(st.sampled_from(["NM", "SN", "TX", "ST"])), 3: told(), 4: draw(st.sampled_from([*INSTANCES])),
-                5: draw(st.sampled_from(NUMBERS) | st.sampled_from([*ANSWERS]).map(lambda code: component.join([code, "in words"]))),
+                5: m[2].join(draw(st.lists(one_answer, min_size=1, max_size=2))),
                 6: told(), 8: draw(st.sampled_from(["", "N", "H"])), 11: draw(st.sampled_from(["F", "P", "C", ""])), 14: draw(times),
             }))  # fmt: skip
     lines.append(segment("SPM", {2: told(2), 17: draw(times), 21: draw(st.sampled_from(["", "", "HE"]))}))
@@ -112,24 +115,25 @@ def expect(text):
         "sender_id": sender, "child_iin": national[-1] if national else None, "history_no": local[0],
         "facility_id": facility, "maternity_id": local[1] or facility or sender,
         "family_name": said(parsed, child, 5), "given_name": said(parsed, child, 5, 2), "birth_on": times[said(parsed, child, 7)][0],
-        "sex_code": {"M": "male", "F": "female", "": None}.get((said(parsed, child, 8) or "").upper(), "unknown"),
+        "sex_code": SEXES[said(parsed, child, 8) or ""],
         "birth_order": said(parsed, child, 25), "mother_family_name": said(parsed, mother, 2) or said(parsed, child, 6),
         "mother_given_name": said(parsed, mother, 2, 2), "mother_iin": said(parsed, mother, 33),
         "card_no": said(parsed, specimen, 2),
     }  # fmt: skip
-    rows, seen, parents = [], set(), {}
-    source, order, order_status = said(parsed, head, 10), Order(None, None, None, times[said(parsed, head, 7)][1]), ""
+    rows, parents = [], {}
+    names = Names(rows)
+    sent_at = times[said(parsed, head, 7)][1]
+    source, order, order_status = said(parsed, head, 10), Order(None, None, None, sent_at), ""
 
     def add(component, instance, status, told, day=None, at=None):
-        while (source, component, instance) in seen:
-            instance += 1
-        seen.add((source, component, instance))
+        instance = names.choose(source, component, instance)
         on = day or order.on or collected_on
         moments = (m for m in (at, order.at, collected_at) if m and on and m.startswith(on))
         rows.append({
-            **who, "source_id": source if instance == 1 else f"{source}#{instance}", "component": component, "status_code": status,
+            **who, "source_id": f"{source}#{instance}" if instance else source, "component": component, "status_code": status,
             **dict(zip(("result_code", "value", "comparator", "unit"), told, strict=True)), "examined_on": on,
-            "examined_at": next(moments, None), "reported_on": order.reported_on, "issued_at": order.issued_at,
+            "examined_at": next(moments, None), "reported_on": order.reported_on,
+            "issued_at": max(order.issued_at or "", sent_at or "") or None if status == "corrected" else order.issued_at,
         })  # fmt: skip
 
     for segment in parsed:
@@ -141,21 +145,51 @@ def expect(text):
             order = Order(day or parent.on, at if day else parent.at, reported_on, issued or parent.issued_at)
             parents |= {name: order for name in (placer, filler) if name}
             order_status = said(parsed, segment, 25)
-        if str(segment[0]) != "OBX" or said(parsed, segment, 2) == "TX":
+        if str(segment[0]) != "OBX":
             continue
         code = said(parsed, segment, 3) or said(parsed, segment, 3, 4) or said(parsed, segment, 3, 2) or "?"
         status = {"F": "final", "P": "preliminary", "C": "corrected"}[said(parsed, segment, 11) or order_status or "F"]
-        answer = ANSWERS.get(said(parsed, segment, 5))
-        sign, value, _ = clean_number(said(parsed, segment, 5), "^")
         unit = next((u for n in (1, 2, 4) if (u := said(parsed, segment, 6, n))), None)
-        told = (answer, None, None, None) if answer else (None, value, sign, unit)
+        all_told = {read_one(said_of(parsed, one), unit) for one in segment[5]}
+        if len(all_told) > 1 and said(parsed, segment, 2) == "TX" and said(parsed, segment, 8) != "H":
+            continue  # a text of several lines
+        told = all_told.pop() if len(all_told) == 1 else (None,) * 4
         add(f"L:{code}", INSTANCES[said(parsed, segment, 4) or ""], status, told, *times[said(parsed, segment, 14)])
     if said(parsed, specimen, 21):
         for row in rows:
             row["result_code"] = "unsatisfactory" if row["value"] else row["result_code"]
         for component in ("phe", "tsh"):
-            add(component, 1, "final", ("unsatisfactory", None, None, None))
+            add(component, "", "final", ("unsatisfactory", None, None, None))
     return rows
+
+
+def read_one(text, unit):
+    """What a repetition of an OBX-5 says."""
+    answer, (sign, value, _) = ANSWERS.get(text), clean_number(text, "^")
+    return (answer, None, None, None) if answer else (None, value, sign, unit)
+
+
+class Names:
+    """Which record an answer is: that of its sub-id, else the next free number."""
+
+    def __init__(self, rows):
+        self.rows, self.seen, self.by_number = rows, set(), {}
+
+    def choose(self, source, component, instance):
+        name = source, component, instance
+        if name in self.by_number:  # who has a name by its sub-id gets it, and who had it the next number
+            row = self.by_number.pop(name)
+            self.rows[row]["source_id"] = f"{source}#{self.take_number(source, component, row)}"
+        elif name in self.seen:
+            return self.take_number(source, component, len(self.rows))
+        self.seen.add(name)
+        return instance
+
+    def take_number(self, source, component, row):
+        name = next(name for n in range(2, 99) if (name := (source, component, str(n))) not in self.seen)
+        self.seen.add(name)
+        self.by_number[name] = row
+        return name[2]
 
 
 class Order(NamedTuple):

@@ -1,13 +1,18 @@
 """HL7 v2 files as bytes: line ends, framing, batches, character sets, what is too large; and nothing lost between messages."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.intake.hl7 import read_chunks
 from pipelines.intake.hl7 import split as hl7_split
+from pipelines.intake.hl7.ack import Told, answer_file
+from pipelines.intake.hl7.fix import write_messages
 from pipelines.intake.hl7.split import split_file
+from pipelines.intake.mends import Refused
 from pipelines.intake.reading import Limits
 from pipelines.intake.receive import judge_chunk, open_submission
 from tests.test_hl7 import CHILD, HEAD, MOTHER, ON, ORDER, TSH, codes, judge
@@ -146,3 +151,16 @@ def test_how_a_file_is_cut_into_blocks_changes_nothing(tmp_path_factory, parts, 
         hl7_split._BLOCK_BYTES = usual
     lines = re.split(rb"\r\n|\r|\n", content.replace(b"\x0b", b"").replace(b"\x1c", b""))
     assert [lines[part.line_no - 1] for part in whole] == [part.content.split(b"\r")[0] for part in whole]
+
+
+def test_a_message_of_many_results_is_read_answered_and_given_back_in_time_that_grows_with_its_length(path):
+    """20,000 refused results of one name in one message took minutes when each was looked up among all the others."""
+    bad = "OBX|1|NM|29575-8^TSH^LN|1|high|mU/L|||||F"
+    path.write_text("\r".join([*LINES[:4], *[bad] * 20_000, "OBX|2|ED|R^Report^L||^a^b^Base64^", *["QUJD"] * 200_000, ""]))
+    begun = time.monotonic()
+    told = {row[0]: [Told(*row)] for chunk in read_chunks(path) for row in chunk.findings.iter_rows()}
+    assert len(told) == 20_001
+    acks = b"".join(answer_file(path, Limits(), told, None, "a" * 64, ON))
+    fixed = write_messages(path, Limits(), [Refused(row, "", f"erte-{'a' * 12}-{row}", "a reason") for row in told])
+    assert (acks.count(b"\rERR|"), fixed.count(b"\rNTE|")) == (20_001, 20_001)
+    assert time.monotonic() - begun < 30

@@ -76,7 +76,7 @@ def _read_message(part: Part, sheet: Sheet) -> bool:
         return decoded.is_guessed
     terms = speak_terms(marks)
     segments, numbers = split_segments(text, part.line_no, marks.field)
-    message, told = Message(terms, head, sheet), len(sheet.findings)
+    message, begun, told = Message(terms, head, sheet), len(sheet.rows), len(sheet.findings)
     code = "message_without_results"
     if not message.is_result:
         code = "message_not_result"
@@ -84,8 +84,8 @@ def _read_message(part: Part, sheet: Sheet) -> bool:
         code = "message_cut_off"
     elif message.read(segments, numbers):
         return decoded.is_guessed
-    del sheet.findings[told:]  # of a message that gives nothing only that is told
-    sheet.refuse(part.line_no, text, code, head[9], message.sender)
+    del sheet.rows[begun:], sheet.findings[told:]  # of a message that gives nothing only that is told
+    sheet.refuse(part.line_no, text, message.problem or code, head[9], message.sender)
     return decoded.is_guessed
 
 

@@ -5,8 +5,10 @@ MSA-1 says AA (taken), AE (taken but for some results) or AR (nothing of it was 
 (ERR-8). No value of the message is repeated but its addresses and its control id.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +42,32 @@ class Sent(NamedTuple):
     segments: list[str]
     numbers: Sequence[int]
     encoding: str
+
+
+class Places:
+    """Where the segments of a message stand: looked up once for all that was found in it."""
+
+    def __init__(self, sent: Sent) -> None:
+        self.sent, self.own = sent, {number: at for at, number in enumerate(sent.numbers)}
+        self.named: dict[str, list[int]] = {}
+        for at, segment in enumerate(sent.segments):
+            self.named.setdefault(segment[:3], []).append(at)
+        self.filled: dict[int, list[bool]] = {}
+
+    def find_nearest(self, name: str, at: int) -> tuple[int, int] | None:
+        """(place, which of its name) of the last segment of a name up to a place, else of the first."""
+        where = self.named.get(name)
+        if not where:
+            return None
+        nth = max(1, bisect_right(where, at))
+        return where[nth - 1], nth
+
+    def is_filled(self, at: int, field: int) -> bool:
+        """True where a field of a segment says something; each segment is looked at once."""
+        if at not in self.filled:
+            self.filled[at] = [bool(said) for said in self.sent.segments[at].split(self.sent.marks.field)]
+        place = field - self.sent.segments[at].startswith("MSH")
+        return place < len(self.filled[at]) and self.filled[at][place]
 
 
 def is_hl7(path: Path) -> bool:
@@ -93,7 +121,8 @@ def answer_message(
         control_id, head[10] or "P", version, "", "", "", "", "", head[17], language if head[18] else "",
     ]  # fmt: skip
     segments = [header, ["MSA", code, head[9]]]
-    segments += [_write_error(one, sent, language, is_old=version < "2.5") for one in found]
+    places = Places(sent) if found else None
+    segments += [_write_error(one, places, language, is_old=version < "2.5") for one in found if places]
     text = "".join(marks.field.join(fields).rstrip(marks.field) + "\r" for fields in segments)
     return text.encode(sent.encoding, "replace")
 
@@ -126,18 +155,23 @@ def read_sent(part: Part) -> Sent:
     return Sent(marks, head, segments, numbers, declared or used)
 
 
-def _write_error(one: Told, sent: Sent, language: str, is_old: bool) -> list[str]:
-    marks = sent.marks
-    place = _find_place(one, sent)
+def _write_error(one: Told, places: Places, language: str, is_old: bool) -> list[str]:
+    marks = places.sent.marks
+    place = _find_place(one, places)
     meaning = _choose_error(one.code)
     name = "-".join((place[0], place[2])) if len(place) == 3 else one.column or ""
-    text = tell_finding(one.code, one.column, {one.column: name} if one.column else {})[language]
     listed = marks.component.join([*meaning, "HL70357"])
     first = marks.component.join([*place, *[""] * (3 - len(place)), marks.sub.join([*meaning, "HL70357"])]) if is_old else ""
     return [
         "ERR", first, marks.component.join(place), listed, _SEVERITIES[one.severity], f"{one.code}{marks.component * 2}L", "",
-        one.code, escape(marks, text),
+        one.code, _write_text(marks, one.code, one.column, name, language),
     ]  # fmt: skip
+
+
+@lru_cache(maxsize=4_096)
+def _write_text(marks: Marks, code: str, column: str | None, name: str, language: str) -> str:
+    """What a finding says, in the separators of its message; a few texts serve thousands of findings."""
+    return escape(marks, tell_finding(code, column, {column: name} if column else {})[language])
 
 
 def _choose_error(code: str) -> tuple[str, str]:
@@ -148,38 +182,37 @@ def _choose_error(code: str) -> tuple[str, str]:
     return number, tables["table_0357"][number]
 
 
-def _find_place(one: Told, sent: Sent) -> list[str]:
+def _find_place(one: Told, places: Places) -> list[str]:
     """ERL: segment, which of that name in the message, and field; nothing where a message has no such place."""
-    names = [segment[:3] for segment in sent.segments]
-    if one.line_no not in sent.numbers:
+    own = places.own.get(one.line_no)
+    if own is None:
         return []
-    own = sent.numbers.index(one.line_no)
     if one.code == "message_header_malformed":
-        missing = next((n for n in (9, 10) if not sent.head[n - 1]), 2)
+        missing = next((n for n in (9, 10) if not places.sent.head[n - 1]), 2)
         return ["MSH", "1", str(missing)]
     wanted = read_tables()["places"].get(one.code) or read_tables()["places"].get(one.column or "", [])
     found = []
     for place in wanted:
         name, field = place.split("-")
-        where = [i for i, n in enumerate(names) if n == name]
-        if where:
-            at = max((i for i in where if i <= own), default=where[0])
-            said = sent.segments[at].split(sent.marks.field)
-            is_said = len(said) > int(field) - (name == "MSH") and bool(said[int(field) - (name == "MSH")])
-            found.append((is_said, [name, str(where.index(at) + 1), field]))
+        nearest = places.find_nearest(name, own)
+        if nearest:
+            found.append((places.is_filled(nearest[0], int(field)), [name, str(nearest[1]), field]))
     if not found:
-        return [names[own], str(names[: own + 1].count(names[own]))]
+        name = places.sent.segments[own][:3]
+        nearest = places.find_nearest(name, own)
+        return [name, str(nearest[1])] if nearest else []
     return next((place for is_said, place in found if is_said), found[0][1])
 
 
 def _choose_language(sent: Sent, found: Sequence[Told]) -> str:
     """The language the sender names (MSH-19), else Russian; English where its character set cannot write that."""
+    said = {(one.code, one.column) for one in found}
     asked = sent.head[18].split(sent.marks.component)[0].strip().lower()[:2]
     for language in (asked, "ru"):
         if language in ("kk", "ru", "en"):
             try:
-                for one in found:
-                    tell_finding(one.code, one.column, {})[language].encode(sent.encoding)
+                for code, column in said:
+                    tell_finding(code, column, {})[language].encode(sent.encoding)
             except UnicodeEncodeError:
                 continue
             return language

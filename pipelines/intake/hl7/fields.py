@@ -1,12 +1,16 @@
 """The parts of an HL7 v2 field: separators, escapes, times, numbers, check digits; nothing here knows what they mean."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-_TIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(?:\.\d+)?(?:[+-]\d{4})?$", re.ASCII)
+_TIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(?:\.\d+)?(?:([+-])(\d{2})(\d{2}))?$", re.ASCII)
 _NUMBER = re.compile(r"(<=|>=|<|>|=)?([+-]?\d*\.?\d+|\d+\.)$", re.ASCII)
+_COMPARATORS = ("<", ">", "<=", ">=", "=")
+_LONGEST_NUMBER = 64
+_LOCAL = timedelta(hours=5)  # Kazakhstan has one time zone since 1 March 2024
+_LARGEST_OFFSET = timedelta(hours=14)
 _FALLBACK = "cp1251"  # layouts/hl7-oru.toml [charsets]: what undeclared bytes are read by
 
 
@@ -94,31 +98,49 @@ def _read_bytes(content: bytes, charset: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def read_time(text: str) -> tuple[str | None, str | None]:
-    """(ISO day, ISO moment) of an HL7 time in local time; None for what it does not tell or cannot be."""
+    """(ISO day, ISO moment) of an HL7 time in local time (Asia/Almaty); None for what it does not tell or cannot be.
+
+    A time without an offset is local; one with an offset that no place has tells its day only.
+    """
     found = _TIME.match(text.strip())
     if found is None:
         longer = re.match(r"(\d{8})\d{7,}$", text.strip())  # a digit too many: the day can still be read
         return (read_time(longer[1])[0], None) if longer else (None, None)
-    year, month, day, hour, minute, second = found.groups()
+    year, month, day, hour, minute, second, sign, *offset = found.groups()
     if not day:
         return None, None
     try:
         moment = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0))
-    except ValueError:
+        if hour and sign:
+            ahead = timedelta(hours=int(offset[0]), minutes=int(offset[1]))
+            if ahead > _LARGEST_OFFSET:
+                return moment.date().isoformat(), None
+            moment += _LOCAL - ahead if sign == "+" else _LOCAL + ahead
+    except (ValueError, OverflowError):
         return (read_time(text.strip()[:8])[0], None) if len(text.strip()) > 8 else (None, None)
     return moment.date().isoformat(), moment.isoformat() if hour else None
 
 
 def clean_number(text: str, component: str) -> tuple[str | None, str | None, bool]:
-    """(comparator, number, was it cleaned) of NM, SN or text: `<2.22`, `>^100`, `0 .07`, `0065.88`; number None if none."""
+    """(comparator, number, was it cleaned) of NM, SN or text: `<2.22`, `>^100`, `0 .07`, `0065.88`; number None if none.
+
+    Of components only a comparator and one number are a number: `5^10` is none.
+    """
     joined = text.replace(component, "") if component in text else text
     tight = re.sub(r"[\s\u00a0]", "", joined).replace(",", ".")
-    found = _NUMBER.match(tight)
+    found = _NUMBER.match(tight) if len(tight) <= _LONGEST_NUMBER and _is_one_number(text, component) else None
     if found is None:
         return None, None, False
     sign, number = found[1], found[2]
     plain = re.sub(r"^([+-]?)0+(?=\d)", r"\1", number).removeprefix("+")
     return (None if sign == "=" else sign), plain, plain != joined.strip().lstrip("<>=")
+
+
+def _is_one_number(text: str, component: str) -> bool:
+    if component not in text:
+        return True
+    said = [part.strip() for part in text.split(component) if part.strip()]
+    return len(said) == 1 or (len(said) == 2 and said[0] in _COMPARATORS)
 
 
 @lru_cache(maxsize=4_096)

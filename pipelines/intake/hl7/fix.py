@@ -8,8 +8,8 @@ behind its PID. A reader takes the names and nothing else of it. A message too l
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipelines.intake.hl7.ack import escape, read_sent
-from pipelines.intake.hl7.notes import is_note, list_lines, read_names
+from pipelines.intake.hl7.ack import Sent, escape, read_sent
+from pipelines.intake.hl7.notes import MOST_NAMES, is_note, list_lines, read_names
 from pipelines.intake.hl7.split import ENVELOPE, Part, split_file
 from pipelines.intake.mends import Refused
 from pipelines.intake.reading import Limits
@@ -39,7 +39,8 @@ def _note_message(part: Part, found: Sequence[Refused]) -> Iterator[bytes]:
     lines = list_lines(part)
     of_results = {number for number, segment in lines if segment.startswith(("OBX", "SPM"))}
     whole, named = _place_whole(lines), read_names(part)
-    before = [name for line, names in named.items() if line not in of_results for name in names]
+    before = [name for line, names in named.items() if line not in of_results for name in names][:MOST_NAMES]
+    sent = read_sent(part)
     about: dict[int, list[Refused]] = {}
     for one in found:
         about.setdefault(one.row_no if one.row_no in of_results else whole, []).append(one)
@@ -48,7 +49,7 @@ def _note_message(part: Part, found: Sequence[Refused]) -> Iterator[bytes]:
             continue
         yield segment.encode("latin-1")
         for place, one in enumerate(about.get(number, ()), 1):
-            yield _write_note(part, place, one, [*named.get(one.row_no, ()), *before])
+            yield _write_note(sent, place, one, [*named.get(one.row_no, ()), *before])
 
 
 def _place_whole(lines: Sequence[tuple[int, str]]) -> int:
@@ -58,8 +59,7 @@ def _place_whole(lines: Sequence[tuple[int, str]]) -> int:
     return lines[place + (names[place + 1 : place + 2] == ["PD1"])][0]
 
 
-def _write_note(part: Part, place: int, one: Refused, names: Sequence[str]) -> bytes:
-    sent = read_sent(part)
+def _write_note(sent: Sent, place: int, one: Refused, names: Sequence[str]) -> bytes:
     told = [" ".join(dict.fromkeys([one.name, *names])), *one.reasons.split("\n")]
     said = [escape(sent.marks, text) for text in told if _can_write(text, sent.encoding)]
     return sent.marks.field.join(["NTE", str(place), "L", sent.marks.repeat.join(said)]).encode(sent.encoding)

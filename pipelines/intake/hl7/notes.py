@@ -6,6 +6,9 @@ from pipelines.intake.mends import find_names
 MARK = b"erte-"
 """What stands in every message that has such a note."""
 
+MOST_NAMES = 100
+"""Of a whole message: more names than it can have been refused are nobody's, and would stand on each of its rows."""
+
 
 def is_note(segment: str) -> bool:
     """True for an NTE that names a refused row."""

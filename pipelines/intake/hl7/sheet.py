@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.contracts import ScreeningRecord
+from pipelines.intake.hl7.notes import MOST_NAMES
 from pipelines.intake.layout import MENDS
 
 _COLUMNS = [c for c in ScreeningRecord.column_names() if c not in {"submission_id", "row_no", "received_on"}]
@@ -21,6 +22,7 @@ ROW = (
     "comparator", "unit", "said_on", "said_at", "sent",
 )  # fmt: skip
 """What a result says itself; child_no and order_no are places in the sheet's lists."""
+_LATER = ("corrected", "cancelled")
 
 Found = tuple[int | None, str | None, str, str]
 
@@ -47,9 +49,10 @@ class Sheet:
     def name_rows(self, first: int, names: Mapping[int, list[str]]) -> None:
         """Keep which refused rows the rows from `first` on mend: a name is of the rows of its line, else of all of them."""
         numbers = {row[0] for row in self.rows[first:]}
-        for line, found in names.items():
-            for number in (numbers & {line}) or numbers:
-                self.names.setdefault(number, []).extend(found)
+        of_all = [name for line, found in names.items() if line not in numbers for name in found][:MOST_NAMES]
+        for number in numbers:
+            if said := [*names.get(number, ()), *of_all]:
+                self.names.setdefault(number, []).extend(said)
 
 
 def frame_rows(sheet: Sheet) -> pl.DataFrame:
@@ -68,6 +71,7 @@ def frame_rows(sheet: Sheet) -> pl.DataFrame:
                 for moment in ("said_at", "ordered_at", "collected_at")
             ).alias("examined_at")  # a moment of another day is none of this result
         )
+        .pipe(_date_corrections, sheet.orders)
         .with_columns(
             pl.when(pl.col("status_code") == "corrected").then(pl.lit("correct"))
             .when(pl.col("status_code").is_not_null()).then(pl.lit("report")).alias("action_code")
@@ -76,6 +80,15 @@ def frame_rows(sheet: Sheet) -> pl.DataFrame:
         .pipe(_add_names, sheet.names)
         .select("row_no", *_COLUMNS, *([MENDS] if sheet.names else []), "sent")
     )  # fmt: skip
+
+
+def _date_corrections(rows: pl.DataFrame, orders: list[dict[str, str | None]]) -> pl.DataFrame:
+    """A correction may tell the time of the report it corrects: it was issued when it was sent, unless its report is later."""
+    is_later = rows["status_code"].is_in(_LATER)
+    if not is_later.any():
+        return rows
+    sent_at = _frame_told(orders, ("sent_at",))[rows["order_no"]]["sent_at"]
+    return rows.with_columns(pl.when(is_later).then(pl.max_horizontal("issued_at", sent_at)).otherwise("issued_at").alias("issued_at"))
 
 
 def _add_unsaid(rows: pl.DataFrame) -> pl.DataFrame:

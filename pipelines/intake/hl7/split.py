@@ -66,15 +66,10 @@ def split_segments(text: str, line_no: int, field: str) -> tuple[list[str], list
     if _starts(field).issuperset([line[:4] for line in lines]):
         return lines, range(line_no, line_no + len(lines))
     is_start = re.compile(rf"[A-Z][A-Z0-9]{{2}}(?:{re.escape(field)}|\s*$)").match
-    segments: list[str] = []
-    numbers: list[int] = []
-    for number, line in enumerate(lines, line_no):
-        if is_start(line):
-            segments.append(line)
-            numbers.append(number)
-        elif line.strip() and segments:
-            segments[-1] += " " + line
-    return segments, numbers
+    starts = [place for place, line in enumerate(lines) if is_start(line)]
+    spans = zip(starts, [*starts[1:], len(lines)], strict=False)  # none where no line starts a segment
+    segments = [" ".join([lines[begin], *filter(str.strip, lines[begin + 1 : end])]) for begin, end in spans]
+    return segments, [line_no + place for place in starts]
 
 
 def decode_message(content: bytes, charsets: Mapping[str, str]) -> Decoded | None:

@@ -16,8 +16,10 @@ from pipelines.intake.hl7.split import name_charset
 _TABLES = Path(__file__).parents[1] / "layouts" / "hl7-oru.toml"
 _LOINC = re.compile(r"\d{1,5}-\d$", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?$", re.ASCII)
-_LAST_PART = re.compile(r"(?:^|\D)(\d{1,4})$", re.ASCII)
+_FIRST = "1"
 _LONGEST_REMEMBERED = 200
+PLACES = (0, 3, 1, 4)
+"""Where a coded field says what it means: its code, its alternate code, and their texts."""
 _LONGEST_COMPONENT = 80
 
 
@@ -34,25 +36,31 @@ class Term(NamedTuple):
     is_known: bool
     is_number: bool
     is_interpretation: bool
+    is_comment: bool
     is_loinc_broken: bool
 
 
 class Answer(NamedTuple):
-    """What an OBX-5 says: a coded result, or a number; `first` is its first component as sent."""
+    """What an OBX-5 says: a coded result, or a number; `first` is its first component as sent.
+
+    `is_contradictory`: its repetitions do not say one thing.
+    """
 
     result_code: str | None
     first: str | None
     comparator: str | None
     value: str | None
     is_cleaned: bool
+    is_contradictory: bool = False
 
 
 @cache
 def read_tables(path: Path = _TABLES) -> dict[str, Any]:
-    """The code tables (layouts/hl7-oru.toml); answers and stages by lower case, character sets by their plain names."""
+    """The code tables (layouts/hl7-oru.toml); what answers say by lower case, character sets by their plain names."""
     tables = tomllib.loads(path.read_text("utf-8"))
     tables["answers"] = {code.casefold(): ours for code, ours in tables["answers"].items()}
-    tables["stages"] = {code.casefold(): ours for code, ours in tables["stages"].items()}
+    for name in ("stages", "sexes", "quality", "factor"):
+        tables[name] = {said.casefold(): ours for said, ours in tables[name].items()}
     tables["charsets"] = {name_charset(name): ours for name, ours in tables["charsets"].items()}
     return tables
 
@@ -64,7 +72,7 @@ class Terms:
         self.marks, self.tables = marks, read_tables()
         self.read_term = lru_cache(maxsize=8_192)(self._read_term)
         self.read_unit = lru_cache(maxsize=1_024)(self._read_unit)
-        self.number_instance = lru_cache(maxsize=1_024)(self._number_instance)
+        self.name_instance = lru_cache(maxsize=1_024)(self._name_instance)
         self._remember_answer = lru_cache(maxsize=65_536)(self._read_answer)
         self.read_time = lru_cache(maxsize=65_536)(self._read_time)
         self.plan_number = lru_cache(maxsize=8_192)(self._plan_number)
@@ -73,11 +81,11 @@ class Terms:
         """What an OBX-5 says."""
         return self._read_answer(field) if len(field) > _LONGEST_REMEMBERED else self._remember_answer(field)
 
-    def _plan_number(self, kind: str, code: str, unit: str, status: str) -> tuple[str, str, str, str | None] | None:
-        """(programme, component, status, unit) of an OBX that needs no second look if its answer is a number; else None."""
+    def _plan_number(self, kind: str, code: str, unit: str, status: str) -> tuple[tuple[str, str], str, str | None] | None:
+        """((programme, component), status, unit) of an OBX that needs no second look if its answer is a number; else None."""
         term, known = self.read_term(code), self.tables["statuses"].get(status)
         is_usual = not (term.context or term.positive or term.is_loinc_broken) and known not in (None, "cancelled")
-        return (*term.what, known, self.read_unit(unit)) if is_usual and kind in ("NM", "SN") else None
+        return (term.what, known, self.read_unit(unit)) if is_usual and kind in ("NM", "SN") else None
 
     def _read_term(self, field: str) -> Term:
         """The LOINC code wherever it stands, else the local code; and what the tables know of it."""
@@ -96,19 +104,28 @@ class Terms:
             bool(known),
             bool(known.get("is_number")),
             tables["interpretation_word"] in label.casefold(),
+            not known and any(word in label.casefold() for word in tables["comment_words"]),
             is_loinc and not is_loinc_whole(code),
         )
 
     def _read_answer(self, field: str) -> Answer:
         marks, answers = self.marks, self.tables["answers"]
+        if marks.repeat in field:
+            return self._join_answers([self._read_answer(one) for one in field.split(marks.repeat) if one.strip()])
         if _PLAIN_NUMBER.match(field) and field not in answers:
             return Answer(None, field, None, field, False)
-        for place in (0, 3, 1, 4):
+        for place in PLACES:
             found = answers.get((pick(marks, field, place) or "").casefold().strip())
             if found:
                 return Answer(str(found), pick(marks, field, 0), None, None, False)
         comparator, value, is_cleaned = clean_number(unescape(marks, field), marks.component)
         return Answer(None, pick(marks, field, 0), comparator, value, is_cleaned)
+
+    def _join_answers(self, answers: list[Answer]) -> Answer:
+        """What repetitions that say the same say."""
+        first = answers[0] if answers else Answer(None, None, None, None, False)
+        is_one = len({(a.result_code, a.comparator, a.value) for a in answers}) <= 1
+        return first if is_one else Answer(None, first.first, None, None, False, is_contradictory=True)
 
     def _read_unit(self, field: str) -> str | None:
         return pick(self.marks, field, 0) or pick(self.marks, field, 1) or pick(self.marks, field, 3)
@@ -117,17 +134,28 @@ class Terms:
         """(ISO day, ISO moment) of a field; 2.3 adds a component of precision."""
         return read_time(pick(self.marks, field, 0) or "")
 
-    def _number_instance(self, sub_id: str) -> int:
-        """Which of several answers to one code: `2`, `1.2`, `^group^2` (HL7 v2.8.2 OG) or `b` are the second."""
-        parts = sub_id.split(self.marks.component)
-        last = parts[2] if len(parts) > 2 else parts[0]
-        if len(last) == 1 and "a" <= last.lower() <= "z":
-            return ord(last.lower()) - ord("a") + 1
-        found = _LAST_PART.search(last)
-        return max(1, int(found[1])) if found else 1
+    def _name_instance(self, sub_id: str) -> str:
+        """Which of several answers to one code: "" for the first; `2`, `1.2`, `^3^2` and `b` are "2", `2.1` is "2.1".
+
+        A sub-id has the same name whatever else is in the message, so that a correction finds the record it corrects. Of an OG
+        (HL7 v2.8.2: `^group^sequence`) the sequence counts: senders number the codes of a report as its groups.
+        """
+        first, *group = sub_id.split(self.marks.component)
+        parts = [part.strip() for part in [*first.split("."), *group[1:2]]]
+        plain = [_name_part(part) for part in parts if part]
+        while plain[:1] == [_FIRST]:
+            plain.pop(0)
+        return ".".join(plain)
 
 
 @lru_cache(maxsize=64)
 def speak_terms(marks: Marks) -> Terms:
     """The reader of fields for a set of separators."""
     return Terms(marks)
+
+
+def _name_part(part: str) -> str:
+    """A number without leading zeros; a letter as its number."""
+    if len(part) == 1 and "a" <= part.lower() <= "z":
+        return str(ord(part.lower()) - ord("a") + 1)
+    return part.lstrip("0") or "0" if part.isdecimal() else part

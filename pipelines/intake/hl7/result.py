@@ -1,0 +1,214 @@
+"""What an OBX says: a row of a sheet, something of all results of its child, or something that is left unread and told so."""
+
+from pipelines.intake.hl7.child import Told
+from pipelines.intake.hl7.context import UNSATISFACTORY, is_nothing, list_texts, read_context
+from pipelines.intake.hl7.fields import pick
+from pipelines.intake.hl7.sheet import ROW, Sheet
+from pipelines.intake.hl7.terms import Answer, Term, Terms
+
+Said = tuple[str | None, str | None, str | None, str | None]
+"""result_code, value, comparator, unit."""
+_NOTHING: Said = (None, None, None, None)
+_EMPTY, _FIRST = ("", '""'), ("", "1")
+_LONGEST_COMPONENT, _MOST_CONDITIONS = 80, 500
+_PAD = [""] * 15
+_SOURCE = ROW.index("source_id")
+_BY_SUB_ID, _SECOND = -1, 2
+_COLUMNS = {"reason": "stage_code", "factors": "is_transfused", "gestation": "gestation_wk", "card": "card_no"}
+
+
+class Results:
+    """Reads the results of one message into a sheet; whose they are and of which order is told by the segments between them."""
+
+    def __init__(self, terms: Terms, sheet: Sheet) -> None:
+        self.terms, self.marks, self.tables, self.sheet = terms, terms.marks, terms.tables, sheet
+        self.seen: dict[str, dict[tuple[str, str], int]] = {}
+        self.next_no: dict[tuple[str, str], int] = {}
+        self.left: set[str] = set()
+        self.who: Told = {}
+        self.quality: tuple[int, str] | None = None
+        self.child_no = 0
+
+    def begin_order(self, source: str, told: Told, status: str) -> None:
+        """The results that follow are of this order."""
+        self.source, self.order, self.order_status = source, told, self.tables["order_statuses"].get(status, status) or "final"
+        self.used = self.seen.setdefault(source, {})
+        self.order_no = len(self.sheet.orders)
+        self.sheet.orders.append(told)
+
+    def take_result(self, number: int, text: str) -> None:
+        """An OBX of the current order."""
+        fields = text.split(self.marks.field, 15)
+        if len(fields) < 15:
+            fields += _PAD[len(fields) : 15]
+        terms = self.terms
+        plan = terms.plan_number(fields[2], fields[3], fields[6], fields[11])
+        if plan is not None and self.order_status != "cancelled":
+            read = terms.read_answer(fields[5])
+            if read.value is not None and not read.is_cleaned:
+                said = (None, read.value, read.comparator, plan[2])
+                instance = "" if fields[4] in _FIRST else terms.name_instance(fields[4])
+                self.add(number, text, plan[0], instance, plan[1], said, terms.read_time(fields[14]))
+                return
+        self._take_other(number, text, fields)
+
+    def _take_other(self, number: int, text: str, fields: list[str]) -> None:
+        """A result that is not simply a number, or no result to us."""
+        term = self.terms.read_term(fields[3])
+        if term.is_loinc_broken:
+            self.sheet.findings.append((number, "component", "component_checksum", "warning"))
+        if term.context:
+            self._take_context(term.context, number, text, fields[5])
+            return
+        status = self._read_status(number, fields[11], term)
+        if status is None:
+            return
+        if term.positive:
+            self._take_positive(number, text, fields, term, status)
+            return
+        said = self._read_observation(number, fields, term, status)
+        if said is not None:
+            self.add(number, text, term.what, self.terms.name_instance(fields[4]), status, said, self.terms.read_time(fields[14]))
+
+    def _take_positive(self, number: int, text: str, fields: list[str], term: Term, status: str) -> None:
+        """A list of conditions: each is a disorder of its own."""
+        listed = [texts for texts in list_texts(self.marks, fields[5]) if not is_nothing(self.terms, texts)]
+        when, said = self.terms.read_time(fields[14]), (term.positive, None, None, None)
+        if len(listed) > _MOST_CONDITIONS:
+            self.sheet.findings.append((number, "result_code", "message_too_large", "error"))
+            self.add(number, text, term.what, "", status, _NOTHING, when)
+            return
+        for condition in dict.fromkeys(texts[0] for texts in listed):
+            component = self.tables["conditions"].get(condition, f"{term.code}:{condition}"[:_LONGEST_COMPONENT])
+            self.add(number, text, (term.what[0], component), "", status, said, when)
+
+    def _read_status(self, number: int, said: str, term: Term) -> str | None:
+        """OBX-11, else what the order says; None for a question asked with the order, which is no result."""
+        if not said:
+            return self.order_status
+        if said in self.tables["asked"] and not term.is_known:
+            return None
+        status = str(self.tables["statuses"].get(said, said))  # an unknown one is refused by the contract
+        if self.order_status == "cancelled" and status != "cancelled":
+            self.sheet.findings.append((number, "status_code", "status_disagrees", "warning"))
+        return status
+
+    def _read_observation(self, number: int, fields: list[str], term: Term, status: str) -> Said | None:
+        """A coded answer, else a number, else what is told of a number that is none; None for what is no result to us.
+
+        OBX-2 is often wrong: what can be read is, whatever kind it says.
+        """
+        flags, is_text = self._list_flags(fields[8]), self._is_text(fields[2])
+        is_abnormal = not flags.isdisjoint(self.tables["flags"]["abnormal"])
+        if fields[5] in _EMPTY:
+            return self._read_empty(number, fields, term, status, is_abnormal)
+        if is_text and term.is_comment:
+            if is_abnormal:
+                self._leave(number, fields)
+            return None
+        read, is_result = self.terms.read_answer(fields[5]), term.is_known or term.is_interpretation or is_abnormal
+        if read.result_code:
+            self._check_flag(number, read.result_code, flags)
+            return read.result_code, None, None, None
+        if status == "cancelled" and (term.is_known or not is_text):
+            return _NOTHING
+        return self._read_uncoded(number, fields, term, read, is_result)
+
+    def _read_uncoded(self, number: int, fields: list[str], term: Term, read: Answer, is_result: bool) -> Said | None:
+        """A number; or why there is none, of what is a result by its code, its label or its flag; or nothing, and that is told."""
+        is_document = fields[2] in self.tables["documents"]
+        if read.is_contradictory and (is_result or not self._is_text(fields[2])):
+            return self._refuse(number, "result_code", "result_code_contradictory")
+        if read.value is not None and not is_document:
+            return self._read_number(number, fields, read)
+        if term.is_number or fields[2] in ("NM", "SN"):
+            return self._refuse(number, "value", "value_not_numeric")
+        if is_result and not is_document:
+            return (read.first or "?")[:_LONGEST_COMPONENT], None, None, None  # the contract refuses it
+        self._leave(number, fields)
+        return None
+
+    def _read_empty(self, number: int, fields: list[str], term: Term, status: str, is_abnormal: bool) -> Said | None:
+        """What an OBX without an answer says of a result that is due, or of one that is taken back."""
+        if term.is_known or (status == "cancelled" and not self._is_text(fields[2])):
+            return (None if status == "cancelled" else "pending"), None, None, None
+        if is_abnormal:
+            self._leave(number, fields)
+        return None
+
+    def _read_number(self, number: int, fields: list[str], read: Answer) -> Said:
+        if read.is_cleaned:
+            self.sheet.findings.append((number, "value", "value_cleaned", "info"))
+        return None, read.value, read.comparator, self.terms.read_unit(fields[6])
+
+    def _refuse(self, number: int, column: str, code: str) -> Said:
+        self.sheet.findings.append((number, column, code, "error"))
+        return _NOTHING
+
+    def _leave(self, number: int, fields: list[str]) -> None:
+        """An answer that nothing is known of is told at its OBX; of a text that goes on over several OBX, at the first."""
+        is_text = fields[2] in self.tables["texts"]
+        if not is_text or fields[3] not in self.left:
+            self.sheet.findings.append((number, None, "answer_unread", "warning"))
+        if is_text:
+            self.left.add(fields[3])
+
+    def _take_context(self, told: str, number: int, text: str, answer: str) -> None:
+        read = read_context(self.terms, told, answer)
+        if read.problem:
+            self.sheet.findings.append((number, *read.problem, "warning"))
+        if read.text == UNSATISFACTORY:
+            self.quality = number, text
+        elif read.text:
+            column = _COLUMNS[told]
+            if told == "reason" and self.who.get(column, read.text) not in (None, read.text):
+                self.sheet.findings.append((number, column, "stage_code_contradictory", "warning"))
+                self.who[column] = None
+            else:
+                self.who[column] = read.text
+
+    def _is_text(self, kind: str) -> bool:
+        """True for the kinds of comments and reports, whose code tells whether they are a result."""
+        return kind in self.tables["texts"] or kind in self.tables["documents"]
+
+    def _list_flags(self, field: str) -> set[str | None]:
+        """The codes of OBX-8, which may be several."""
+        return {pick(self.marks, one, 0) for one in field.split(self.marks.repeat)} if field else set()
+
+    def _check_flag(self, number: int, result: str, said: set[str | None]) -> None:
+        flags = self.tables["flags"]
+        is_normal, is_abnormal = result in ("in_range", "pass"), result in ("out_of_range", "refer")
+        if (is_normal and not said.isdisjoint(flags["abnormal"])) or (is_abnormal and not said.isdisjoint(flags["normal"])):
+            self.sheet.findings.append((number, "result_code", "flag_disagrees", "warning"))
+
+    def add(
+        self, number: int, text: str, what: tuple[str, str], instance: str, status: str, said: Said,
+        when: tuple[str | None, str | None] = (None, None),
+    ) -> None:  # fmt: skip
+        """A row of ROW; of several answers to one code under one order, that of sub-id 2 is `#2`, whatever else was sent."""
+        key, used = (what[1], instance), self.used
+        if key in used:
+            instance = self._name_again(*key)
+        else:
+            used[key] = _BY_SUB_ID
+        source = f"{self.source}#{instance}" if instance else self.source
+        self.sheet.rows.append((number, self.child_no, self.order_no, source, *what, status, *said, *when, text))
+
+    def _name_again(self, component: str, instance: str) -> str:
+        """The name of an answer whose own one is taken: the next free number, unless who took it had no right to it by sub-id."""
+        holder = self.used[component, instance]
+        if holder == _BY_SUB_ID:
+            return self._take_number(component, len(self.sheet.rows))
+        row = self.sheet.rows[holder]
+        self.sheet.rows[holder] = (*row[:_SOURCE], f"{self.source}#{self._take_number(component, holder)}", *row[_SOURCE + 1 :])
+        self.used[component, instance] = _BY_SUB_ID
+        return instance
+
+    def _take_number(self, component: str, row: int) -> str:
+        """The next free number of a component, for a row; a number is looked at once."""
+        number = self.next_no.get((self.source, component), _SECOND)
+        while (component, str(number)) in self.used:
+            number += 1
+        self.next_no[self.source, component] = number + 1
+        self.used[component, str(number)] = row
+        return str(number)
