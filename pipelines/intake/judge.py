@@ -105,10 +105,12 @@ def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
     code = pl.col("code")
     broken = (code == "row_width_differs") | code.str.starts_with("message_")
     unread = finding.filter(code.str.ends_with("_unreadable") & (pl.col("severity") == "error"))
+    bare = finding.filter(code == "cell_without_value")
     echoes = pl.concat(
         [
             unread.select("row_no", code.str.replace("_unreadable$", "_missing").alias("code")),
-            unread.filter(code == "value_unreadable").select("row_no", pl.lit("result_missing").alias("code")),
+            bare.select("row_no", (pl.col("column") + "_missing").alias("code")),
+            pl.concat([bare, unread.filter(code == "value_unreadable")]).select("row_no", pl.lit("result_missing").alias("code")),
         ]
     )
     spoiled = finding.filter(broken).select("row_no").drop_nulls().unique()

@@ -98,6 +98,11 @@ class Layout(NamedTuple):
         return frozenset(plain | {header for ours, parts in self.joined.items() if ours in needed for header in parts})
 
     @property
+    def read(self) -> frozenset[str]:
+        """Headers of which something is read: a cell of these that cannot be read is a reason."""
+        return self.headers - frozenset(self.ignored) - frozenset(OURS_ADDED)
+
+    @property
     def headers(self) -> frozenset[str]:
         """Every header it knows."""
         told = {header for c in self.components for header in (c.header, *c.beside)}

@@ -17,10 +17,12 @@ import numpy.typing as npt
 
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.xlsx.spoiled import Spoiled, SpoiledCells
 
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
+Merged = list[tuple[int, int, int, int]]
 
 CELL_BYTES = 32
 _MERGE = re.compile(rb'<mergeCell [^>]*?ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
@@ -57,17 +59,18 @@ _DECLARED = re.compile(rb"""^[^<]*<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9_-]+)
 
 
 class Package(NamedTuple):
-    """A workbook that may be opened: whether it counts days from 1904, and the merged cells of each sheet by its name."""
+    """A workbook that may be opened: whether it counts days from 1904, and by sheet its merged and its spoiled cells."""
 
     is_1904: bool
-    merged: dict[str, list[tuple[int, int, int, int]]]
+    merged: dict[str, Merged]
+    spoiled: dict[str, Spoiled]
 
 
 def check_package(path: Path, limits: Limits) -> Package:
     """What a workbook's parts say; raises FileRefusedError for what must not be opened.
 
     format_not_supported (no workbook), file_encrypted, file_unreadable, file_unpacks_too_large, xml_entities,
-    file_too_wide, file_too_long.
+    file_too_wide, file_too_long, cells_without_value (where they do not say where they stand).
     """
     try:
         with zipfile.ZipFile(path) as package:
@@ -97,14 +100,14 @@ def _check_parts(package: zipfile.ZipFile, limits: Limits) -> Package:
                 kept: list[bytes] | None = [] if part.filename in _ABOUT else None
                 long_texts |= _measure_texts(_read_blocks(file), kept)
                 about[part.filename] = b"".join(kept or [])
-    merged: dict[str, list[tuple[int, int, int, int]]] = {}
+    found: dict[str, tuple[Merged, Spoiled]] = {}
     for part in sheets:
         with package.open(part) as file:
-            merged[part.filename] = _check_sheet(file, limits, long_texts)
-    return _name_sheets(about, merged)
+            found[part.filename] = _check_sheet(file, limits, long_texts)
+    return _name_sheets(about, found)
 
 
-def _name_sheets(about: dict[str, bytes], merged: dict[str, list[tuple[int, int, int, int]]]) -> Package:
+def _name_sheets(about: dict[str, bytes], found: dict[str, tuple[Merged, Spoiled]]) -> Package:
     """Sheets by name; a workbook that keeps its sheets where they are not looked for is refused."""
     workbook, links, roots = (about.get(name, b"") for name in _ABOUT)
     targets = {told.get(b"Id", b""): _resolve(told) for told in _read_tags(links, b"Relationship")}
@@ -117,10 +120,11 @@ def _name_sheets(about: dict[str, bytes], merged: dict[str, list[tuple[int, int,
     if root != [_WORKBOOK] or any(kind.endswith(b"sheet") and not _SHEETS.match(target) for kind, target in kinds):
         raise FileRefusedError("file_unreadable")
     sheets = {
-        html.unescape(told.get(b"name", b"").decode()): merged.get(targets.get(told.get(b"r:id", b""), ""), [])
+        html.unescape(told.get(b"name", b"").decode()): found.get(targets.get(told.get(b"r:id", b""), ""), ([], {}))
         for told in _read_tags(workbook, b"sheet")
     }
-    return Package(bool(re.search(rb'date1904\s*=\s*"(?:1|true)"', workbook)), sheets)
+    is_1904 = bool(re.search(rb'date1904\s*=\s*"(?:1|true)"', workbook))
+    return Package(is_1904, {name: merged for name, (merged, _) in sheets.items()}, {name: cells for name, (_, cells) in sheets.items()})
 
 
 def _resolve(link: dict[bytes, bytes]) -> str:
@@ -178,15 +182,14 @@ def _measure_texts(blocks: Iterator[bytes], kept: list[bytes] | None) -> dict[in
     return found
 
 
-def _check_sheet(
-    file: IO[bytes], limits: Limits, long_texts: dict[int, int]
-) -> list[tuple[int, int, int, int]]:
-    """The merged cells of a sheet, if its cells may be read."""
-    merged: list[tuple[int, int, int, int]] = []
+def _check_sheet(file: IO[bytes], limits: Limits, long_texts: dict[int, int]) -> tuple[Merged, Spoiled]:
+    """The merged and the spoiled cells of a sheet, if its cells may be read."""
+    merged: Merged = []
+    spoiled = SpoiledCells()
     rows = unnumbered = columns = copied = 0
     most = limits.unpacked_mb << 20
     for block in _read_blocks(file):
-        is_plain, is_near = _look(block)
+        is_plain, is_near, has_formulas = _look(block)
         columns = max(columns, 26 if is_near else _count_columns(block, is_plain=is_plain))
         room = most // (columns * CELL_BYTES)
         rows = max(rows, _last_row(block, max(rows, 1), room, is_plain=is_plain, is_near=is_near))
@@ -199,6 +202,7 @@ def _check_sheet(
             raise FileRefusedError("file_too_wide")
         if (rows + unnumbered) * columns * CELL_BYTES + copied > most:
             raise FileRefusedError("file_unpacks_too_large")
+        spoiled.note(block, is_plain=is_plain, has_formulas=has_formulas)
         if b"<mergeCell " in block:
             merged += [
                 (int(top) - 1, _number_column(left) - 1, int(bottom) - 1, _number_column(right) - 1)
@@ -206,7 +210,7 @@ def _check_sheet(
             ]
         if len(merged) > _MOST_MERGED:
             raise FileRefusedError("file_unpacks_too_large")
-    return merged
+    return merged, spoiled.found
 
 
 def _last_row(block: bytes, before: int, room: int, *, is_plain: bool, is_near: bool) -> int:
@@ -238,10 +242,10 @@ def _count_columns(block: bytes, *, is_plain: bool) -> int:
     return named + max(len(_CELLS_OPEN.findall(row)) for row in _ROWS_OPEN.split(block))
 
 
-def _look(block: bytes) -> tuple[bool, bool]:
+def _look(block: bytes) -> tuple[bool, bool, bool]:
     """Whether a block is plain (every cell and row starts with its own reference, as all spreadsheets write them).
 
-    And whether it is near: plain, and all its cells in the first 26 columns and fewer than a million rows.
+    Whether it is near: plain, and all its cells in the first 26 columns and fewer than a million rows; whether it has formulas.
     """
     byte = np.frombuffer(block + bytes(_REACH), np.uint8)
     opened = np.flatnonzero(byte[:-_REACH] == ord("<"))
@@ -256,13 +260,13 @@ def _look(block: bytes) -> tuple[bool, bool]:
         and not _says(byte, colons, b":row").any()
     )
     if not is_plain:
-        return False, False
+        return False, False, True
     cells = cells[is_cell]
     is_digit = (byte[cells + 7] - ord("0")) < 10  # the second sign of the reference: A1, not AA1
     is_short = np.zeros(len(cells), bool)
     for place in range(8, 14):
         is_short |= byte[cells + place] == ord('"')
-    return True, bool((is_digit & is_short).all())
+    return True, bool((is_digit & is_short).all()), bool((second == ord("f")).any())
 
 
 def _says(byte: Bytes, places: Places, said: bytes) -> Flags:
