@@ -42,13 +42,15 @@ class Totals(NamedTuple):
 
     `group`: column that names a row's group; a row of the group "total" declares the sum of the others.
     `counts_rows`: a total row with one number declares how many rows there are.
-    `at_most`: (part, whole) counts; `percent`: (column, part, whole).
+    `at_most`: (part, whole) counts; `sum_at_most`: (parts, whole), parts that no child is in two of.
+    `percent`: (column, part, whole, ...); with several wholes the form does not say of which, and one of them must give it.
     """
 
     group: str | None
     counts_rows: bool
     at_most: tuple[tuple[str, str], ...]
-    percent: tuple[tuple[str, str, str], ...]
+    percent: tuple[tuple[str, ...], ...]
+    sum_at_most: tuple[tuple[tuple[str, ...], str], ...] = ()
 
 
 class Layout(NamedTuple):
@@ -162,19 +164,21 @@ def read_layout(path: Path) -> Layout:
 
 
 def _read_totals(raw: Mapping[str, Any]) -> Totals:
-    if unknown := set(raw) - {"group", "counts_rows", "at_most", "percent"}:
+    if unknown := set(raw) - {"group", "counts_rows", "at_most", "percent", "sum_at_most"}:
         raise ValueError(f"unknown keys of totals: {sorted(unknown)}")
     return Totals(
         raw.get("group"),
         raw.get("counts_rows", False),
         tuple((part, whole) for part, whole in raw.get("at_most", ())),
-        tuple((column, part, whole) for column, part, whole in raw.get("percent", ())),
+        tuple((column, part, whole, *others) for column, part, whole, *others in raw.get("percent", ())),
+        tuple((tuple(parts), whole) for parts, whole in raw.get("sum_at_most", ())),
     )
 
 
 def _list_declared(layout: Layout) -> set[str]:
     totals = layout.totals or Totals(None, False, (), ())
-    pairs = (*totals.at_most, *totals.percent, *((totals.group,) if totals.group else ()), layout.needed)
+    sums = [(*parts, whole) for parts, whole in totals.sum_at_most]
+    pairs = (*totals.at_most, *totals.percent, *sums, *((totals.group,) if totals.group else ()), layout.needed)
     return {header for pair in pairs for header in ((pair,) if isinstance(pair, str) else pair)}
 
 
