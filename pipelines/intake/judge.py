@@ -103,7 +103,7 @@ def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
     if finding.is_empty():
         return finding.select(list(FINDING_SCHEMA))
     code = pl.col("code")
-    broken = (code == "row_width_differs") | code.str.starts_with("message_")
+    broken = code.is_in(["row_width_differs", "quote_unclosed"]) | code.str.starts_with("message_")
     unread = finding.filter(code.str.ends_with("_unreadable") & (pl.col("severity") == "error"))
     bare = finding.filter(code == "cell_without_value")
     echoes = pl.concat(

@@ -196,6 +196,18 @@ def speak_ours(name: str, kind: str) -> Layout:
     return Layout(name, kind, ("utf-8",), ",", ".", ("%Y-%m-%d",), ("%Y-%m-%dT%H:%M:%S",), columns, {}, {}, {}, ())
 
 
+def fold_header(text: str) -> str:
+    """A header without case, and without the blanks and signs around it: how senders' headers are known again."""
+    return " ".join(text.split()).strip(" :*.").casefold().replace("ё", "е")
+
+
+def spell_headers(headers: Iterable[str], layouts: Iterable[Layout]) -> tuple[str, ...]:
+    """Headers in the spelling of the layouts that know them; one that a layout has just so stays."""
+    known = sorted({header for layout in layouts for header in layout.headers})
+    spelled = {fold_header(header): header for header in known} | {header: header for header in known}
+    return tuple(spelled.get(header) or spelled.get(fold_header(header), header) for header in headers)
+
+
 def match_layout(headers: Iterable[str], layouts: Iterable[Layout]) -> Layout:
     """The layout that knows most of the headers and lacks none of its required ones.
 
@@ -206,7 +218,7 @@ def match_layout(headers: Iterable[str], layouts: Iterable[Layout]) -> Layout:
     for layout in ranked:
         if layout.required <= found and (not layout.components or any(c.header in found for c in layout.components)):
             return layout
-    near = ranked[0]
+    near = max(ranked, key=lambda x: len(found & x.required) / max(len(x.required), 1))  # of equals the first
     if not found & near.headers - set(near.ignored):  # a "№" that many forms have is no likeness
         raise FileRefusedError("layout_unknown")
     raise FileRefusedError("layout_header_changed", tuple(sorted(near.required - found)))
