@@ -35,7 +35,7 @@ class LineCount:
         told = [(no, _count_breaks(text), _count_breaks(text) > 0) for no, text in broken.items()]
         every = pl.concat([parsed, pl.DataFrame(told, schema=parsed.schema, orient="row")]).sort("no")
         every = every.with_columns((pl.col("no") + self._shift + pl.col("breaks").cum_sum() - pl.col("breaks")).alias("line"))
-        self._shift += every["breaks"].sum()
+        self._shift += int(every["breaks"].sum())
         line_of = dict(every.select("no", "line").iter_rows())
         lines = parsed.join(every.select("no", "line"), on="no", how="left", maintain_order="left")["line"]
         return Placed(lines.alias("row_no"), {no: line_of[no] for no in broken}, _tell_swallowed(every))

@@ -126,7 +126,7 @@ def _read_result(header: str, values: Sequence[str]) -> Component | None:
             return None
         into, unit = "result_code", None
     constants = {"programme": str(entry["programme"]), "component": name}
-    told = unit and (name, read_units().spellings[_fold(unit)]) in read_units().divisors
+    told = unit and (name, read_units().spellings[_fold(unit)]) in read_units().factors
     return Component(header, into, constants | ({"unit": unit} if unit and told else {}))
 
 
