@@ -85,6 +85,20 @@ def test_an_error_cell_without_a_place_refuses_the_workbook(tmp_path, layouts): 
     assert refusal(pack(tmp_path / "a.xlsx", '<row><c t="e"><v>#N/A</v></c></row>'), layouts) == "cells_without_value"
 
 
+@pytest.mark.parametrize(("stray", "is_refused"), [(" ", True), ("x", True), (None, False)], ids=["blank", "text", "only_formatted"])
+def test_a_stray_cell_far_below_the_table_is_refused_and_a_formatted_one_is_nothing(tmp_path, layouts, stray, is_refused):  # noqa: F811
+    book = openpyxl.Workbook()
+    for row in (HEADER, GOOD):
+        book.active.append(row)
+    book.active["G1048576"].value = stray
+    book.active["G1048576"].font = openpyxl.styles.Font(bold=True)
+    book.save(tmp_path / "a.xlsx")
+    if is_refused:
+        assert refusal(tmp_path / "a.xlsx", layouts) == "sheet_mostly_empty"
+    else:
+        assert reasons(tmp_path / "a.xlsx", layouts) == ([], 0)
+
+
 @pytest.mark.parametrize(
     "cell",
     [

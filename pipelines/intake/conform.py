@@ -223,7 +223,8 @@ def _convert_units(record: pl.DataFrame, layout: Layout) -> Conformed:
             pl.when(pl.col("divisor").is_not_null()).then("unit_kept").otherwise(pl.coalesce("unit_ucum", "unit")).alias("unit_told"),
         )
     )  # fmt: skip
-    is_kept = pl.col("problem").is_null() & (pl.col("divisor").fill_null(1.0) == 1.0) & (pl.col("times").fill_null(1.0) == 1.0) & pl.col("unit_told").eq_missing("unit")
+    is_same = (pl.col("divisor").fill_null(1.0) == 1.0) & (pl.col("times").fill_null(1.0) == 1.0)
+    is_kept = pl.col("problem").is_null() & is_same & pl.col("unit_told").eq_missing("unit")
     if known.select(is_kept.all()).item():
         return Conformed(record, list_findings([]))
     seen = record.join(known, on=["component", "unit"], how="left", nulls_equal=True, maintain_order="left")

@@ -47,6 +47,9 @@ _ANY_CELL_ROW = re.compile(rb"""<(?:[^<>\s:]+:)?c\s[^>]*?\br\s*=\s*["']\s*[A-Za-
 _ANY_ROW = re.compile(rb"""<(?:[^<>\s:]+:)?row\s[^>]*?\br\s*=\s*["']([0-9]+)""")
 _CELLS_OPEN = re.compile(rb"<(?:[^<>\s:]+:)?c[\s/>]")
 _ROWS_OPEN = re.compile(rb"<(?:[^<>\s:]+:)?row[\s/>]")
+_FILLED_CELL = re.compile(rb'<c r="[A-Z]+([0-9]+)"(?:[^<>]*[^/<>])?>')
+_MOSTLY = 20
+"""A sheet of which fewer than one cell in so many is written down is mostly empty."""
 _TEXT_NO = re.compile(rb't="s"[^>]*>\s*<v>([0-9]+)</v>')
 _TEXTS = re.compile(rb"<(?:[^<>\s:/]+:)?si[\s/>]")
 _TEXT_COUNT = re.compile(rb"""\b(?:count|uniqueCount)\s*=\s*["']\s*\+?([0-9]+)""")
@@ -56,6 +59,19 @@ _REACH = 16
 """How far behind a "<" the first look reads."""
 _FOREIGN = re.compile(rb"<!DOCTYPE|<!ENTITY")
 _DECLARED = re.compile(rb"""^[^<]*<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9_-]+)""")
+
+
+class Look(NamedTuple):
+    """A block of a sheet at first sight.
+
+    `is_plain`: every cell and row starts with its own reference, as all spreadsheets write them; `is_near`: plain, and all
+    its cells in the first 26 columns and fewer than a million rows; `cells`: how many there are.
+    """
+
+    is_plain: bool
+    is_near: bool
+    has_formulas: bool
+    cells: int
 
 
 class Package(NamedTuple):
@@ -103,7 +119,10 @@ def _check_parts(package: zipfile.ZipFile, limits: Limits) -> Package:
     found: dict[str, tuple[Merged, Spoiled]] = {}
     for part in sheets:
         with package.open(part) as file:
-            found[part.filename] = _check_sheet(file, limits, long_texts)
+            found[part.filename], blank = _check_sheet(file, limits, long_texts)
+        if blank * CELL_BYTES > limits.blank_mb << 20:
+            with package.open(part) as file:
+                _check_far(file, limits)
     return _name_sheets(about, found)
 
 
@@ -182,14 +201,29 @@ def _measure_texts(blocks: Iterator[bytes], kept: list[bytes] | None) -> dict[in
     return found
 
 
-def _check_sheet(file: IO[bytes], limits: Limits, long_texts: dict[int, int]) -> tuple[Merged, Spoiled]:
-    """The merged and the spoiled cells of a sheet, if its cells may be read."""
+def _check_far(file: IO[bytes], limits: Limits) -> None:
+    """Raises FileRefusedError("sheet_mostly_empty") where it is cells that hold something which make a sheet so high.
+
+    One blank in the last row of a sheet makes the reader hold a million rows; cells that are only formatted do not.
+    """
+    rows = 1
+    for block in _read_blocks(file):
+        is_plain = _look(block).is_plain
+        told = _FILLED_CELL.findall(block) if is_plain else _ANY_CELL_ROW.findall(block)
+        rows = max(rows, *(int(n[:18]) for n in told[-1:] if is_plain), *(int(n[:18]) for n in told if not is_plain))
+    if rows * 26 * CELL_BYTES > limits.blank_mb << 20:
+        raise FileRefusedError("sheet_mostly_empty")
+
+
+def _check_sheet(file: IO[bytes], limits: Limits, long_texts: dict[int, int]) -> tuple[tuple[Merged, Spoiled], int]:
+    """The merged and the spoiled cells of a sheet, if its cells may be read; and its blank cells, where nearly all are."""
     merged: Merged = []
     spoiled = SpoiledCells()
-    rows = unnumbered = columns = copied = 0
+    rows = unnumbered = columns = copied = filled = 0
     most = limits.unpacked_mb << 20
     for block in _read_blocks(file):
-        is_plain, is_near, has_formulas = _look(block)
+        is_plain, is_near, has_formulas, cells = _look(block)
+        filled += cells
         columns = max(columns, 26 if is_near else _count_columns(block, is_plain=is_plain))
         room = most // (columns * CELL_BYTES)
         rows = max(rows, _last_row(block, max(rows, 1), room, is_plain=is_plain, is_near=is_near))
@@ -210,7 +244,8 @@ def _check_sheet(file: IO[bytes], limits: Limits, long_texts: dict[int, int]) ->
             ]
         if len(merged) > _MOST_MERGED:
             raise FileRefusedError("file_unpacks_too_large")
-    return merged, spoiled.found
+    whole = (rows + unnumbered) * columns
+    return (merged, spoiled.found), whole if whole > _MOSTLY * filled else 0
 
 
 def _last_row(block: bytes, before: int, room: int, *, is_plain: bool, is_near: bool) -> int:
@@ -242,11 +277,8 @@ def _count_columns(block: bytes, *, is_plain: bool) -> int:
     return named + max(len(_CELLS_OPEN.findall(row)) for row in _ROWS_OPEN.split(block))
 
 
-def _look(block: bytes) -> tuple[bool, bool, bool]:
-    """Whether a block is plain (every cell and row starts with its own reference, as all spreadsheets write them).
-
-    Whether it is near: plain, and all its cells in the first 26 columns and fewer than a million rows; whether it has formulas.
-    """
+def _look(block: bytes) -> Look:
+    """What a first look at a block says."""
     byte = np.frombuffer(block + bytes(_REACH), np.uint8)
     opened = np.flatnonzero(byte[:-_REACH] == ord("<"))
     second = byte[opened + 1]
@@ -260,13 +292,13 @@ def _look(block: bytes) -> tuple[bool, bool, bool]:
         and not _says(byte, colons, b":row").any()
     )
     if not is_plain:
-        return False, False, True
+        return Look(is_plain=False, is_near=False, has_formulas=True, cells=len(_CELLS_OPEN.findall(block)))
     cells = cells[is_cell]
     is_digit = (byte[cells + 7] - ord("0")) < 10  # the second sign of the reference: A1, not AA1
     is_short = np.zeros(len(cells), bool)
     for place in range(8, 14):
         is_short |= byte[cells + place] == ord('"')
-    return True, bool((is_digit & is_short).all()), bool((second == ord("f")).any())
+    return Look(is_plain=True, is_near=bool((is_digit & is_short).all()), has_formulas=bool((second == ord("f")).any()), cells=len(cells))
 
 
 def _says(byte: Bytes, places: Places, said: bytes) -> Flags:
