@@ -225,6 +225,13 @@ def test_a_changed_header_names_the_columns_it_lacks(tmp_path, layouts):
     assert refused.value.columns == ("Дата",)
 
 
+def test_the_nearest_layout_is_the_one_of_whose_required_columns_most_are_there(tmp_path):
+    header = "Жазба нөмірі;Ұйым;Әрекет;Алынған;Номер записи;ИИН матери;Дата рождения;Пол;Роддом;Номер истории"
+    with pytest.raises(FileRefusedError) as refused:
+        csv.read_header(write(tmp_path, header, ";" * 9))
+    assert refused.value.columns == ("Алынған күні",)
+
+
 def test_numbers_keep_blanks_and_commas_as_the_sender_writes_them(layouts):
     sent = pl.DataFrame({"Номер": ["1"], "ТТГ": ["1 234,5"], "row_no": [2]})
     assert conform_rows(sent, layouts[0]).record["value"].to_list() == [1234.5]

@@ -21,7 +21,7 @@ OURS_ADDED = (MENDS, REASONS)
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _KEYS = {
     "name", "record", "source", "encodings", "separator", "decimal", "dates", "datetimes",
-    "columns", "ignored", "values", "constants", "components", "joined", "sums", "ages", "diagnoses", "required", "identity", "totals",
+    "columns", "ignored", "values", "constants", "components", "joined", "sums", "items", "ages", "diagnoses", "required", "identity", "totals",
 }  # fmt: skip
 
 
@@ -53,6 +53,13 @@ class Totals(NamedTuple):
     sum_at_most: tuple[tuple[tuple[str, ...], str], ...] = ()
 
 
+class Items(NamedTuple):
+    """`allowed`: the numbers that an item may be; `total`: the least and the greatest total."""
+
+    allowed: tuple[float, ...]
+    total: tuple[float, float]
+
+
 class Layout(NamedTuple):
     """One source system's way of writing one kind of record.
 
@@ -77,6 +84,8 @@ class Layout(NamedTuple):
     """Our column -> the headers whose values together, joined by a hyphen, are its value."""
     sums: Mapping[str, tuple[str, ...]] = {}
     """Header of a total -> the headers of the items that must add up to it."""
+    items: Items | None = None
+    """What the items and totals of `sums` may be."""
     ages: Mapping[str, float] = {}
     """Header of an age in months -> by how many months it may differ from the row's own dates."""
     diagnoses: Mapping[str, str] = {}
@@ -139,6 +148,7 @@ def read_layout(path: Path) -> Layout:
         components=components,
         joined={ours: tuple(parts) for ours, parts in raw.get("joined", {}).items()},
         sums={total: tuple(items) for total, items in raw.get("sums", {}).items()},
+        items=_read_items(raw["items"]) if "items" in raw else None,
         ages=raw.get("ages", {}),
         diagnoses=raw.get("diagnoses", {}),
         needed=tuple(raw.get("required", ())),
@@ -161,6 +171,11 @@ def read_layout(path: Path) -> Layout:
     if strange := _list_declared(layout) - layout.headers:
         raise ValueError(f"{path.name}: headers that are nowhere else in the layout: {sorted(strange)}")
     return layout
+
+
+def _read_items(raw: Mapping[str, Any]) -> Items:
+    least, most = raw["total"]
+    return Items(tuple(map(float, raw["allowed"])), (float(least), float(most)))
 
 
 def _read_totals(raw: Mapping[str, Any]) -> Totals:
