@@ -312,9 +312,10 @@ def test_the_real_evaluations_yield_what_is_written_here():
     counted = finding.select("row_no", "code", "severity").unique().group_by("severity", "code").len().sort("severity", "code")
     assert counted.rows() == [
         ("error", "birth_on_in_future", 1), ("error", "examined_on_before_birth", 1), ("error", "total_differs", 27),
-        ("warning", "age_months_differs", 39), ("warning", "child_over_3", 153),
+        ("warning", "age_months_differs", 39), ("warning", "child_over_3", 153), ("warning", "prematurity_not_corrected", 184),
     ]  # fmt: skip
     assert finding.filter(pl.col("code") == "examined_on_before_birth")["row_no"].to_list() == [170]  # born in 2108
+    assert accepted.unique("row_no").filter(pl.col("gestation_wk") < 40).height > 150  # weeks too early, told as gestation
     codes = accepted.unique("row_no")["suggested_icd10"].value_counts(sort=True).drop_nulls().sort(
         "count", "suggested_icd10", descending=True
     )  # fmt: skip

@@ -13,7 +13,15 @@ from pipelines import flow
 from pipelines.cli import app
 from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
-from pipelines.intake.feedback import group_findings, mask_source, name_headers, name_next, read_messages, render_feedback, tell_finding
+from pipelines.intake.feedback import (
+    group_findings,
+    mask_source,
+    name_headers,
+    name_next,
+    read_messages,
+    render_feedback,
+    tell_finding,
+)
 from pipelines.intake.layout import REASONS, list_layouts
 from pipelines.intake.page import LANGUAGES, read_texts
 from pipelines.night.ask import tell_ledger, tell_submission

@@ -60,7 +60,7 @@ def conform_rows(sent: pl.DataFrame, layout: Layout, *, has_blanks: bool = True)
     The envelope's submission_id and received_on are still to be added by the front door.
     """
     conformed = _conform(sent, layout, has_blanks=has_blanks)
-    if not (layout.sums or layout.ages):
+    if not (layout.sums or layout.ages or layout.premature):
         return conformed
     return conformed._replace(finding=pl.concat([conformed.finding, check_rows(sent, layout)]))
 

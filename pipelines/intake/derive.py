@@ -25,7 +25,15 @@ def list_derived(headers: Collection[str], layout: Layout) -> list[pl.Expr]:
         if set(parts) <= set(headers)
     ]
     codes = [suggest_code(pl.col(h)).alias(ours) for h, ours in layout.diagnoses.items() if h in headers]
-    return [*joined, *codes]
+    weeks = [_count_gestation(pl.col(h), term).alias("gestation_wk") for h, term in layout.premature.items() if h in headers]
+    return [*joined, *codes, *weeks]
+
+
+def _count_gestation(early: pl.Expr, term: int) -> pl.Expr:
+    """Weeks of gestation as text; what is no number of weeks stays as sent, to be refused by the contract."""
+    said = early.str.strip_chars()
+    weeks = pl.when(said.str.contains(r"^[0-9]{1,2}$")).then(term - said.cast(pl.Int64, strict=False))
+    return pl.coalesce(weeks.cast(pl.String), said)
 
 
 def suggest_code(text: pl.Expr) -> pl.Expr:

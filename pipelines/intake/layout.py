@@ -21,7 +21,8 @@ OURS_ADDED = (MENDS, REASONS)
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _KEYS = {
     "name", "record", "source", "encodings", "separator", "decimal", "dates", "datetimes",
-    "columns", "ignored", "values", "constants", "components", "joined", "sums", "items", "ages", "diagnoses", "required", "identity", "totals",
+    "columns", "ignored", "values", "constants", "components", "joined", "sums", "items", "premature", "ages", "diagnoses",
+    "required", "identity", "totals",
 }  # fmt: skip
 
 
@@ -86,6 +87,8 @@ class Layout(NamedTuple):
     """Header of a total -> the headers of the items that must add up to it."""
     items: Items | None = None
     """What the items and totals of `sums` may be."""
+    premature: Mapping[str, int] = {}
+    """Header of how many weeks too early a child was born -> the weeks of a term birth: gestation is what is left."""
     ages: Mapping[str, float] = {}
     """Header of an age in months -> by how many months it may differ from the row's own dates."""
     diagnoses: Mapping[str, str] = {}
@@ -118,7 +121,8 @@ class Layout(NamedTuple):
         """Every header it knows."""
         told = {header for c in self.components for header in (c.header, *c.beside)}
         parts = {header for headers in (*self.joined.values(), *self.sums.values()) for header in headers}
-        return frozenset(self.columns) | frozenset(self.ignored) | told | parts | frozenset(self.ages) | frozenset(self.diagnoses) | {*OURS_ADDED}
+        beside = frozenset(self.ages) | frozenset(self.diagnoses) | frozenset(self.premature)
+        return frozenset(self.columns) | frozenset(self.ignored) | told | parts | beside | {*OURS_ADDED}
 
 
 def read_layout(path: Path) -> Layout:
@@ -149,6 +153,7 @@ def read_layout(path: Path) -> Layout:
         joined={ours: tuple(parts) for ours, parts in raw.get("joined", {}).items()},
         sums={total: tuple(items) for total, items in raw.get("sums", {}).items()},
         items=_read_items(raw["items"]) if "items" in raw else None,
+        premature=raw.get("premature", {}),
         ages=raw.get("ages", {}),
         diagnoses=raw.get("diagnoses", {}),
         needed=tuple(raw.get("required", ())),
