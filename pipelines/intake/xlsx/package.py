@@ -12,16 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.xlsx.look import CELLS_OPEN, look_at
 from pipelines.intake.xlsx.spoiled import Spoiled, SpoiledCells
 
-Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.intp]
-Flags = npt.NDArray[np.bool_]
 Merged = list[tuple[int, int, int, int]]
 
 CELL_BYTES = 32
@@ -45,7 +40,6 @@ _EACH_CELL = re.compile(rb'<c r="[A-Z]+([0-9]+)"')
 _ANY_CELL = re.compile(rb"""<(?:[^<>\s:]+:)?c\s[^>]*?\br\s*=\s*["']\s*([A-Za-z]+)""")
 _ANY_CELL_ROW = re.compile(rb"""<(?:[^<>\s:]+:)?c\s[^>]*?\br\s*=\s*["']\s*[A-Za-z]+([0-9]+)""")
 _ANY_ROW = re.compile(rb"""<(?:[^<>\s:]+:)?row\s[^>]*?\br\s*=\s*["']([0-9]+)""")
-_CELLS_OPEN = re.compile(rb"<(?:[^<>\s:]+:)?c[\s/>]")
 _ROWS_OPEN = re.compile(rb"<(?:[^<>\s:]+:)?row[\s/>]")
 _FILLED_CELL = re.compile(rb'<c r="[A-Z]+([0-9]+)"(?:[^<>]*[^/<>])?>')
 _MOSTLY = 20
@@ -55,23 +49,8 @@ _TEXTS = re.compile(rb"<(?:[^<>\s:/]+:)?si[\s/>]")
 _TEXT_COUNT = re.compile(rb"""\b(?:count|uniqueCount)\s*=\s*["']\s*\+?([0-9]+)""")
 _MOST_TEXTS = 50_000_000
 """The reader makes room for as many shared texts, styles or merged cells as are announced (24 bytes each)."""
-_REACH = 16
-"""How far behind a "<" the first look reads."""
 _FOREIGN = re.compile(rb"<!DOCTYPE|<!ENTITY")
 _DECLARED = re.compile(rb"""^[^<]*<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9_-]+)""")
-
-
-class Look(NamedTuple):
-    """A block of a sheet at first sight.
-
-    `is_plain`: every cell and row starts with its own reference, as all spreadsheets write them; `is_near`: plain, and all
-    its cells in the first 26 columns and fewer than a million rows; `cells`: how many there are.
-    """
-
-    is_plain: bool
-    is_near: bool
-    has_formulas: bool
-    cells: int
 
 
 class Package(NamedTuple):
@@ -208,7 +187,7 @@ def _check_far(file: IO[bytes], limits: Limits) -> None:
     """
     rows = 1
     for block in _read_blocks(file):
-        is_plain = _look(block).is_plain
+        is_plain = look_at(block).is_plain
         told = _FILLED_CELL.findall(block) if is_plain else _ANY_CELL_ROW.findall(block)
         rows = max(rows, *(int(n[:18]) for n in told[-1:] if is_plain), *(int(n[:18]) for n in told if not is_plain))
     if rows * 26 * CELL_BYTES > limits.blank_mb << 20:
@@ -222,7 +201,7 @@ def _check_sheet(file: IO[bytes], limits: Limits, long_texts: dict[int, int]) ->
     rows = unnumbered = columns = copied = filled = 0
     most = limits.unpacked_mb << 20
     for block in _read_blocks(file):
-        is_plain, is_near, has_formulas, cells = _look(block)
+        is_plain, is_near, has_formulas, cells = look_at(block)
         filled += cells
         columns = max(columns, 26 if is_near else _count_columns(block, is_plain=is_plain))
         room = most // (columns * CELL_BYTES)
@@ -272,41 +251,9 @@ def _count_columns(block: bytes, *, is_plain: bool) -> int:
     if is_plain:
         return max((_number_column(letters) for letters in set(_WIDE_CELL.findall(block))), default=26)
     named = max((_number_column(letters.upper()) for letters in set(_ANY_CELL.findall(block))), default=26)
-    if len(_ANY_CELL.findall(block)) == len(_CELLS_OPEN.findall(block)):
+    if len(_ANY_CELL.findall(block)) == len(CELLS_OPEN.findall(block)):
         return named
-    return named + max(len(_CELLS_OPEN.findall(row)) for row in _ROWS_OPEN.split(block))
-
-
-def _look(block: bytes) -> Look:
-    """What a first look at a block says."""
-    byte = np.frombuffer(block + bytes(_REACH), np.uint8)
-    opened = np.flatnonzero(byte[:-_REACH] == ord("<"))
-    second = byte[opened + 1]
-    cells, rows = opened[second == ord("c")], opened[second == ord("r")]
-    is_cell, rows = _says(byte, cells, b'<c r="'), rows[_says(byte, rows, b"<row")]
-    colons = np.flatnonzero(byte[:-_REACH] == ord(":"))
-    is_plain = (
-        bool((is_cell | _says(byte, cells, b"<col")).all())
-        and bool(_says(byte, rows, b'<row r="').all())
-        and not (byte[colons + 1] == ord("c")).any()
-        and not _says(byte, colons, b":row").any()
-    )
-    if not is_plain:
-        return Look(is_plain=False, is_near=False, has_formulas=True, cells=len(_CELLS_OPEN.findall(block)))
-    cells = cells[is_cell]
-    is_digit = (byte[cells + 7] - ord("0")) < 10  # the second sign of the reference: A1, not AA1
-    is_short = np.zeros(len(cells), bool)
-    for place in range(8, 14):
-        is_short |= byte[cells + place] == ord('"')
-    return Look(is_plain=True, is_near=bool((is_digit & is_short).all()), has_formulas=bool((second == ord("f")).any()), cells=len(cells))
-
-
-def _says(byte: Bytes, places: Places, said: bytes) -> Flags:
-    """Whether the bytes from each place on are the ones said."""
-    found = np.ones(len(places), bool)
-    for after, one in enumerate(said):
-        found &= byte[places + after] == one
-    return found
+    return named + max(len(CELLS_OPEN.findall(row)) for row in _ROWS_OPEN.split(block))
 
 
 def _number_column(letters: bytes) -> int:
