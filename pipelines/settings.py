@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     longest_line_mb: int = Field(16, description="A file with a longer line, message or resource is refused.")
     most_columns: int = Field(1_000, description="A table of more columns is refused (file_too_wide).")
     most_sheet_rows: int = Field(2_000_000, description="A sheet of more rows is refused.")
+    most_blank_mb: int = Field(256, description="A sheet whose far apart cells make the reader hold more blank ones is refused.")
     deepest_json: int = Field(64, description="A resource nested deeper is refused.")
     most_people: int = Field(3_000_000, description="A FHIR file that refers to more persons and places is refused.")
 

@@ -211,6 +211,44 @@ def test_a_total_is_one_wherever_its_row_says_so(tmp_path, label):
     assert [d.detail for d in refused.value.differences] == ["declared=98 computed=99 difference=-1"]
 
 
+RETURN_12 = ["Возрастная группа", "Всего в группе", "ВОАЭ абс.", "Прошли оба уха", "Не прошли одно или оба уха абс.", "Не прошли одно или оба уха %",
+             "Направлено к сурдологу абс.", "Тугоухость 1-2 степени", "Тугоухость 3-4 степени"]  # fmt: skip
+RETURN_7 = ["Всего новорожденных", "Охвачено скринингом абс.", "Первичный ФА абс.", "Повторный ФА абс.", "Повторный ФА %", "Выявлено ФКУ абс."]
+KINDS_16 = ["Возрастная группа", "Подлежало осмотру", "Осмотрено абс.", "Выявлено с риском абс.", "Снижение слуха", "Дефект речи"]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "told"),
+    [
+        (RETURN_12, ["1 год", 100, 100, 90, 50, 50, 50, 0, 0],
+         [("Прошли оба уха + Не прошли одно или оба уха абс.", "parts_above_whole", "declared=140 computed=100 difference=40")]),
+        (RETURN_12, ["1 год", 100, 100, 50, 50, 3, 50, 0, 0],
+         [("Не прошли одно или оба уха %", "percent_differs", "declared=3 computed=50 difference=-47")]),
+        (RETURN_12, ["1 год", 100, 100, 50, 50, 50, 70, 0, 0],
+         [("Направлено к сурдологу абс.", "part_above_whole", "declared=70 computed=50 difference=20")]),
+        (RETURN_12, ["1 год", 100, 80, 40, 40, 50, 40, 30, 10], []),
+        (RETURN_7, [100, 100, 500, 2, "", 0],
+         [("Первичный ФА абс.", "part_above_whole", "declared=500 computed=100 difference=400")]),
+        (RETURN_7, [100, 100, 100, 2, 2, 30], [("Выявлено ФКУ абс.", "part_above_whole", "declared=30 computed=2 difference=28")]),
+        (RETURN_7, [100, 0, 0, 0, 0, 0], []),
+        (KINDS_16, ["1-3 года", 100, 90, 5, 50, 60],
+         [("Снижение слуха", "part_above_whole", "declared=50 computed=5 difference=45"),
+          ("Дефект речи", "part_above_whole", "declared=60 computed=5 difference=55")]),
+        (KINDS_16, ["1-3 года", 100, 90, 5, 4, 4], []),
+    ],
+    ids=["passed_and_not", "not_passed_share", "sent_above_not_passed", "share_of_examined", "analyses_above_newborns", "found_above_repeats",
+         "nothing_done", "kinds_above_risk", "two_kinds_of_one_child"],
+)  # fmt: skip
+def test_parts_of_one_row_hold_against_the_count_they_are_part_of(tmp_path, header, row, told):
+    path = write(tmp_path / "a.xlsx", [*TITLES, header, row])
+    try:
+        judge(path)
+        found = []
+    except FileRefusedError as refused:
+        found = [(d.column, d.code, d.detail) for d in refused.differences]
+    assert found == told
+
+
 @pytest.mark.parametrize("percent", ["88,9", "88.88", "88,8", 0.8889, "89%", 88.88888888888889, ""])
 def test_a_percentage_may_be_rounded_cut_off_or_a_share(tmp_path, percent):
     _, judged = judge(write(tmp_path / "a.xlsx", [*TITLES, RETURN_16, ["До 1 года", 180, 160, percent, 0, 0]]))
@@ -224,7 +262,8 @@ def test_a_return_of_each_annex_is_read_by_its_layout(tmp_path):
         counts = [c.header for c in layout.components]
         group = [["Возрастная группа", "6 лет"]] if layout.totals.group else []
         header = [*(g[0] for g in group), *counts]
-        found, judged = judge(write(tmp_path / f"{name}.xlsx", [*TITLES, header, [*(g[1] for g in group), *[5] * len(counts)]]))
+        none = [*(g[1] for g in group), *[0] * len(counts)]
+        found, judged = judge(write(tmp_path / f"{name}.xlsx", [*TITLES, header, none]))
         told.append((found.name, judged[0].accepted["row_group"].unique().to_list(), len(judged[0].accepted)))
     assert told == [("annex-7-return", ["all"], 8), ("annex-12-return", ["year_6"], 9), ("annex-18-return", ["all"], 6)]
 

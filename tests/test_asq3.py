@@ -228,6 +228,13 @@ def test_a_layout_of_sums_or_ages_of_columns_that_are_not_read_is_refused(tmp_pa
         ("F80.1*", "F80.1"),
         ("H91.90", "H91.9"),  # ICD-10-CM digits are dropped
         ("trastorno del desarrollo", None),  # words are never guessed into a code
+        ("- p942", "P94.2"),
+        ("ДЦП G80.1", "G80.1"),
+        ("синдром Дауна q90", "Q90"),
+        ("G80.1: спастическая диплегия.", "G80.1"),
+        ("P07.3, hipotonia p942 en control", "P94.2"),  # of several the last
+        ("F84.", "F84"),
+        ("витамин B12, 12 мес, g800мг", None),
         ("programa a12", None),
         ("otras anormalidades de la marcha - r26.8", None),  # not among the categories we know
         ("examen de rutina - z00.1", None),  # a Z code is never a diagnosis
@@ -235,8 +242,25 @@ def test_a_layout_of_sums_or_ages_of_columns_that_are_not_read_is_refused(tmp_pa
         (None, None),
     ],
 )
-def test_a_code_is_suggested_only_where_the_text_ends_with_one(text, code):
+def test_a_code_is_suggested_wherever_it_is_written_out_in_a_text(text, code):
     assert pl.DataFrame({"text": [text]}, schema={"text": pl.String}).select(suggest_code(pl.col("text"))).item() == code
+
+
+@pytest.mark.parametrize(
+    ("items", "told"),
+    [
+        ("20 20 20 0 0 5", [("Ірі моторика", "total_outside_range"), *(("Ірі моторика " + n, "item_not_allowed") for n in "123")]),
+        ("7 10 10 10 10 10", [("Ірі моторика 1", "item_not_allowed")]),
+        ("-5 10 10 10 10 10", [("Ірі моторика", "total_differs"), ("Ірі моторика 1", "item_not_allowed")]),
+        ("10 x 10 10 10 10", [("Ірі моторика", "total_unproven"), ("Ірі моторика 2", "item_not_allowed")]),
+    ],
+)
+def test_an_item_is_0_5_or_10_and_a_total_at_most_60(tmp_path, items, told):
+    path = tmp_path / "asq.csv"
+    path.write_text("\n".join([HEADER, fill(1, BORN + timedelta(days=70), {"gross_motor": items})]) + "\n", "utf-8")
+    _, judged = receive(path)
+    assert judged.finding.select("column", "code").sort("column", "code").rows() == told
+    assert len(judged.quarantine) == 1
 
 
 # ------------------------------------------------------------------------------------------------ code pages
@@ -288,9 +312,10 @@ def test_the_real_evaluations_yield_what_is_written_here():
     counted = finding.select("row_no", "code", "severity").unique().group_by("severity", "code").len().sort("severity", "code")
     assert counted.rows() == [
         ("error", "birth_on_in_future", 1), ("error", "examined_on_before_birth", 1), ("error", "total_differs", 27),
-        ("warning", "age_months_differs", 39), ("warning", "child_over_3", 153),
+        ("warning", "age_months_differs", 39), ("warning", "child_over_3", 153), ("warning", "prematurity_not_corrected", 184),
     ]  # fmt: skip
     assert finding.filter(pl.col("code") == "examined_on_before_birth")["row_no"].to_list() == [170]  # born in 2108
+    assert accepted.unique("row_no").filter(pl.col("gestation_wk") < 40).height > 150  # weeks too early, told as gestation
     codes = accepted.unique("row_no")["suggested_icd10"].value_counts(sort=True).drop_nulls().sort(
         "count", "suggested_icd10", descending=True
     )  # fmt: skip

@@ -13,7 +13,16 @@ from pipelines import flow
 from pipelines.cli import app
 from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
-from pipelines.intake.feedback import group_findings, mask_source, name_headers, name_next, render_feedback, say_line
+from pipelines.intake.feedback import (
+    group_findings,
+    mask_source,
+    name_headers,
+    name_next,
+    read_messages,
+    render_feedback,
+    say_line,
+    tell_finding,
+)
 from pipelines.intake.layout import REASONS, list_layouts
 from pipelines.intake.page import LANGUAGES, read_texts
 from pipelines.night.ask import tell_ledger, tell_submission
@@ -371,3 +380,18 @@ def test_the_ledger_is_listed_by_sender_state_and_day_and_status_answers_with_it
     assert runner.invoke(app, ["ledger", "--state", "lost", *home]).exit_code == 2
     assert runner.invoke(app, ["status", "ffffffffff", *home]).exit_code == 2
     assert runner.invoke(app, ["ledger", "--help"]).exit_code == 0
+
+
+def test_a_finding_says_what_may_be_written_instead():
+    names, room = (name_headers(next(x for x in list_layouts() if x.name == name)) for name in ("laboratory-blood-spot", "room-asq3"))
+    assert "31.03.2026 / 2026-03-31" in tell_finding("birth_on_unreadable", "birth_on", names)["ru"]
+    assert "12,5" in tell_finding("value_unreadable", "ТТГ, мкМЕ/мл", names)["ru"]
+    assert "бірінші / қайталама" in tell_finding("stage_code_unknown", "stage_code", names)["kk"]
+    assert "tsh: m[IU]/L" in tell_finding("unit_unknown", "unit", names)["en"]
+    assert "0 / 5 / 10" in tell_finding("item_not_allowed", "Қарым-қатынас 1", room)["en"]
+    assert "20260331" in tell_finding("birth_on_unreadable", "birth_on", {})["en"]
+
+
+def test_no_text_leaves_a_place_open():
+    codes = [*read_messages()["code"], *(f"x_{problem}" for problem in read_messages()["problem"])]
+    assert not [code for code in codes for text in tell_finding(code, "x", {}).values() if re.search(r"\{\w*\}", text)]

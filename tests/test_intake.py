@@ -94,7 +94,7 @@ def test_a_row_reads_the_same_in_every_encoding_and_line_end(tmp_path, layouts, 
 def test_a_layout_that_allows_the_russian_code_page_tries_the_kazakh_one_before_it():
     """Whatever is Russian reads the same in both, and no Kazakh letter is in cp1251: names would come out as other letters."""
     orders = [[e for e in layout.encodings if e != "utf-8"] for layout in list_layouts()]
-    assert {tuple(order) for order in orders} == {(), ("kz1048", "cp1251")}
+    assert {tuple(order) for order in orders} == {(), ("kz1048",), ("kz1048", "cp1251")}
 
 
 def test_every_reason_of_a_row_is_kept_at_once(tmp_path, layouts):
@@ -126,6 +126,52 @@ def test_phenylalanine_in_micromoles_is_converted_by_its_molar_mass(tmp_path):
     sent = write(tmp_path, HEADER, GOOD.replace(";1,2", ";121,08"))
     (judged,) = judge(sent, (read_layout(path),))
     assert judged.accepted.filter(pl.col("component") == "phe").select("value", "unit").rows() == [(2.0, "mg/dL")]
+
+
+@pytest.mark.parametrize(
+    ("unit", "sent", "kept"),
+    [("m[IU]/mL", "0,009", 9.0), ("[IU]/L", "0,009", 9.0), ("МЕ/л", "0,009", 9.0), ("mU/L", "9", 9.0)],
+)
+def test_thyrotropin_in_units_of_another_size_is_converted_exactly(tmp_path, layouts, unit, sent, kept):
+    (judged,) = judge(write(tmp_path, HEADER, GOOD.replace("мМЕ/л;3,5", f"{unit};{sent}")), layouts)
+    assert judged.accepted.filter(pl.col("component") == "tsh").select("value", "unit").rows() == [(kept, "m[IU]/L")]
+
+
+@pytest.mark.parametrize(("unit", "kept"), [("mg/L", 12.108), ("нмоль/мл", 2.0), ("umol/L", 2.0), ("mmol/L", 2000.0)])
+def test_phenylalanine_in_units_of_another_size_is_converted_exactly(tmp_path, unit, kept):
+    path = tmp_path / "test-phe.toml"
+    path.write_text(LAYOUT.format(name="test-phe").replace('unit = "мг/дл"', f'unit = "{unit}"'), "utf-8")
+    (judged,) = judge(write(tmp_path, HEADER, GOOD.replace(";1,2", ";121,08")), (read_layout(path),))
+    assert judged.accepted.filter(pl.col("component") == "phe")["value"].to_list() == [pytest.approx(kept)]
+
+
+def test_a_unit_that_the_order_prints_by_mistake_is_refused_and_not_read_a_thousand_times_larger(tmp_path, layouts):
+    (judged,) = judge(write(tmp_path, HEADER, GOOD.replace("мМЕ/л", "mU/ml")), layouts)
+    assert judged.finding["code"].to_list() == ["unit_unknown"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "value", "comparator"),
+    [("<0,5", 0.5, "<"), ("> 50", 50.0, ">"), ("<=0,5", 0.5, "<="), (">=1 250", 1250.0, ">="), ("≤0,5", 0.5, "<="), ("≥\u00a050", 50.0, ">=")],
+)
+def test_a_bound_is_read_as_a_comparator_and_a_number(tmp_path, layouts, sent, value, comparator):
+    (judged,) = judge(write(tmp_path, HEADER, GOOD.replace("3,5", sent)), layouts)
+    read = judged.accepted.sort("component").select("component", "value", "comparator").rows()
+    assert read == [("phe", 1.2, None), ("tsh", value, comparator)]
+
+
+@pytest.mark.parametrize("sent", ["<", "<<5", "=5", "5<", "<x"])
+def test_what_is_no_bound_stays_unreadable(tmp_path, layouts, sent):
+    (judged,) = judge(write(tmp_path, HEADER, GOOD.replace("3,5", sent)), layouts)
+    assert judged.finding.select("row_no", "code").rows() == [(2, "value_unreadable")]
+
+
+def test_a_laboratory_s_kazakh_header_is_read_in_the_kazakh_code_page(tmp_path):
+    header = "Жазба нөмірі;Ұйым;Әрекет;Анасының ЖСН;Туған күні;Алынған күні;ТТГ, мкМЕ/мл"
+    path = write(tmp_path, header, "1;LAB;жаңа;250314500010;05.01.2026;07.01.2026;3,5", encoding="kz1048")
+    opened = csv.read_header(path)
+    (judged,) = judge(path, list_layouts())
+    assert (opened.layout.name, opened.encoding, len(judged.accepted)) == ("laboratory-blood-spot", "kz1048", 1)
 
 
 def test_an_unknown_code_is_refused_by_name_and_never_falls_into_a_default(tmp_path, layouts):
@@ -177,6 +223,13 @@ def test_a_changed_header_names_the_columns_it_lacks(tmp_path, layouts):
     with pytest.raises(FileRefusedError) as refused:
         judge(write(tmp_path, HEADER.replace("Дата;", "День;"), GOOD), layouts)
     assert refused.value.columns == ("Дата",)
+
+
+def test_the_nearest_layout_is_the_one_of_whose_required_columns_most_are_there(tmp_path):
+    header = "Жазба нөмірі;Ұйым;Әрекет;Алынған;Номер записи;ИИН матери;Дата рождения;Пол;Роддом;Номер истории"
+    with pytest.raises(FileRefusedError) as refused:
+        csv.read_header(write(tmp_path, header, ";" * 9))
+    assert refused.value.columns == ("Алынған күні",)
 
 
 def test_numbers_keep_blanks_and_commas_as_the_sender_writes_them(layouts):

@@ -204,7 +204,7 @@ def test_a_signature_below_the_table_is_told_as_a_note_but_a_short_row_in_it_is_
     assert pl.concat(j.quarantine for j in judged)["row_no"].to_list() == [3]
 
 
-def test_a_formula_gives_what_was_stored_with_it_or_nothing(tmp_path, layouts):
+def test_a_formula_gives_what_was_stored_with_it_or_a_reason(tmp_path, layouts):
     path = tmp_path / "a.xlsx"
     with xlsxwriter.Workbook(path) as book:
         sheet = book.add_worksheet()
@@ -214,7 +214,7 @@ def test_a_formula_gives_what_was_stored_with_it_or_nothing(tmp_path, layouts):
         sheet.write_formula(2, 4, '=HYPERLINK("http://example.invalid","M1")', None, "")
     _, judged = judge(path, layouts)
     assert judged[0].accepted["sender_id"].unique().to_list() == ["M9"]
-    assert judged[0].finding.select("row_no", "code").rows() == [(3, "sender_id_missing")]
+    assert judged[0].finding.select("row_no", "code").rows() == [(3, "cell_without_value")]
 
 
 def test_an_old_workbook_reads_as_a_new_one(tmp_path, layouts):

@@ -26,7 +26,9 @@ def clinical(description: str, kind: type[dy.Column] = dy.String, **options: Any
 
 def coded(description: str, codes: tuple[str, ...], **options: Any) -> Any:
     """A clinical column of a closed list of codes."""
-    return clinical(description, check=lambda c: c.is_in(codes), **options)
+    declared = clinical(description, check=lambda c: c.is_in(codes), **options)
+    declared.metadata["codes"] = codes
+    return declared
 
 
 def published(

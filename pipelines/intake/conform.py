@@ -18,6 +18,7 @@ from pipelines.intake.sums import check_rows
 
 _UNITS = Path(__file__).parent / "units.toml"
 _BLANKS = r"[\s\u00a0\u202f]"
+_BOUND = r"^([<>]=?|[≤≥])[\s\u00a0\u202f]*"
 _TRUE, _FALSE = ("true", "1", "да", "иә", "yes", "есть"), ("false", "0", "нет", "жоқ", "no")
 
 
@@ -29,11 +30,11 @@ class Conformed(NamedTuple):
 
 
 class Units(NamedTuple):
-    """`spelling` -> UCUM, and for some components the unit they are kept in with the divisors that lead there."""
+    """`spelling` -> UCUM, and for some components the unit they are kept in with the factors (divide by, multiply by) that lead there."""
 
     spellings: dict[str, str]
     kept: dict[str, str]
-    divisors: dict[tuple[str, str], float]
+    factors: dict[tuple[str, str], tuple[float, float]]
 
 
 @cache
@@ -42,12 +43,16 @@ def read_units(path: Path = _UNITS) -> Units:
     raw = tomllib.loads(path.read_text("utf-8"))
     spellings = {spelled: ucum for ucum, all_ in raw["spellings"].items() for spelled in (*all_, ucum.casefold())}
     kept = {component: entry["unit"] for component, entry in raw["components"].items()}
-    divisors = {
-        (component, unit): by
+    factors = {
+        (component, unit): factor
         for component, entry in raw["components"].items()
-        for unit, by in {entry["unit"]: 1.0, **entry.get("divide", {})}.items()
+        for unit, factor in {
+            entry["unit"]: (1.0, 1.0),
+            **{unit: (by, 1.0) for unit, by in entry.get("divide", {}).items()},
+            **{unit: (1.0, by) for unit, by in entry.get("multiply", {}).items()},
+        }.items()
     }
-    return Units(spellings, kept, divisors)
+    return Units(spellings, kept, factors)
 
 
 def name_unit(text: str) -> str | None:
@@ -61,7 +66,7 @@ def conform_rows(sent: pl.DataFrame, layout: Layout, *, has_blanks: bool = True)
     The envelope's submission_id and received_on are still to be added by the front door.
     """
     conformed = _conform(sent, layout, has_blanks=has_blanks)
-    if not (layout.sums or layout.ages):
+    if not (layout.sums or layout.ages or layout.premature):
         return conformed
     return conformed._replace(finding=pl.concat([conformed.finding, check_rows(sent, layout)]))
 
@@ -119,6 +124,8 @@ def _type_record(text: pl.DataFrame, layout: Layout, *, has_blanks: bool) -> Con
             if name not in {"row_no", "submission_id", "received_on"}
         ),
     )
+    if _may_be_bounds(given, typed):
+        return _type_record(_split_bounds(given), layout, has_blanks=False)
     unreadable = [
         given.filter(given[name].is_not_null() & typed[name].is_null()).select(
             "row_no", name_cell(name, layout).alias("column"), pl.lit(f"{name}_unreadable").alias("code"),
@@ -129,6 +136,22 @@ def _type_record(text: pl.DataFrame, layout: Layout, *, has_blanks: bool) -> Con
     ]  # fmt: skip
     converted = _convert_units(typed, layout) if "unit" in typed.columns else Conformed(typed, list_findings([]))
     return Conformed(converted.record, pl.concat([*unreadable, converted.finding]))
+
+
+def _may_be_bounds(given: pl.DataFrame, typed: pl.DataFrame) -> bool:
+    """Whether numbers that could not be read may be bounds; a sender who tells comparators by themselves writes none before them."""
+    if not {"value", "unit"} <= set(given.columns) or "comparator" in given.columns or "comparator" not in typed.columns:
+        return False
+    return typed["value"].null_count() > given["value"].null_count()
+
+
+def _split_bounds(given: pl.DataFrame) -> pl.DataFrame:
+    """Measured values (those in a unit) such as `<0,5` as a comparator and a number."""
+    bound = pl.when(pl.col("unit").is_not_null()).then(pl.col("value").str.extract(_BOUND))
+    return given.with_columns(
+        pl.when(bound.is_null()).then("value").otherwise(pl.col("value").str.replace(_BOUND, "")).alias("value"),
+        bound.replace({"≤": "<=", "≥": ">="}).alias("comparator"),
+    )
 
 
 def _read_column(name: str, column: dy.Column, layout: Layout) -> pl.Expr:
@@ -188,13 +211,15 @@ def _convert_units(record: pl.DataFrame, layout: Layout) -> Conformed:
         pl.col("unit").str.replace_all(_BLANKS, "").str.replace_all("[\u00b5\u03bc]", "u").str.to_lowercase()
         .replace_strict(units.spellings, default=None, return_dtype=pl.String)
     )  # fmt: skip
-    divisors = {f"{component}|{unit}": by for (component, unit), by in units.divisors.items()}
+    divisors = {f"{component}|{unit}": float(by) for (component, unit), (by, _) in units.factors.items()}
+    multipliers = {f"{component}|{unit}": float(by) for (component, unit), (_, by) in units.factors.items()}
     known = (
         pairs.with_columns(
             spelled.alias("unit_ucum"), pl.col("component").replace_strict(units.kept, default=None, return_dtype=pl.String).alias("unit_kept")
         )
         .with_columns(
-            pl.concat_str("component", pl.lit("|"), "unit_ucum").replace_strict(divisors, default=None, return_dtype=pl.Float64).alias("divisor")
+            pl.concat_str("component", pl.lit("|"), "unit_ucum").replace_strict(divisors, default=None, return_dtype=pl.Float64).alias("divisor"),
+            pl.concat_str("component", pl.lit("|"), "unit_ucum").replace_strict(multipliers, default=None, return_dtype=pl.Float64).alias("times"),
         )
         .with_columns(
             pl.when(pl.col("unit_kept").is_not_null() & pl.col("unit").is_null()).then(pl.lit("unit_missing"))
@@ -204,7 +229,8 @@ def _convert_units(record: pl.DataFrame, layout: Layout) -> Conformed:
             pl.when(pl.col("divisor").is_not_null()).then("unit_kept").otherwise(pl.coalesce("unit_ucum", "unit")).alias("unit_told"),
         )
     )  # fmt: skip
-    is_kept = pl.col("problem").is_null() & pl.col("divisor").fill_null(1.0).eq(1.0) & pl.col("unit_told").eq_missing("unit")
+    is_same = (pl.col("divisor").fill_null(1.0) == 1.0) & (pl.col("times").fill_null(1.0) == 1.0)
+    is_kept = pl.col("problem").is_null() & is_same & pl.col("unit_told").eq_missing("unit")
     if known.select(is_kept.all()).item():
         return Conformed(record, list_findings([]))
     seen = record.join(known, on=["component", "unit"], how="left", nulls_equal=True, maintain_order="left")
@@ -216,7 +242,7 @@ def _convert_units(record: pl.DataFrame, layout: Layout) -> Conformed:
     )  # fmt: skip
     converted = seen.with_columns(
         pl.when(pl.col("divisor").is_not_null())
-        .then(pl.col("value") / pl.col("divisor"))
+        .then(pl.col("value") * pl.col("times") / pl.col("divisor"))
         .otherwise("value")
         .alias("value"),
         pl.col("unit_told").alias("unit"),

@@ -11,7 +11,8 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from pipelines.intake.layout import OURS_ADDED, Layout, list_layouts, match_layout
+from pipelines.intake.layout import OURS_ADDED, Layout, list_layouts, match_layout, spell_headers
+from pipelines.intake.lines import LineCount, Placed, holds_breaks
 from pipelines.intake.reading import NEUTRALISED, Chunk, Limits, Opened, name_headers
 from pipelines.intake.refusal import FileRefusedError, list_findings
 
@@ -69,7 +70,10 @@ def read_header(path: Path, limits: Limits = Limits(), layouts: tuple[Layout, ..
 
 
 def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
-    """Rows as text in the sender's headers, with `row_no` (header = 1); rows of a wrong width become findings."""
+    """Rows as text in the sender's headers, with `row_no`, the line where the row begins (header = 1).
+
+    Rows of a wrong width, and those whose quote took in lines below them, become findings.
+    """
     layout, names = opened.layout, list(opened.headers)
     own = [name for name in names if name not in OURS_ADDED]
     broken: dict[int, str] = {}
@@ -92,27 +96,29 @@ def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
         ),
     }
-    next_no, told = 2, 0
+    next_no, told, count = 2, 0, LineCount(layout.separator)
     try:
         for batch in arrow_csv.open_csv(path, **options):
             sent = pl.DataFrame(pl.from_arrow(batch))
             numbers = _number_rows(next_no, len(sent), broken)
             next_no = (numbers[-1] if len(numbers) else next_no - 1) + 1
-            rows = sent.with_columns(numbers)
+            fresh = dict(list(broken.items())[told:])
+            told = len(broken)
+            placed = count.place(sent, numbers, fresh, has_breaks=opened.survey.has_quotes and holds_breaks(batch))
+            rows = sent.with_columns(placed.lines)
             if all(sent[name].null_count() for name in own):  # else no row can be empty, and none is copied
                 rows = rows.filter(~pl.all_horizontal(pl.col(*own).is_null()))
             if opened.survey.has_apostrophes:  # those that a file to fix sets before what looks like a formula
                 rows = rows.with_columns(pl.col(*names).str.replace(NEUTRALISED, "$1"))
-            fresh = dict(list(broken.items())[told:])
-            told = len(broken)
-            whole = pl.concat([rows, _keep_broken(fresh, names)]) if fresh else rows
-            yield Chunk(whole, _note_broken(fresh), has_blanks=opened.survey.has_blanks)
+            yield _give(rows, placed, fresh, names)._replace(has_blanks=opened.survey.has_blanks)
     except pa.ArrowInvalid as error:
         if "Empty CSV file" not in str(error):
             raise FileRefusedError("file_unreadable") from None
     if len(broken) > told:
         fresh = dict(list(broken.items())[told:])
-        yield Chunk(_keep_broken(fresh, names), _note_broken(fresh))
+        nothing = pl.DataFrame(schema={**dict.fromkeys(names, pl.String), "row_no": pl.Int64})
+        placed = count.place(nothing.drop("row_no"), nothing["row_no"], fresh, has_breaks=False)
+        yield _give(nothing, placed, fresh, names)
 
 
 def list_file_findings(opened: Header) -> pl.DataFrame:
@@ -128,23 +134,24 @@ def list_file_findings(opened: Header) -> pl.DataFrame:
 
 
 def _number_rows(first: int, count: int, broken: dict[int, str]) -> pl.Series:
-    """Line numbers of the rows that parsed: consecutive but for the lines that did not."""
+    """Numbers of the rows that parsed: consecutive but for those that did not."""
     if not broken:
         return pl.Series("row_no", range(first, first + count), dtype=pl.Int64)
     lines = pl.Series("row_no", range(first, first + count + len(broken)), dtype=pl.Int64)
     return lines.filter(~lines.is_in(list(broken))).head(count)
 
 
-def _keep_broken(broken: dict[int, str], names: list[str]) -> pl.DataFrame:
-    """A line of the wrong width is kept whole in the first column, so that the sender gets it back."""
-    return pl.DataFrame(
-        {names[0]: list(broken.values()), **dict.fromkeys(names[1:], None), "row_no": list(broken)},
+def _give(rows: pl.DataFrame, placed: Placed, broken: dict[int, str], names: list[str]) -> Chunk:
+    """Rows with those of a wrong width; such a line is kept whole in the first column, so that the sender gets it back."""
+    if not broken:
+        return Chunk(rows, placed.finding)
+    kept = pl.DataFrame(
+        {names[0]: list(broken.values()), **dict.fromkeys(names[1:], None), "row_no": [placed.broken[no] for no in broken]},
         schema={**dict.fromkeys(names, pl.String), "row_no": pl.Int64},
     )
-
-
-def _note_broken(broken: dict[int, str]) -> pl.DataFrame:
-    return list_findings([(number, None, "row_width_differs", "error") for number in broken])
+    swallowing = set(placed.finding["row_no"])
+    told = list_findings([(line, None, "row_width_differs", "error") for line in placed.broken.values() if line not in swallowing])
+    return Chunk(pl.concat([rows, kept]), pl.concat([placed.finding, told]))
 
 
 def survey_bytes(path: Path, limits: Limits) -> Survey:
@@ -236,7 +243,8 @@ def _open_as(encoding: str, line: bytes, survey: Survey, layouts: tuple[Layout, 
     refused = FileRefusedError("layout_unknown")
     for separator in dict.fromkeys(layout.separator for layout in layouts):
         sent = _split_header(text, separator)
-        headers = name_headers(sent)
+        mine = [layout for layout in layouts if layout.separator == separator]
+        headers = spell_headers(name_headers(sent), mine)
         if len(headers) < 2:
             continue
         if len(headers) > limits.columns:
@@ -244,7 +252,7 @@ def _open_as(encoding: str, line: bytes, survey: Survey, layouts: tuple[Layout, 
         if len(set(headers)) != len(headers):
             raise FileRefusedError("header_repeated", tuple(sorted({h for h in headers if headers.count(h) > 1})))
         try:
-            layout = match_layout(headers, [x for x in layouts if x.separator == separator])
+            layout = match_layout(headers, mine)
             return Header(layout, encoding, headers, any(h != h.strip() for h in sent), survey)
         except FileRefusedError as error:
             refused = error if error.columns or not refused.columns else refused

@@ -11,7 +11,7 @@ from pipelines.intake.layout import Layout
 
 _CODES = Path(__file__).parent / "icd10.toml"
 _CYRILLIC, _LATIN = list("авсенкмортх"), list("abcehkmoptx")
-_CODE = r"(?:^|[\s\u00a0]-[\s\u00a0]*)([a-zавсенкмортх])([0-9]{2})[.,]?([0-9])?[0-9a-z]{0,3}[*+†]?$"
+_FOURTH = r"^[a-z][0-9]{2}[.,]?([0-9])"
 
 
 def list_derived(headers: Collection[str], layout: Layout) -> list[pl.Expr]:
@@ -25,21 +25,33 @@ def list_derived(headers: Collection[str], layout: Layout) -> list[pl.Expr]:
         if set(parts) <= set(headers)
     ]
     codes = [suggest_code(pl.col(h)).alias(ours) for h, ours in layout.diagnoses.items() if h in headers]
-    return [*joined, *codes]
+    weeks = [_count_gestation(pl.col(h), term).alias("gestation_wk") for h, term in layout.premature.items() if h in headers]
+    return [*joined, *codes, *weeks]
+
+
+def _count_gestation(early: pl.Expr, term: int) -> pl.Expr:
+    """Weeks of gestation as text; what is no number of weeks stays as sent, to be refused by the contract."""
+    said = early.str.strip_chars()
+    weeks = pl.when(said.str.contains(r"^[0-9]{1,2}$")).then(term - said.cast(pl.Int64, strict=False))
+    return pl.coalesce(weeks.cast(pl.String), said)
 
 
 def suggest_code(text: pl.Expr) -> pl.Expr:
-    """The ICD-10 code that a free-text diagnosis ends with (`... - p942` -> `P94.2`); null where there is none.
+    """The last ICD-10 code that stands in a free-text diagnosis (`- p942`, `ДЦП G80.1`); null where there is none.
 
     Only a code that is written out is read, never guessed from words. Case, a missing dot, a comma for it, Cyrillic twins
     of Latin letters, dagger and asterisk, and digits beyond WHO's fourth (ICD-10-CM) are folded; a category that
     `icd10.toml` does not list suggests nothing.
     """
-    folded = text.str.strip_chars().str.to_lowercase()
-    letter = folded.str.extract(_CODE, 1).replace(_CYRILLIC, _LATIN).str.to_uppercase()
-    category = pl.concat_str(letter, folded.str.extract(_CODE, 2))
-    fourth = pl.concat_str(pl.lit("."), folded.str.extract(_CODE, 3)).fill_null("")
-    return pl.when(category.is_in(list_categories())).then(pl.concat_str(category, fourth))
+    said = text.str.to_lowercase().str.replace_many(_CYRILLIC, _LATIN).str.extract_all(_list_codes()).list.last()
+    fourth = pl.concat_str(pl.lit("."), said.str.extract(_FOURTH, 1)).fill_null("")
+    return pl.concat_str(said.str.slice(0, 3).str.to_uppercase(), fourth)
+
+
+@cache
+def _list_codes() -> str:
+    """A pattern of all codes that may be suggested, in lower case."""
+    return rf"\b(?:{'|'.join(list_categories()).lower()})(?:[.,]?[0-9][0-9a-z]{{0,3}})?\b"
 
 
 @cache

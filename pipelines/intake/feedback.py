@@ -13,6 +13,7 @@ import polars as pl
 from pipelines.intake.layout import Layout
 from pipelines.intake.page import LANGUAGES, say, write_facts, write_page, write_table, write_tiles
 from pipelines.intake.reading import SHEET_STEP
+from pipelines.intake.taken import list_known, list_taken, list_units
 
 _MESSAGES = Path(__file__).parent / "messages.toml"
 _EXAMPLES = 5
@@ -21,7 +22,8 @@ _COUNTS = ("received_count", "accepted_count", "untaken_count", "quarantined_cou
            "waiting_now")  # fmt: skip
 _ALWAYS_SHOWN = {"received_count", "accepted_count", "quarantined_count"}
 _BAD = {"quarantined_count", "open_count", "refused_again_count"}
-_IS_BROKEN = pl.col("code") == "row_width_differs"
+_UNTOLD = "layout"
+_IS_BROKEN = pl.col("code").is_in(["row_width_differs", "quote_unclosed"])
 
 
 class FindingGroup(NamedTuple):
@@ -41,11 +43,18 @@ def read_messages(path: Path = _MESSAGES) -> dict[str, dict[str, dict[str, str]]
     return tomllib.loads(path.read_text("utf-8"))
 
 
+class Names(dict[str, str]):
+    """Our column -> the sender's header; `taken`: column or header -> what may be written there, as it is shown."""
+
+    taken: Mapping[str, str] = {}
+
+
 def name_headers(layout: Layout | None) -> dict[str, str]:
-    """Our column -> the sender's header; of a wide layout the headers that a column gathers, the first few of them."""
+    """Names: our column -> the sender's header; of a wide layout the headers that a column gathers, the first few of them."""
     if layout is None:
-        return {}
-    headers = {ours: header for header, ours in layout.columns.items()}
+        return Names()
+    headers = Names({ours: header for header, ours in layout.columns.items()})
+    headers.taken = list_taken(layout)
     for into in dict.fromkeys(c.into for c in layout.components):
         there = [c.header for c in layout.components if c.into == into]
         headers[into] = " / ".join(there[:_HEADERS_NAMED]) + (" …" if len(there) > _HEADERS_NAMED else "")
@@ -66,7 +75,15 @@ def tell_finding(code: str, column: str | None, headers: dict[str, str]) -> dict
             raise KeyError(code)
         texts = messages["problem"][problem]
     name = headers.get(column or "", column or "-")
-    return {language: texts[language].replace("{column}", name) for language in LANGUAGES}
+    taken = getattr(headers, "taken", {}).get(column) or list_known().get(column or "", "")
+    filled = {"{column}": name, "{taken}": taken or _UNTOLD, "{units}": list_units()}
+    return {language: _fill(texts[language], filled) for language in LANGUAGES}
+
+
+def _fill(text: str, filled: Mapping[str, str]) -> str:
+    for place, value in filled.items():
+        text = text.replace(place, value)
+    return text
 
 
 def tell_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str, str]) -> pl.DataFrame:

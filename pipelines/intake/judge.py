@@ -103,12 +103,14 @@ def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
     if finding.is_empty():
         return finding.select(list(FINDING_SCHEMA))
     code = pl.col("code")
-    broken = (code == "row_width_differs") | code.str.starts_with("message_")
+    broken = code.is_in(["row_width_differs", "quote_unclosed"]) | code.str.starts_with("message_")
     unread = finding.filter(code.str.ends_with("_unreadable") & (pl.col("severity") == "error"))
+    bare = finding.filter(code == "cell_without_value")
     echoes = pl.concat(
         [
             unread.select("row_no", code.str.replace("_unreadable$", "_missing").alias("code")),
-            finding.filter(code.is_in(["value_unreadable", "result_absent"]) & (pl.col("severity") == "error"))
+            bare.select("row_no", (pl.col("column") + "_missing").alias("code")),
+            pl.concat([bare, finding.filter(code.is_in(["value_unreadable", "result_absent"]) & (pl.col("severity") == "error"))])
             .select("row_no", pl.lit("result_missing").alias("code")),
         ]
     )

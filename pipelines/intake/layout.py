@@ -21,7 +21,8 @@ OURS_ADDED = (MENDS, REASONS)
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _KEYS = {
     "name", "record", "source", "encodings", "separator", "decimal", "dates", "datetimes",
-    "columns", "ignored", "values", "constants", "components", "joined", "sums", "ages", "diagnoses", "required", "identity", "totals",
+    "columns", "ignored", "values", "constants", "components", "joined", "sums", "items", "premature", "ages", "diagnoses",
+    "required", "identity", "totals",
 }  # fmt: skip
 
 
@@ -42,13 +43,22 @@ class Totals(NamedTuple):
 
     `group`: column that names a row's group; a row of the group "total" declares the sum of the others.
     `counts_rows`: a total row with one number declares how many rows there are.
-    `at_most`: (part, whole) counts; `percent`: (column, part, whole).
+    `at_most`: (part, whole) counts; `sum_at_most`: (parts, whole), parts that no child is in two of.
+    `percent`: (column, part, whole, ...); with several wholes the form does not say of which, and one of them must give it.
     """
 
     group: str | None
     counts_rows: bool
     at_most: tuple[tuple[str, str], ...]
-    percent: tuple[tuple[str, str, str], ...]
+    percent: tuple[tuple[str, ...], ...]
+    sum_at_most: tuple[tuple[tuple[str, ...], str], ...] = ()
+
+
+class Items(NamedTuple):
+    """`allowed`: the numbers that an item may be; `total`: the least and the greatest total."""
+
+    allowed: tuple[float, ...]
+    total: tuple[float, float]
 
 
 class Layout(NamedTuple):
@@ -75,6 +85,10 @@ class Layout(NamedTuple):
     """Our column -> the headers whose values together, joined by a hyphen, are its value."""
     sums: Mapping[str, tuple[str, ...]] = {}
     """Header of a total -> the headers of the items that must add up to it."""
+    items: Items | None = None
+    """What the items and totals of `sums` may be."""
+    premature: Mapping[str, int] = {}
+    """Header of how many weeks too early a child was born -> the weeks of a term birth: gestation is what is left."""
     ages: Mapping[str, float] = {}
     """Header of an age in months -> by how many months it may differ from the row's own dates."""
     diagnoses: Mapping[str, str] = {}
@@ -98,11 +112,17 @@ class Layout(NamedTuple):
         return frozenset(plain | {header for ours, parts in self.joined.items() if ours in needed for header in parts})
 
     @property
+    def read(self) -> frozenset[str]:
+        """Headers of which something is read: a cell of these that cannot be read is a reason."""
+        return self.headers - frozenset(self.ignored) - frozenset(OURS_ADDED)
+
+    @property
     def headers(self) -> frozenset[str]:
         """Every header it knows."""
         told = {header for c in self.components for header in (c.header, *c.beside)}
         parts = {header for headers in (*self.joined.values(), *self.sums.values()) for header in headers}
-        return frozenset(self.columns) | frozenset(self.ignored) | told | parts | frozenset(self.ages) | frozenset(self.diagnoses) | {*OURS_ADDED}
+        beside = frozenset(self.ages) | frozenset(self.diagnoses) | frozenset(self.premature)
+        return frozenset(self.columns) | frozenset(self.ignored) | told | parts | beside | {*OURS_ADDED}
 
 
 def read_layout(path: Path) -> Layout:
@@ -132,6 +152,8 @@ def read_layout(path: Path) -> Layout:
         components=components,
         joined={ours: tuple(parts) for ours, parts in raw.get("joined", {}).items()},
         sums={total: tuple(items) for total, items in raw.get("sums", {}).items()},
+        items=_read_items(raw["items"]) if "items" in raw else None,
+        premature=raw.get("premature", {}),
         ages=raw.get("ages", {}),
         diagnoses=raw.get("diagnoses", {}),
         needed=tuple(raw.get("required", ())),
@@ -156,20 +178,27 @@ def read_layout(path: Path) -> Layout:
     return layout
 
 
+def _read_items(raw: Mapping[str, Any]) -> Items:
+    least, most = raw["total"]
+    return Items(tuple(map(float, raw["allowed"])), (float(least), float(most)))
+
+
 def _read_totals(raw: Mapping[str, Any]) -> Totals:
-    if unknown := set(raw) - {"group", "counts_rows", "at_most", "percent"}:
+    if unknown := set(raw) - {"group", "counts_rows", "at_most", "percent", "sum_at_most"}:
         raise ValueError(f"unknown keys of totals: {sorted(unknown)}")
     return Totals(
         raw.get("group"),
         raw.get("counts_rows", False),
         tuple((part, whole) for part, whole in raw.get("at_most", ())),
-        tuple((column, part, whole) for column, part, whole in raw.get("percent", ())),
+        tuple((column, part, whole, *others) for column, part, whole, *others in raw.get("percent", ())),
+        tuple((tuple(parts), whole) for parts, whole in raw.get("sum_at_most", ())),
     )
 
 
 def _list_declared(layout: Layout) -> set[str]:
     totals = layout.totals or Totals(None, False, (), ())
-    pairs = (*totals.at_most, *totals.percent, *((totals.group,) if totals.group else ()), layout.needed)
+    sums = [(*parts, whole) for parts, whole in totals.sum_at_most]
+    pairs = (*totals.at_most, *totals.percent, *sums, *((totals.group,) if totals.group else ()), layout.needed)
     return {header for pair in pairs for header in ((pair,) if isinstance(pair, str) else pair)}
 
 
@@ -187,6 +216,18 @@ def speak_ours(name: str, kind: str) -> Layout:
     return Layout(name, kind, ("utf-8",), ",", ".", ("%Y-%m-%d",), ("%Y-%m-%dT%H:%M:%S",), columns, {}, {}, {}, ())
 
 
+def fold_header(text: str) -> str:
+    """A header without case, and without the blanks and signs around it: how senders' headers are known again."""
+    return " ".join(text.split()).strip(" :*.").casefold().replace("ё", "е")
+
+
+def spell_headers(headers: Iterable[str], layouts: Iterable[Layout]) -> tuple[str, ...]:
+    """Headers in the spelling of the layouts that know them; one that a layout has just so stays."""
+    known = sorted({header for layout in layouts for header in layout.headers})
+    spelled = {fold_header(header): header for header in known} | {header: header for header in known}
+    return tuple(spelled.get(header) or spelled.get(fold_header(header), header) for header in headers)
+
+
 def match_layout(headers: Iterable[str], layouts: Iterable[Layout]) -> Layout:
     """The layout that knows most of the headers and lacks none of its required ones.
 
@@ -197,7 +238,7 @@ def match_layout(headers: Iterable[str], layouts: Iterable[Layout]) -> Layout:
     for layout in ranked:
         if layout.required <= found and (not layout.components or any(c.header in found for c in layout.components)):
             return layout
-    near = ranked[0]
+    near = max(ranked, key=lambda x: len(found & x.required) / max(len(x.required), 1))  # of equals the first
     if not found & near.headers - set(near.ignored):  # a "№" that many forms have is no likeness
         raise FileRefusedError("layout_unknown")
     raise FileRefusedError("layout_header_changed", tuple(sorted(near.required - found)))

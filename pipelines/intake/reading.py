@@ -29,6 +29,7 @@ class Limits(NamedTuple):
     sheet_rows: int = 2_000_000
     depth: int = 64
     people: int = 3_000_000
+    blank_mb: int = 256
 
 
 class Chunk(NamedTuple):

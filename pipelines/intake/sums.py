@@ -7,6 +7,7 @@ from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 
 _CLOSE = 0.005
 """Numbers that differ by less are the same: sums of decimals, and totals rounded to two places."""
+_REFUSED = ("total_differs", "item_not_allowed", "total_outside_range")
 _MONTH_DAYS = 30.4375
 
 
@@ -14,11 +15,35 @@ def check_rows(sent: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     """Findings (refusal.FINDING_SCHEMA) of the sums and ages that the layout declares; `column` is the sender's header.
 
     `total_differs` refuses the row: a total that its own items contradict may neither flag nor clear a child.
+    So do `item_not_allowed` (an item that the instrument does not have) and `total_outside_range`.
     `total_unproven` (an item is blank or no number) and `age_months_differs` (the dates decide, not the age) warn.
     """
-    found = [_check_total(sent, total, items, layout) for total, items in layout.sums.items() if total in sent.columns]
+    found = _check_items(sent, layout) + [_tell_premature(sent, h) for h in layout.premature if h in sent.columns]
+    found += [_check_total(sent, total, items, layout) for total, items in layout.sums.items() if total in sent.columns]
     found += [_check_age(sent, header, slack, layout) for header, slack in layout.ages.items() if header in sent.columns]
     return pl.concat(found) if found else list_findings([])
+
+
+def _check_items(sent: pl.DataFrame, layout: Layout) -> list[pl.DataFrame]:
+    if layout.items is None:
+        return []
+    least, most = layout.items.total
+    found = []
+    for total, items in layout.sums.items():
+        for item in (item for item in items if item in sent.columns):
+            number, is_blank = _read_number(item, layout), pl.col(item).str.strip_chars().fill_null("") == ""
+            is_wrong = ~is_blank & ~number.is_in(layout.items.allowed).fill_null(value=False)
+            found.append(_tell(sent, item, pl.when(is_wrong).then(pl.lit("item_not_allowed"))))
+        if total in sent.columns:
+            is_outside = ~_read_number(total, layout).is_between(least, most)
+            found.append(_tell(sent, total, pl.when(is_outside).then(pl.lit("total_outside_range"))))
+    return [part for part in found if len(part)]
+
+
+def _tell_premature(sent: pl.DataFrame, header: str) -> pl.DataFrame:
+    """A child born too early by its own row: only the gestation of its birth record corrects its age, so that is asked for."""
+    is_early = pl.col(header).str.strip_chars().str.contains(r"^0*[1-9][0-9]*$")
+    return _tell(sent, header, pl.when(is_early).then(pl.lit("prematurity_not_corrected")))
 
 
 def _check_total(sent: pl.DataFrame, total: str, items: tuple[str, ...], layout: Layout) -> pl.DataFrame:
@@ -42,7 +67,7 @@ def _check_age(sent: pl.DataFrame, header: str, slack: float, layout: Layout) ->
 
 
 def _tell(sent: pl.DataFrame, header: str, code: pl.Expr) -> pl.DataFrame:
-    severity = pl.when(pl.col("code") == "total_differs").then(pl.lit("error")).otherwise(pl.lit("warning"))
+    severity = pl.when(pl.col("code").is_in(_REFUSED)).then(pl.lit("error")).otherwise(pl.lit("warning"))
     return (
         sent.select("row_no", pl.lit(header).alias("column"), code.alias("code"))
         .drop_nulls("code")

@@ -126,39 +126,48 @@ def _fold(text: pl.Expr) -> pl.Expr:
 
 
 def _list_above(rows: pl.DataFrame, declared: Totals) -> list[Difference]:
-    """Counts above the count they are part of (examined above target)."""
+    """Counts above the count they are part of (examined above target), and parts that together are above it."""
     found = []
-    for part, whole in declared.at_most:
-        if {part, whole} <= set(rows.columns):
-            wrong = rows.select("row_no", _number(part).alias("part"), _number(whole).alias("whole"))
+    for parts, whole in [*(((part,), whole) for part, whole in declared.at_most), *declared.sum_at_most]:
+        if {*parts, whole} <= set(rows.columns):
+            wrong = rows.select("row_no", pl.sum_horizontal(map(_number, parts)).alias("part"), _number(whole).alias("whole"))
             wrong = wrong.filter(pl.col("part") > pl.col("whole"))
-            found += [Difference(no, part, "part_above_whole", p, w) for no, p, w in wrong.iter_rows()]
+            code = "part_above_whole" if len(parts) == 1 else "parts_above_whole"
+            found += [Difference(no, " + ".join(parts), code, p, w) for no, p, w in wrong.iter_rows()]
     return found
 
 
 def _list_percent(rows: pl.DataFrame, declared: Totals) -> list[Difference]:
-    """Percentages that their counts do not give, to one unit of the last digit sent; 0.95 of a percent cell is 95."""
+    """Percentages that their counts do not give, to one unit of the last digit sent; 0.95 of a percent cell is 95.
+
+    Where a form does not say of what a percentage is, it has to follow from one of the counts that it may be of.
+    """
     found = []
-    for column, part, whole in declared.percent:
-        if not {column, part, whole} <= set(rows.columns):
+    for column, part, *named in declared.percent:
+        wholes = [whole for whole in named if whole in rows.columns]
+        if not wholes or not {column, part} <= set(rows.columns):
             continue
         plain = pl.col(column).str.replace_all(_BLANKS, "").str.strip_suffix("%")
         digits = plain.str.extract(r"[.,]([0-9]+)$").str.len_chars().fill_null(0).clip(0, 4).cast(pl.Float64)
         asked = rows.select(
-            "row_no", _read(plain).alias("declared"), (100 * _number(part) / _number(whole)).alias("computed"),
-            (pl.lit(10.0) ** -digits + 1e-9).alias("unit"), digits.alias("digits"),
+            "row_no", _read(plain).alias("declared"), (pl.lit(10.0) ** -digits + 1e-9).alias("unit"), digits.alias("digits"),
+            *((100 * _number(part) / _number(whole)).alias(f"{place}") for place, whole in enumerate(wholes)),
         )  # fmt: skip
-        is_share = (pl.col("declared") <= 1) & (
-            ((pl.col("digits") >= 2) & ((100 * pl.col("declared") - pl.col("computed")).abs() <= 100 * pl.col("unit")))
-            | ((pl.col("declared") == 1) & (pl.col("computed") == 100))
-        )
-        is_given = (pl.col("declared") - pl.col("computed")).abs() <= pl.col("unit")
-        wrong = asked.filter(pl.col("computed").is_finite() & ~is_share & ~is_given)
-        found += [
-            Difference(no, column, "percent_differs", d, c)
-            for no, d, c in wrong.select("row_no", "declared", "computed").iter_rows()
-        ]
+        of_each = [pl.col(f"{place}") for place in range(len(wholes))]
+        computed = pl.coalesce(pl.when(of.is_finite()).then(of) for of in of_each)
+        wrong = asked.filter(computed.is_not_null() & ~pl.any_horizontal(_follows(of).fill_null(value=False) for of in of_each))
+        wrong = wrong.drop_nulls("declared").select("row_no", "declared", computed.alias("computed"))
+        found += [Difference(no, column, "percent_differs", d, c) for no, d, c in wrong.iter_rows()]
     return found
+
+
+def _follows(computed: pl.Expr) -> pl.Expr:
+    """Whether a declared percentage is the computed one."""
+    declared, unit = pl.col("declared"), pl.col("unit")
+    is_share = (declared <= 1) & (
+        ((pl.col("digits") >= 2) & ((100 * declared - computed).abs() <= 100 * unit)) | ((declared == 1) & (computed == 100))
+    )
+    return computed.is_finite() & (is_share | ((declared - computed).abs() <= unit))
 
 
 def _compare_count(rows: pl.DataFrame, total: pl.DataFrame) -> list[Difference]:

@@ -33,7 +33,7 @@ class Form(NamedTuple):
     identity: tuple[str, ...]
     percents: tuple[str, ...]
     at_most: tuple[tuple[str, str], ...]
-    percent: tuple[tuple[str, str, str], ...]
+    percent: tuple[tuple[str, ...], ...]
 
 
 @cache
@@ -97,8 +97,9 @@ def find_form(headers: Sequence[str], layouts: Sequence[Layout], components: Seq
     totals = form.totals
     at_most = tuple((ours[part], ours[whole]) for part, whole in totals.at_most if {part, whole} <= set(ours)) if totals else ()
     percent = tuple(
-        (shares[_stem(ours[part])], ours[part], ours[whole]) for _, part, whole in (totals.percent if totals else ())
-        if {part, whole} <= set(ours) and _stem(ours[part]) in shares
+        (shares[_stem(ours[part])], ours[part], *(ours[whole] for whole in wholes if whole in ours))
+        for _, part, *wholes in (totals.percent if totals else ())
+        if part in ours and not set(wholes).isdisjoint(ours) and _stem(ours[part]) in shares
     )  # fmt: skip
     return Form(form.name, form.constants, form.identity, tuple(shares.values()), at_most, percent)
 
@@ -125,7 +126,7 @@ def _read_result(header: str, values: Sequence[str]) -> Component | None:
             return None
         into, unit = "result_code", None
     constants = {"programme": str(entry["programme"]), "component": name}
-    told = unit and (name, read_units().spellings[_fold(unit)]) in read_units().divisors
+    told = unit and (name, read_units().spellings[_fold(unit)]) in read_units().factors
     return Component(header, into, constants | ({"unit": unit} if unit and told else {}))
 
 

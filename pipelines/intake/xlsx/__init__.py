@@ -20,6 +20,7 @@ from pipelines.intake.totals import set_aside_totals
 from pipelines.intake.xlsx.book import Book, Cells, open_book
 from pipelines.intake.xlsx.cells import fill_down, has_short_iins, pad_iins, write_cells
 from pipelines.intake.xlsx.header import Table, find_table, list_head
+from pipelines.intake.xlsx.spoiled import Spoiled, list_spoiled
 
 _CHUNK_ROWS = 50_000
 _NARROW, _WIDE_HEADER = 2, 5
@@ -34,6 +35,7 @@ class _Sheet(NamedTuple):
     number: int
     name: str
     cells: Cells
+    spoiled: Spoiled
     table: Table | None
     refused: FileRefusedError | None
 
@@ -47,7 +49,7 @@ def open_file(path: Path, limits: Limits, layouts: Sequence[Layout] | None = Non
         if sheet.table:
             opened = Opened(sheet.table.layout, _tell_sheet(sheet, passed, 0), iter(()))
             return opened._replace(chunks=_read_sheets(book, sheet, sheets))
-        passed.append(sheet._replace(cells={}))
+        passed.append(sheet._replace(cells={}, spoiled={}))
     raise _choose_refusal([sheet.refused for sheet in passed if sheet.refused])
 
 
@@ -61,7 +63,7 @@ def _choose_refusal(refusals: Sequence[FileRefusedError]) -> FileRefusedError:
 
 def _open_sheets(book: Book, limits: Limits, layouts: Sequence[Layout]) -> Iterator[_Sheet]:
     """The sheets that hold cells, one at a time: a sheet's cells are let go of when the next is asked for."""
-    for number, name, cells in book.list_sheets():
+    for number, name, cells, spoiled in book.list_sheets():
         height = len(next(iter(cells.values())))
         if height > limits.sheet_rows:
             raise FileRefusedError("file_too_long")
@@ -70,9 +72,9 @@ def _open_sheets(book: Book, limits: Limits, layouts: Sequence[Layout]) -> Itera
         head = list_head(cells)
         try:
             table = find_table(head, book.package.merged.get(name, ()), layouts)
-            yield _Sheet(number, name, cells, table, None)
+            yield _Sheet(number, name, cells, spoiled, table, None)
         except FileRefusedError as refused:
-            yield _Sheet(number, name, {}, None, refused)
+            yield _Sheet(number, name, {}, {}, None, refused)
 
 
 def _read_sheets(book: Book, first: _Sheet, others: Iterator[_Sheet]) -> Iterator[Chunk]:
@@ -116,11 +118,28 @@ def _read_rows(book: Book, sheet: _Sheet, step: int) -> Iterator[Chunk]:
     table = sheet.table
     assert table is not None  # noqa: S101
     text = _write_rows(book, sheet, table)
+    read = {place: table.layout.columns.get(header, header) for place, header in table.headers.items() if header in table.layout.read}
+    spoiled = list_spoiled(sheet.spoiled, read, book.package.merged.get(sheet.name, ()), table.first_row)
     body, tail = _cut_tail(text, table)
     for part in body.iter_slices(_CHUNK_ROWS):
-        yield _give(part, table, step)
+        yield _tell_spoiled(_give(part, table, step), spoiled, step)
     if len(tail):
-        yield _give_tail(tail, body.tail(1), table, step)
+        yield _tell_spoiled(_give_tail(tail, body.tail(1), table, step), spoiled, step)
+
+
+def _tell_spoiled(chunk: Chunk, spoiled: pl.DataFrame, step: int) -> Chunk:
+    """A chunk with a reason on each record, and a warning on each total, of which a cell holds no value."""
+    if spoiled.is_empty() or chunk.rows.is_empty():
+        return chunk
+    layout = chunk.layout
+    totals = set_aside_totals(chunk.rows, layout.totals.group).total if layout and layout.totals else chunk.rows.clear()
+    there = spoiled.with_columns(pl.col("row_no") + step).filter(pl.col("row_no").is_in(chunk.rows["row_no"].implode()))
+    is_total = pl.col("row_no").is_in(totals["row_no"].implode())
+    told = there.select(
+        "row_no", "column", pl.lit("cell_without_value").alias("code"),
+        pl.when(is_total).then(pl.lit("warning")).otherwise(pl.lit("error")).alias("severity"),
+    )  # fmt: skip
+    return chunk._replace(findings=pl.concat([chunk.findings, told]))
 
 
 def _write_rows(book: Book, sheet: _Sheet, table: Table) -> pl.DataFrame:

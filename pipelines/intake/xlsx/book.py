@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -15,6 +16,7 @@ import polars as pl
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.xlsx.package import Package, check_package
+from pipelines.intake.xlsx.spoiled import Spoiled
 
 _XLS = b"\xd0\xcf\x11\xe0"
 _XLS_MB = 128
@@ -26,6 +28,15 @@ Cells = Mapping[int, pl.Series]
 """Column of the sheet (0 = A) -> its cells as text from the sheet's first row on, all of one length."""
 
 
+class Sheet(NamedTuple):
+    """A sheet that holds cells: its place in the workbook (1 = first), its cells, and those of them that hold no value."""
+
+    number: int
+    name: str
+    cells: Cells
+    spoiled: Spoiled
+
+
 class Book(Protocol):
     """A workbook that may be read."""
 
@@ -33,8 +44,8 @@ class Book(Protocol):
     def package(self) -> Package:
         """What its package says."""
 
-    def list_sheets(self) -> Iterator[tuple[int, str, Cells]]:
-        """Place (1 = first), name and cells of each sheet that holds any."""
+    def list_sheets(self) -> Iterator[Sheet]:
+        """Each sheet that holds cells, one at a time."""
 
     def is_numeric(self, name: str, first_row: int, places: tuple[int, int]) -> bool:
         """Whether a column's cells from a row on are all numbers; `places`: the sheet's first column and this one."""
@@ -54,7 +65,7 @@ def open_book(path: Path, limits: Limits) -> Book:
         raise FileRefusedError("file_encrypted")
     if not any(name.encode("utf-16-le") in content for name in ("Workbook", "Book")):
         raise FileRefusedError("format_not_supported")
-    return _OldBook(path, limits.unpacked_mb + _CHILD_BASE_MB, Package(is_1904=False, merged={}))
+    return _OldBook(path, limits.unpacked_mb + _CHILD_BASE_MB, Package(is_1904=False, merged={}, spoiled={}))
 
 
 class _NewBook(NamedTuple):
@@ -63,13 +74,13 @@ class _NewBook(NamedTuple):
     reader: fastexcel.ExcelReader
     package: Package
 
-    def list_sheets(self) -> Iterator[tuple[int, str, Cells]]:
+    def list_sheets(self) -> Iterator[Sheet]:
         for number, name in enumerate(self.reader.sheet_names, 1):
             sheet = _guard(lambda name=name: self.reader.load_sheet(name, header_row=None, skip_rows=0, dtypes="string"))  # type: ignore[misc]
             if sheet.height and sheet.width:
                 places = [column.absolute_index for column in sheet.available_columns()]
                 frame: pl.DataFrame = _guard(lambda s=sheet: s.to_polars())  # type: ignore[misc]
-                yield number, name, dict(zip(places, frame.get_columns(), strict=True))
+                yield Sheet(number, name, dict(zip(places, frame.get_columns(), strict=True)), self.package.spoiled.get(name, {}))
 
     def is_numeric(self, name: str, first_row: int, places: tuple[int, int]) -> bool:
         first, place = places
@@ -88,14 +99,17 @@ class _OldBook(NamedTuple):
     memory_mb: int
     package: Package
 
-    def list_sheets(self) -> Iterator[tuple[int, str, Cells]]:
+    def list_sheets(self) -> Iterator[Sheet]:
         answer = io.BytesIO(self._ask("cells"))
         number = 0
         while line := answer.readline():
             number += 1
             told = json.loads(line)
             frame = pl.read_ipc_stream(answer.read(told["bytes"]))
-            yield number, told["name"], dict(zip(told["places"], frame.get_columns(), strict=True))
+            spoiled: Spoiled = {}
+            for row, column in told["spoiled"]:
+                spoiled.setdefault(column, array("I")).append(row)
+            yield Sheet(number, told["name"], dict(zip(told["places"], frame.get_columns(), strict=True)), spoiled)
 
     def is_numeric(self, name: str, first_row: int, places: tuple[int, int]) -> bool:
         return self._ask("numbers", name, str(first_row), str(places[1] - places[0])) == b"1"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from pipelines.intake.layout import REASONS, Layout, match_layout
+from pipelines.intake.layout import REASONS, Layout, fold_header, match_layout
 from pipelines.intake.reading import OURS, name_place
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.xlsx.book import Cells
@@ -39,19 +39,19 @@ def find_table(head: Sequence[Row], merged: Merged, layouts: Sequence[Layout]) -
 
     Raises FileRefusedError: layout_unknown, layout_header_changed, header_repeated.
     """
-    spelled = {_fold(header): header for layout in layouts for header in sorted(layout.headers)}
+    spelled = {fold_header(header): header for layout in layouts for header in sorted(layout.headers)}
     filled = fill_merged(head, merged)
     best: tuple[int, int, int, dict[int, str]] | None = None
     for row in range(min(len(filled), DEPTH)):
         for span in _SPANS:
             joined = join_rows(filled[row : row + span])
-            known = len({_fold(text) for text in joined.values()} & spelled.keys())
+            known = len({fold_header(text) for text in joined.values()} & spelled.keys())
             if known and (best is None or known > best[0]):
                 best = (known, row, span, joined)
     if best is None:
         raise FileRefusedError("layout_unknown")
     _, row, span, joined = best
-    headers = {column: spelled.get(_fold(text), text) for column, text in joined.items()}
+    headers = {column: spelled.get(fold_header(text), text) for column, text in joined.items()}
     names = [h for h in headers.values() if h in spelled.values()]
     if doubled := sorted({h for h in names if names.count(h) > 1}):
         raise FileRefusedError("header_repeated", tuple(doubled))
@@ -108,7 +108,7 @@ def _read_titles(rows: Sequence[Row], spelled: Mapping[str, str]) -> Iterable[tu
         cells = [cell for cell in row if cell and cell.strip()]
         for place, cell in enumerate(cells):
             label, colon, value = cell.partition(":")
-            if header := spelled.get(_fold(label)):
+            if header := spelled.get(fold_header(label)):
                 if colon and value.strip():
                     yield header, value.strip()
                 elif place + 1 < len(cells):
@@ -117,7 +117,3 @@ def _read_titles(rows: Sequence[Row], spelled: Mapping[str, str]) -> Iterable[tu
 
 def _said(row: Row, column: int) -> str:
     return " ".join((row[column] or "").split()) if column < len(row) else ""
-
-
-def _fold(text: str) -> str:
-    return " ".join(text.split()).strip(" :*.").casefold().replace("ё", "е")

@@ -12,15 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.xlsx.look import CELLS_OPEN, look_at
+from pipelines.intake.xlsx.spoiled import Spoiled, SpoiledCells
 
-Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.intp]
-Flags = npt.NDArray[np.bool_]
+Merged = list[tuple[int, int, int, int]]
 
 CELL_BYTES = 32
 _MERGE = re.compile(rb'<mergeCell [^>]*?ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
@@ -43,31 +40,32 @@ _EACH_CELL = re.compile(rb'<c r="[A-Z]+([0-9]+)"')
 _ANY_CELL = re.compile(rb"""<(?:[^<>\s:]+:)?c\s[^>]*?\br\s*=\s*["']\s*([A-Za-z]+)""")
 _ANY_CELL_ROW = re.compile(rb"""<(?:[^<>\s:]+:)?c\s[^>]*?\br\s*=\s*["']\s*[A-Za-z]+([0-9]+)""")
 _ANY_ROW = re.compile(rb"""<(?:[^<>\s:]+:)?row\s[^>]*?\br\s*=\s*["']([0-9]+)""")
-_CELLS_OPEN = re.compile(rb"<(?:[^<>\s:]+:)?c[\s/>]")
 _ROWS_OPEN = re.compile(rb"<(?:[^<>\s:]+:)?row[\s/>]")
+_FILLED_CELL = re.compile(rb'<c r="[A-Z]+([0-9]+)"(?:[^<>]*[^/<>])?>')
+_MOSTLY = 20
+"""A sheet of which fewer than one cell in so many is written down is mostly empty."""
 _TEXT_NO = re.compile(rb't="s"[^>]*>\s*<v>([0-9]+)</v>')
 _TEXTS = re.compile(rb"<(?:[^<>\s:/]+:)?si[\s/>]")
 _TEXT_COUNT = re.compile(rb"""\b(?:count|uniqueCount)\s*=\s*["']\s*\+?([0-9]+)""")
 _MOST_TEXTS = 50_000_000
 """The reader makes room for as many shared texts, styles or merged cells as are announced (24 bytes each)."""
-_REACH = 16
-"""How far behind a "<" the first look reads."""
 _FOREIGN = re.compile(rb"<!DOCTYPE|<!ENTITY")
 _DECLARED = re.compile(rb"""^[^<]*<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9_-]+)""")
 
 
 class Package(NamedTuple):
-    """A workbook that may be opened: whether it counts days from 1904, and the merged cells of each sheet by its name."""
+    """A workbook that may be opened: whether it counts days from 1904, and by sheet its merged and its spoiled cells."""
 
     is_1904: bool
-    merged: dict[str, list[tuple[int, int, int, int]]]
+    merged: dict[str, Merged]
+    spoiled: dict[str, Spoiled]
 
 
 def check_package(path: Path, limits: Limits) -> Package:
     """What a workbook's parts say; raises FileRefusedError for what must not be opened.
 
     format_not_supported (no workbook), file_encrypted, file_unreadable, file_unpacks_too_large, xml_entities,
-    file_too_wide, file_too_long.
+    file_too_wide, file_too_long, cells_without_value (where they do not say where they stand).
     """
     try:
         with zipfile.ZipFile(path) as package:
@@ -97,14 +95,17 @@ def _check_parts(package: zipfile.ZipFile, limits: Limits) -> Package:
                 kept: list[bytes] | None = [] if part.filename in _ABOUT else None
                 long_texts |= _measure_texts(_read_blocks(file), kept)
                 about[part.filename] = b"".join(kept or [])
-    merged: dict[str, list[tuple[int, int, int, int]]] = {}
+    found: dict[str, tuple[Merged, Spoiled]] = {}
     for part in sheets:
         with package.open(part) as file:
-            merged[part.filename] = _check_sheet(file, limits, long_texts)
-    return _name_sheets(about, merged)
+            found[part.filename], blank = _check_sheet(file, limits, long_texts)
+        if blank * CELL_BYTES > limits.blank_mb << 20:
+            with package.open(part) as file:
+                _check_far(file, limits)
+    return _name_sheets(about, found)
 
 
-def _name_sheets(about: dict[str, bytes], merged: dict[str, list[tuple[int, int, int, int]]]) -> Package:
+def _name_sheets(about: dict[str, bytes], found: dict[str, tuple[Merged, Spoiled]]) -> Package:
     """Sheets by name; a workbook that keeps its sheets where they are not looked for is refused."""
     workbook, links, roots = (about.get(name, b"") for name in _ABOUT)
     targets = {told.get(b"Id", b""): _resolve(told) for told in _read_tags(links, b"Relationship")}
@@ -117,10 +118,11 @@ def _name_sheets(about: dict[str, bytes], merged: dict[str, list[tuple[int, int,
     if root != [_WORKBOOK] or any(kind.endswith(b"sheet") and not _SHEETS.match(target) for kind, target in kinds):
         raise FileRefusedError("file_unreadable")
     sheets = {
-        html.unescape(told.get(b"name", b"").decode()): merged.get(targets.get(told.get(b"r:id", b""), ""), [])
+        html.unescape(told.get(b"name", b"").decode()): found.get(targets.get(told.get(b"r:id", b""), ""), ([], {}))
         for told in _read_tags(workbook, b"sheet")
     }
-    return Package(bool(re.search(rb'date1904\s*=\s*"(?:1|true)"', workbook)), sheets)
+    is_1904 = bool(re.search(rb'date1904\s*=\s*"(?:1|true)"', workbook))
+    return Package(is_1904, {name: merged for name, (merged, _) in sheets.items()}, {name: cells for name, (_, cells) in sheets.items()})
 
 
 def _resolve(link: dict[bytes, bytes]) -> str:
@@ -178,15 +180,29 @@ def _measure_texts(blocks: Iterator[bytes], kept: list[bytes] | None) -> dict[in
     return found
 
 
-def _check_sheet(
-    file: IO[bytes], limits: Limits, long_texts: dict[int, int]
-) -> list[tuple[int, int, int, int]]:
-    """The merged cells of a sheet, if its cells may be read."""
-    merged: list[tuple[int, int, int, int]] = []
-    rows = unnumbered = columns = copied = 0
+def _check_far(file: IO[bytes], limits: Limits) -> None:
+    """Raises FileRefusedError("sheet_mostly_empty") where it is cells that hold something which make a sheet so high.
+
+    One blank in the last row of a sheet makes the reader hold a million rows; cells that are only formatted do not.
+    """
+    rows = 1
+    for block in _read_blocks(file):
+        is_plain = look_at(block).is_plain
+        told = _FILLED_CELL.findall(block) if is_plain else _ANY_CELL_ROW.findall(block)
+        rows = max(rows, *(int(n[:18]) for n in told[-1:] if is_plain), *(int(n[:18]) for n in told if not is_plain))
+    if rows * 26 * CELL_BYTES > limits.blank_mb << 20:
+        raise FileRefusedError("sheet_mostly_empty")
+
+
+def _check_sheet(file: IO[bytes], limits: Limits, long_texts: dict[int, int]) -> tuple[tuple[Merged, Spoiled], int]:
+    """The merged and the spoiled cells of a sheet, if its cells may be read; and its blank cells, where nearly all are."""
+    merged: Merged = []
+    spoiled = SpoiledCells()
+    rows = unnumbered = columns = copied = filled = 0
     most = limits.unpacked_mb << 20
     for block in _read_blocks(file):
-        is_plain, is_near = _look(block)
+        is_plain, is_near, has_formulas, cells = look_at(block)
+        filled += cells
         columns = max(columns, 26 if is_near else _count_columns(block, is_plain=is_plain))
         room = most // (columns * CELL_BYTES)
         rows = max(rows, _last_row(block, max(rows, 1), room, is_plain=is_plain, is_near=is_near))
@@ -199,6 +215,7 @@ def _check_sheet(
             raise FileRefusedError("file_too_wide")
         if (rows + unnumbered) * columns * CELL_BYTES + copied > most:
             raise FileRefusedError("file_unpacks_too_large")
+        spoiled.note(block, is_plain=is_plain, has_formulas=has_formulas)
         if b"<mergeCell " in block:
             merged += [
                 (int(top) - 1, _number_column(left) - 1, int(bottom) - 1, _number_column(right) - 1)
@@ -206,7 +223,8 @@ def _check_sheet(
             ]
         if len(merged) > _MOST_MERGED:
             raise FileRefusedError("file_unpacks_too_large")
-    return merged
+    whole = (rows + unnumbered) * columns
+    return (merged, spoiled.found), whole if whole > _MOSTLY * filled else 0
 
 
 def _last_row(block: bytes, before: int, room: int, *, is_plain: bool, is_near: bool) -> int:
@@ -233,44 +251,9 @@ def _count_columns(block: bytes, *, is_plain: bool) -> int:
     if is_plain:
         return max((_number_column(letters) for letters in set(_WIDE_CELL.findall(block))), default=26)
     named = max((_number_column(letters.upper()) for letters in set(_ANY_CELL.findall(block))), default=26)
-    if len(_ANY_CELL.findall(block)) == len(_CELLS_OPEN.findall(block)):
+    if len(_ANY_CELL.findall(block)) == len(CELLS_OPEN.findall(block)):
         return named
-    return named + max(len(_CELLS_OPEN.findall(row)) for row in _ROWS_OPEN.split(block))
-
-
-def _look(block: bytes) -> tuple[bool, bool]:
-    """Whether a block is plain (every cell and row starts with its own reference, as all spreadsheets write them).
-
-    And whether it is near: plain, and all its cells in the first 26 columns and fewer than a million rows.
-    """
-    byte = np.frombuffer(block + bytes(_REACH), np.uint8)
-    opened = np.flatnonzero(byte[:-_REACH] == ord("<"))
-    second = byte[opened + 1]
-    cells, rows = opened[second == ord("c")], opened[second == ord("r")]
-    is_cell, rows = _says(byte, cells, b'<c r="'), rows[_says(byte, rows, b"<row")]
-    colons = np.flatnonzero(byte[:-_REACH] == ord(":"))
-    is_plain = (
-        bool((is_cell | _says(byte, cells, b"<col")).all())
-        and bool(_says(byte, rows, b'<row r="').all())
-        and not (byte[colons + 1] == ord("c")).any()
-        and not _says(byte, colons, b":row").any()
-    )
-    if not is_plain:
-        return False, False
-    cells = cells[is_cell]
-    is_digit = (byte[cells + 7] - ord("0")) < 10  # the second sign of the reference: A1, not AA1
-    is_short = np.zeros(len(cells), bool)
-    for place in range(8, 14):
-        is_short |= byte[cells + place] == ord('"')
-    return True, bool((is_digit & is_short).all())
-
-
-def _says(byte: Bytes, places: Places, said: bytes) -> Flags:
-    """Whether the bytes from each place on are the ones said."""
-    found = np.ones(len(places), bool)
-    for after, one in enumerate(said):
-        found &= byte[places + after] == one
-    return found
+    return named + max(len(CELLS_OPEN.findall(row)) for row in _ROWS_OPEN.split(block))
 
 
 def _number_column(letters: bytes) -> int:
