@@ -108,6 +108,12 @@ DEVELOPMENT = {
     "a later clear examination changes the verdict, not the flag": (
         (("development", "motor", 200, 1.5), ("development", "motor", 300, 2.8)), "clear", {"development_mean_low"}),
     "a mean above 3 is impossible and decides nothing": ((("development", "motor", 200, 3.5),), None, set()),
+    "a mean below 1 is impossible and decides nothing": ((("development", "motor", 200, 0.5),), None, set()),
+    "a mean of 1 is the worst there is": ((("development", "motor", 200, 1.0),), "risk", {"development_mean_low"}),
+    "a number of a component that the scale does not have decides nothing": (
+        (("development", "xyz_unknown", 200, 1.2),), None, set()),
+    "a coded answer of such a component is heard": (
+        (("development", "xyz_unknown", 200, "refer"),), "risk", {"development_coded_risk"}),
 }  # fmt: skip
 OTHERS = {
     "M-CHAT-R of 2 is clear": ((("autism", "mchat_r", 550, 2),), "clear", set()),

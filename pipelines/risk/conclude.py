@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from pipelines.risk.age import close_step, is_for, open_step, reach_months
+from pipelines.contracts.age import reach_months
+from pipelines.risk.age import close_step, is_for, open_step
 from pipelines.risk.dense import count_rows, take_greatest
 from pipelines.risk.protocol import LEVELS, NEXT_VISIT, Programme, Protocol, Rule
 

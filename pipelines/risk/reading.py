@@ -6,7 +6,8 @@ sender's coded answer does (DOMAIN decision 16). Preliminary and pending results
 
 import polars as pl
 
-from pipelines.risk.age import count_months, find_cutoff, reach_months, start_age
+from pipelines.contracts.age import count_months, reach_months
+from pipelines.risk.age import find_cutoff, start_age
 from pipelines.risk.protocol import LEVELS, OTHERS, Age, Measure, Programme, Rule
 
 SPOILED = ("unsatisfactory", "not_done", "pending", "declined")
