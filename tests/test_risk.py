@@ -122,6 +122,11 @@ OTHERS = {
     "an interview of 1 clears 5": ((("autism", "mchat_r", 550, 5), ("autism", "mchat_rf", 550, 1)), "clear", set()),
     "an interview of 2 is a risk": ((("autism", "mchat_r", 550, 5), ("autism", "mchat_rf", 560, 2)), "risk",
                                     {"mchat_interview_positive"}),
+    "an interview does not take 9 back": ((("autism", "mchat_r", 550, 9), ("autism", "mchat_rf", 560, 0)), "risk", {"mchat_high"}),
+    "nor does a later score": ((("autism", "mchat_r", 550, 9), ("autism", "mchat_r", 760, 1)), "risk", {"mchat_high"}),
+    "a corrected score takes 9 back": (
+        (("autism", "mchat_r", 550, 9), ("autism", "mchat_r", 550, 1, {"status_code": "corrected"})), "clear", set()),
+    "a later score of 2 clears 5": ((("autism", "mchat_r", 550, 5), ("autism", "mchat_r", 760, 2)), "clear", set()),
     "retinopathy found is a risk": ((("eyes", "rop", 28, "refer"),), "risk", {"rop_found"}),
     "no retinopathy is clear": ((("eyes", "rop", 28, "pass"),), "clear", set()),
     "five micro-anomalies go to the geneticist": ((("phenotype", "micro_anomalies", 1, 5),), "repeat_due", set()),

@@ -18,7 +18,8 @@ LEVELS = {"clear": 0, "repeat_due": 1, "risk": 2}
 OTHERS = "*"
 """In a rule: every component of the programme that has no rules of its own and is no summary."""
 NEXT_VISIT = "next_visit"
-CLEARED_BY = ("later_result", "full_pass", "second_stage", "settlement")
+CLEARED_BY = ("later_result", "correction", "full_pass", "second_stage", "settlement")
+"""What takes a result's word back. `correction`: nothing but a correction or cancellation of the result itself."""
 UNITS = ("hours", "days", "months", "postconceptual_weeks")
 _COMBINE = ("latest", "staged")
 _LANGUAGES = {"en", "ru", "kk"}
@@ -238,6 +239,8 @@ def _check_rule(rule: Rule, programme: Programme, clocks: Mapping[str, int]) -> 
         _refuse(unmeasured, f"{rule.code}: components without a unit")
     if rule.needs_repeat and rule.verdict != "risk":
         raise ValueError(f"{rule.code}: only a risk needs a repeat")
+    if rule.cleared_by == "correction" and (rule.needs_repeat or rule.verdict != "risk" or programme.combine == "staged"):
+        raise ValueError(f"{rule.code}: only a risk that needs no repeat stands until it is corrected, in a programme without stages")
     if programme.combine == "staged" and rule.needs_repeat:
         raise ValueError(f"{rule.code}: a staged programme has no repeat samples")
 

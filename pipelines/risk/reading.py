@@ -62,7 +62,7 @@ def read_results(rows: pl.DataFrame, programme: Programme, age: Age, first_no: i
             .then(pl.lit(LEVELS["clear"], pl.Int8)),
             needs_repeat=pl.col("hit").is_in(repeated).fill_null(False) if repeated else pl.lit(False),
             cleared_by=pl.col("rule_no").replace_strict(cleared_by, default=None, return_dtype=pl.String)
-            if programme.combine == "staged"
+            if any(rule.cleared_by != "later_result" for rule in programme.rules)
             else pl.lit(None, pl.String),
         )
         .drop("hit", "maybe", "clear", "is_number", "age_months", *map(_name_cutoff, programme.cutoffs), strict=False)
