@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.risk.assess import BIRTH, SCREENING, assess_risk
-from pipelines.risk.calendar import list_calendar
 from pipelines.risk.protocol import describe_rule, load_protocols, parse_protocol
 
 FOLDER = Path(__file__).parents[1] / "pipelines" / "risk" / "order-704"
@@ -173,30 +172,6 @@ def test_the_window_of_a_preterm_child_is_days_7_to_14():
     for age, gestation, is_in in ((2, 39, True), (8, 39, False), (8, 32, True), (2, 32, False), (15, 32, False)):
         verdict = assess_risk(draw(*spot(age, 4.0)), bear(gestation=gestation), PROTOCOLS).verdict
         assert verdict["is_in_window"].to_list() == [is_in], (age, gestation)
-
-
-def test_a_missing_repeat_becomes_overdue_and_a_step_is_due_late_or_done():
-    screening = draw(*spot(2, 12.0), *ears(10))
-    birth = bear()
-    verdict = assess_risk(screening, birth, PROTOCOLS).verdict
-
-    def ask(on):
-        steps = list_calendar(birth, screening.select("child_key", "programme", "examined_on"), verdict, PROTOCOLS, on)
-        return dict(steps.select(pl.col("programme") + " " + pl.col("step_code"), "state").iter_rows())
-
-    early, later = ask(BORN + timedelta(days=11)), ask(BORN + timedelta(days=20))
-    assert early["blood_spot blood_spot_term"] == "done"
-    assert early["hearing hearing_newborn"] == "late"
-    assert early["development development_1_month"] == "due"
-    assert (early["blood_spot repeat"], later["blood_spot repeat"]) == ("due", "overdue")
-
-
-def test_a_child_of_3_years_and_a_child_who_died_have_no_calendar():
-    none = draw().select("child_key", "programme", "examined_on")
-    verdict = assess_risk(draw(), bear(), PROTOCOLS).verdict
-    dead = bear().with_columns(died_on=pl.lit(BORN))
-    assert list_calendar(bear(), none, verdict, PROTOCOLS, date(2028, 1, 1)).is_empty()
-    assert list_calendar(dead, none, verdict, PROTOCOLS, date(2025, 2, 1)).is_empty()
 
 
 def raw():

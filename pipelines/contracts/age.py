@@ -6,6 +6,9 @@ A month is completed on the same day of a later month, or on that month's last d
 
 import polars as pl
 
+UNDER_3_MONTHS = 36
+"""LAW343 Art. 1(3): under 3 years; the day of the third birthday is no longer under 3 (DOMAIN decision 8)."""
+
 
 def count_months(birth: pl.Expr, on: pl.Expr) -> pl.Expr:
     """Completed months from `birth` to `on`, Int32."""

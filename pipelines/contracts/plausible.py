@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.contracts.age import count_months
+from pipelines.contracts.age import UNDER_3_MONTHS, count_months
 
 _DATA = tomllib.loads((Path(__file__).parent / "plausible.toml").read_text("utf-8"))
 _AGE = _DATA["age"]
@@ -41,10 +41,10 @@ def list_screening_notices() -> dict[str, Notice]:
     birth_on, examined_on = pl.col("birth_on"), pl.col("examined_on")
     months = count_months(birth_on, examined_on)
     in_window = months.is_between(_AGE["mchat_from_months"], _AGE["mchat_below_months"], closed="left")
-    may_be_3 = (examined_on - birth_on).dt.total_days() >= _SHORTEST_MONTH * _AGE["under_3_months"]
+    may_be_3 = (examined_on - birth_on).dt.total_days() >= _SHORTEST_MONTH * UNDER_3_MONTHS
     return {
         "age_at_mchat_outside_window": Notice("examined_on", _PROGRAMME == "autism", ~in_window),
-        "child_over_3": Notice("examined_on", may_be_3, months >= _AGE["under_3_months"]),
+        "child_over_3": Notice("examined_on", may_be_3, months >= UNDER_3_MONTHS),
         "sample_after_transfusion": Notice("is_transfused", pl.col("is_transfused")),
         **{code: Notice("component", _is_not_judged(code)) for code in dict.fromkeys(k["code"] for k in _DATA["judged"])},
     }

@@ -2,12 +2,9 @@
 
 import polars as pl
 
-from pipelines.contracts.age import reach_months
+from pipelines.contracts.age import UNDER_3_MONTHS, reach_months
 from pipelines.risk.cutoffs import Cutoffs
-from pipelines.risk.protocol import Age, AtRisk, Step
-
-UNDER_3_MONTHS = 36
-"""LAW343 Art. 1(3): under 3 years; the day of the third birthday is no longer under 3 (decision 8)."""
+from pipelines.risk.shape import Age, AtRisk, Step
 
 
 def is_under_3(birth: pl.Expr, on: pl.Expr) -> pl.Expr:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import polars as pl
 
 from pipelines.risk.dense import take_greatest
-from pipelines.risk.protocol import LEVELS
+from pipelines.risk.shape import LEVELS
 
 _DISORDER = ["child_no", "disorder"]
 _DAY = pl.col("examined_on").to_physical().cast(pl.Int64)
