@@ -108,7 +108,7 @@ def test_a_total_above_60_is_no_asq_total():
 def test_the_calendar_asks_at_9_18_and_30_months():
     birth = pl.DataFrame({"child_key": [1], "birth_on": [BIRTH_ON], "died_on": [None], "gestation_wk": [40]},
                          schema_overrides={"died_on": pl.Date})  # fmt: skip
-    examined = pl.DataFrame({"child_key": [1], "programme": ["development"], "examined_on": [date(2024, 10, 3)]})
+    examined = pl.DataFrame(answer(date(2024, 10, 3), 60, 60, 60, 60, 60), schema=SCHEMA)
     verdict = pl.DataFrame(schema={"child_key": pl.Int64, "programme": pl.String, "verdict": pl.String,
                                    "decided_on": pl.Date, "repeat_due_on": pl.Date})  # fmt: skip
     due = list_calendar(birth, examined, verdict, PROTOCOLS, date(2025, 7, 1))

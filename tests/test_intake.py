@@ -248,7 +248,7 @@ def test_every_finding_code_has_a_text_in_three_languages():
         columns = [c for c in contract.column_names() if c in empty.columns]
         codes = {name_rule(rule, contract) for rule in _rules(contract)}
         codes |= {(c, f"{c}_unreadable") for c in columns} | {
-            (col, code) for code, (col, _) in NOTICES.get(kind, {}).items()
+            (notice.column, code) for code, notice in NOTICES.get(kind, {}).items()
         }
         for column, code in codes:
             assert all(tell_finding(code, column, {}).values()), code

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.risk.assess import BIRTH, SCREENING, assess_risk
-from pipelines.risk.calendar import list_calendar
 from pipelines.risk.protocol import describe_rule, load_protocols, parse_protocol
 
 FOLDER = Path(__file__).parents[1] / "pipelines" / "risk" / "order-704"
@@ -108,6 +107,12 @@ DEVELOPMENT = {
     "a later clear examination changes the verdict, not the flag": (
         (("development", "motor", 200, 1.5), ("development", "motor", 300, 2.8)), "clear", {"development_mean_low"}),
     "a mean above 3 is impossible and decides nothing": ((("development", "motor", 200, 3.5),), None, set()),
+    "a mean below 1 is impossible and decides nothing": ((("development", "motor", 200, 0.5),), None, set()),
+    "a mean of 1 is the worst there is": ((("development", "motor", 200, 1.0),), "risk", {"development_mean_low"}),
+    "a number of a component that the scale does not have decides nothing": (
+        (("development", "xyz_unknown", 200, 1.2),), None, set()),
+    "a coded answer of such a component is heard": (
+        (("development", "xyz_unknown", 200, "refer"),), "risk", {"development_coded_risk"}),
 }  # fmt: skip
 OTHERS = {
     "M-CHAT-R of 2 is clear": ((("autism", "mchat_r", 550, 2),), "clear", set()),
@@ -116,6 +121,11 @@ OTHERS = {
     "an interview of 1 clears 5": ((("autism", "mchat_r", 550, 5), ("autism", "mchat_rf", 550, 1)), "clear", set()),
     "an interview of 2 is a risk": ((("autism", "mchat_r", 550, 5), ("autism", "mchat_rf", 560, 2)), "risk",
                                     {"mchat_interview_positive"}),
+    "an interview does not take 9 back": ((("autism", "mchat_r", 550, 9), ("autism", "mchat_rf", 560, 0)), "risk", {"mchat_high"}),
+    "nor does a later score": ((("autism", "mchat_r", 550, 9), ("autism", "mchat_r", 760, 1)), "risk", {"mchat_high"}),
+    "a corrected score takes 9 back": (
+        (("autism", "mchat_r", 550, 9), ("autism", "mchat_r", 550, 1, {"status_code": "corrected"})), "clear", set()),
+    "a later score of 2 clears 5": ((("autism", "mchat_r", 550, 5), ("autism", "mchat_r", 760, 2)), "clear", set()),
     "retinopathy found is a risk": ((("eyes", "rop", 28, "refer"),), "risk", {"rop_found"}),
     "no retinopathy is clear": ((("eyes", "rop", 28, "pass"),), "clear", set()),
     "five micro-anomalies go to the geneticist": ((("phenotype", "micro_anomalies", 1, 5),), "repeat_due", set()),
@@ -162,30 +172,6 @@ def test_the_window_of_a_preterm_child_is_days_7_to_14():
     for age, gestation, is_in in ((2, 39, True), (8, 39, False), (8, 32, True), (2, 32, False), (15, 32, False)):
         verdict = assess_risk(draw(*spot(age, 4.0)), bear(gestation=gestation), PROTOCOLS).verdict
         assert verdict["is_in_window"].to_list() == [is_in], (age, gestation)
-
-
-def test_a_missing_repeat_becomes_overdue_and_a_step_is_due_late_or_done():
-    screening = draw(*spot(2, 12.0), *ears(10))
-    birth = bear()
-    verdict = assess_risk(screening, birth, PROTOCOLS).verdict
-
-    def ask(on):
-        steps = list_calendar(birth, screening.select("child_key", "programme", "examined_on"), verdict, PROTOCOLS, on)
-        return dict(steps.select(pl.col("programme") + " " + pl.col("step_code"), "state").iter_rows())
-
-    early, later = ask(BORN + timedelta(days=11)), ask(BORN + timedelta(days=20))
-    assert early["blood_spot blood_spot_term"] == "done"
-    assert early["hearing hearing_newborn"] == "late"
-    assert early["development development_1_month"] == "due"
-    assert (early["blood_spot repeat"], later["blood_spot repeat"]) == ("due", "overdue")
-
-
-def test_a_child_of_3_years_and_a_child_who_died_have_no_calendar():
-    none = draw().select("child_key", "programme", "examined_on")
-    verdict = assess_risk(draw(), bear(), PROTOCOLS).verdict
-    dead = bear().with_columns(died_on=pl.lit(BORN))
-    assert list_calendar(bear(), none, verdict, PROTOCOLS, date(2028, 1, 1)).is_empty()
-    assert list_calendar(dead, none, verdict, PROTOCOLS, date(2025, 2, 1)).is_empty()
 
 
 def raw():

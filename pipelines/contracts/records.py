@@ -26,6 +26,7 @@ from pipelines.contracts.codes import (
     STATUSES,
 )
 from pipelines.contracts.columns import ICD10, KATO9, clinical, coded, identified
+from pipelines.contracts.plausible import Notice, is_possible, list_screening_notices
 from pipelines.identity.iin import is_valid_iin
 
 PROBLEMS = {
@@ -163,6 +164,11 @@ class ScreeningRecord(_OfChild):
         return (pl.col("value") >= 0) | pl.col("component").str.ends_with("_z")
 
     @dy.rule()
+    def value_impossible(cls) -> pl.Expr:
+        withdrawn = (pl.col("status_code") == "cancelled") | (pl.col("action_code") == "cancel")
+        return is_possible() | withdrawn
+
+    @dy.rule()
     def result_missing(cls) -> pl.Expr:
         said = pl.col("value").is_not_null() | pl.col("result_code").is_not_null()
         return said | (pl.col("status_code") == "cancelled") | (pl.col("action_code") == "cancel")
@@ -265,22 +271,14 @@ RECORDS: Mapping[str, type[dy.Schema]] = {
     "aggregate": AggregateRecord,
 }
 
-_MONTHS = (pl.col("examined_on") - pl.col("birth_on")).dt.total_days() / 30.4375
-NOTICES: Mapping[str, Mapping[str, tuple[str, pl.Expr]]] = {
-    "screening": {
-        "age_at_mchat_outside_window": (
-            "examined_on",
-            (pl.col("programme") == "autism") & ((_MONTHS < 16) | (_MONTHS >= 31)),
-        ),
-        "child_over_3": ("examined_on", _MONTHS >= 36),
-        "sample_after_transfusion": ("is_transfused", pl.col("is_transfused")),
-    },
+NOTICES: Mapping[str, Mapping[str, Notice]] = {
+    "screening": list_screening_notices(),
     "consent": {
-        "authority_unproven": (
+        "authority_unproven": Notice(
             "authority_document",
             pl.col("authority_code").is_null()
             | (~pl.col("authority_code").is_in(["mother", "father"]) & pl.col("authority_document").is_null()),
         ),
     },
 }
-"""Things to look at that refuse nothing: record kind -> finding code -> (column, true where it applies)."""
+"""Things to look at that refuse nothing: record kind -> finding code -> notice."""

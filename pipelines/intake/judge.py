@@ -75,12 +75,12 @@ def _list_reasons(details: pl.DataFrame, layout: Layout) -> pl.DataFrame:
 
 def _list_notices(good: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     notices = NOTICES.get(layout.record, {})
-    counts = good.select(applies.sum().alias(code) for code, (_, applies) in notices.items())
+    counts = good.select(notice.applies.sum().alias(code) for code, notice in notices.items())
     found = [
-        good.filter(applies).select(
-            "row_no", name_cell(column, layout).alias("column"), pl.lit(code).alias("code"), pl.lit("warning").alias("severity")
+        good.filter(notice.applies).filter(notice.exactly).select(
+            "row_no", name_cell(notice.column, layout).alias("column"), pl.lit(code).alias("code"), pl.lit("warning").alias("severity")
         )
-        for code, (column, applies) in notices.items()
+        for code, notice in notices.items()
         if counts[code].item()
     ]
     return pl.concat(found) if found else list_findings([])

@@ -9,8 +9,9 @@ from pipelines.night.audit import record_look
 from pipelines.night.delivery import hash_file
 from pipelines.night.front_door import list_arrivals
 from pipelines.night.receipt import list_closings, list_receipts, read_receipts
-from pipelines.risk.calendar import list_calendar
-from pipelines.risk.protocol import Protocol, describe_rule, load_protocols
+from pipelines.risk.calendar import EXAMINED, list_calendar
+from pipelines.risk.protocol import describe_rule, load_protocols
+from pipelines.risk.shape import Protocol
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, open_lake, read_current, read_rows
 
@@ -143,14 +144,14 @@ def explain_child(settings: Settings, child: str) -> dict[str, object]:
 
 
 def _list_steps(connection: Connection, protocols: tuple[Protocol, ...], child_key: int) -> list[dict[str, object]]:
-    """What is done, late, due or overdue for a child, as of the last day on which anything was received."""
+    """What is done, late, declined, due, overdue or untold for a child, as of the last day on which anything was received."""
     row = connection.execute("select max(received_on) from lake.ledger.submission").fetchone()
     if row is None or row[0] is None:
         return []
     where = f"child_key = {int(child_key)}"
     examined = read_current(connection, "clinical.screening", where + " and not is_cancelled")
     steps = list_calendar(
-        read_current(connection, "clinical.birth", where), examined.select("child_key", "programme", "examined_on"),
+        read_current(connection, "clinical.birth", where), examined.select(EXAMINED),
         read_current(connection, "clinical.verdict", where), protocols, row[0],
     )  # fmt: skip
     return steps.drop("child_key").to_dicts()

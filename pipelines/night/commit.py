@@ -8,7 +8,7 @@ from pipelines.contracts import LAKE
 from pipelines.night.arrived import count_rows, view_arrived, view_newest
 from pipelines.night.linking import keep_waiting, link_births, link_records, link_reports
 from pipelines.risk.assess import assess_risk
-from pipelines.risk.protocol import Protocol
+from pipelines.risk.shape import Protocol
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, put_frame, read_rows, replace_state, upsert_versions
 

@@ -1,28 +1,10 @@
-"""Ages and the days on which they are reached: one way to count months for the whole stage.
-
-A month is completed on the same day of a later month, or on that month's last day where it has no such day: born on
-29 February, a child turns 3 on 28 February. `pl.Expr.dt.offset_by` counts the same way, and so does composing.
-"""
+"""Ages and the days on which they are reached; months are counted as everywhere in the house (contracts.age)."""
 
 import polars as pl
 
+from pipelines.contracts.age import UNDER_3_MONTHS, reach_months
 from pipelines.risk.cutoffs import Cutoffs
-from pipelines.risk.protocol import Age, AtRisk, Step
-
-UNDER_3_MONTHS = 36
-"""LAW343 Art. 1(3): under 3 years; the day of the third birthday is no longer under 3 (decision 8)."""
-
-
-def count_months(birth: pl.Expr, on: pl.Expr) -> pl.Expr:
-    """Completed months from `birth` to `on`, Int32."""
-    calendar = (on.dt.year() - birth.dt.year()) * 12 + (on.dt.month().cast(pl.Int32) - birth.dt.month().cast(pl.Int32))
-    is_short = on.dt.day() < pl.min_horizontal(birth.dt.day(), on.dt.days_in_month())
-    return (calendar - is_short.cast(pl.Int32)).cast(pl.Int32)
-
-
-def reach_months(birth: pl.Expr, months: int) -> pl.Expr:
-    """The day on which `months` are completed."""
-    return birth.dt.offset_by(f"{months}mo")
+from pipelines.risk.shape import Age, AtRisk, Step
 
 
 def is_under_3(birth: pl.Expr, on: pl.Expr) -> pl.Expr:

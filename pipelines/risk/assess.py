@@ -14,8 +14,8 @@ from pipelines.contracts import PROGRAMMES, Flag, Verdict
 from pipelines.risk.combine import stand_latest, stand_staged, weigh_repeats
 from pipelines.risk.conclude import conclude_verdicts
 from pipelines.risk.flags import raise_flags
-from pipelines.risk.protocol import Protocol, Rule
 from pipelines.risk.reading import read_results
+from pipelines.risk.shape import Protocol, Rule
 
 SCREENING = (
     "child_key", "programme", "component", "stage_code", "examined_on", "examined_at", "value", "comparator", "unit",

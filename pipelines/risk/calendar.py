@@ -1,55 +1,73 @@
 """The calendar: what is due, overdue and late for each child, by the steps and clocks of the protocol in force.
 
 Sources: O704 p. 36-119, annex 14 (steps of the TOML), DOMAIN decision 3 (a missing repeat is overdue, never silently
-clear). A step is answered by an examination of its programme between its first day and the first day of the next step.
+clear). A step is answered by a usable examination of its programme between its first day and the first day of the next step.
 """
 
 from datetime import date
 
 import polars as pl
 
-from pipelines.risk.age import close_step, is_at_risk, is_for, is_under_3, open_step
-from pipelines.risk.protocol import Protocol, Step
+from pipelines.contracts.age import reach_months
+from pipelines.risk.age import close_step, is_at_risk, is_for, open_step
+from pipelines.risk.deadlines import CALENDAR, KEY, list_deadlines, list_examinations_to_come, list_repeats
+from pipelines.risk.reading import is_usable
+from pipelines.risk.shape import Programme, Protocol, Step
 
-CALENDAR = {
-    "child_key": pl.Int64, "programme": pl.String, "step_code": pl.String, "opens_on": pl.Date, "closes_on": pl.Date,
-    "examined_on": pl.Date, "state": pl.String,
-}  # fmt: skip
-REPEAT = "repeat"
-"""Step code of a repeat that a verdict asks for; its last day is the verdict's repeat_due_on."""
+EXAMINED = ("child_key", "programme", "component", "examined_on", "result_code", "status_code", "is_transfused")
+_DECLINED = pl.col("result_code").eq_missing("declined")
 
 
 def list_calendar(
     birth: pl.DataFrame, examined: pl.DataFrame, verdict: pl.DataFrame, protocols: tuple[Protocol, ...], on: date
 ) -> pl.DataFrame:
-    """One row a step that has begun, of children under 3 who live: state `done`, `late`, `due` or `overdue`.
+    """One row a step, repeat or deadline that has begun, of children who live and are of the programme's age.
 
-    `birth`: clinical.birth; `examined`: child_key, programme, examined_on (any number a child); `verdict`:
-    clinical.verdict, current rows. A missed step is no longer listed once the next one of its programme has begun.
+    `state`: done, late, due, overdue; declined (a representative said no, and no usable examination followed); untold (its
+    day has passed, and nothing that we receive can tell whether it was done).
+    `birth`: clinical.birth; `examined`: EXAMINED of clinical.screening; `verdict`: clinical.verdict, current rows. A missed
+    step is no longer listed once the next one of its programme has begun, nor one that the child no longer needs.
     """
-    day = pl.lit(on)
-    child = birth.filter(pl.col("died_on").is_null() & is_under_3(pl.col("birth_on"), day))
     protocol = max((p for p in protocols if p.valid_from <= on), key=lambda p: p.valid_from, default=protocols[0])
-    begun = [_begin_step(child, step, protocol).filter(pl.col("opens_on") <= day) for step in protocol.steps]
-    key = ["child_key", "programme"]
-    steps = (
-        pl.concat(begun)
-        .sort(*key, "opens_on")
-        .with_columns(next_on=pl.col("opens_on").shift(-1).over(key))
-    )  # fmt: skip
-    seen = (
-        steps.join(examined.unique(), on=key, how="inner", suffix="_seen")
+    child = birth.filter(pl.col("died_on").is_null())
+    seen = pl.concat(
+        examined.select(EXAMINED)
+        .filter((pl.col("programme") == name) & (pl.col("examined_on") <= on))
+        .with_columns(is_usable=is_usable(programme))
+        for name, programme in protocol.programmes.items()
+    )
+    listed = [
+        _list_steps(child, seen, verdict, protocol, on),
+        list_repeats(child, verdict, on),
+        *(list_deadlines(child, seen, verdict, protocol, deadline, on) for deadline in protocol.deadlines),
+        *(list_examinations_to_come(child, seen, verdict, protocol, programme, on) for programme in protocol.programmes.values()),
+    ]
+    return pl.concat(listed).pipe(_keep_of_age, child, protocol, on).sort(*KEY, "opens_on", "closes_on")
+
+
+def _list_steps(
+    child: pl.DataFrame, seen: pl.DataFrame, verdict: pl.DataFrame, protocol: Protocol, on: date
+) -> pl.DataFrame:
+    steps = pl.concat(_begin_step(child, step, protocol) for step in protocol.steps).filter(pl.col("opens_on") <= on)
+    steps = steps.sort(*KEY, "opens_on").with_columns(next_on=pl.col("opens_on").shift(-1).over(KEY))
+    answers = (
+        steps.join(seen.filter(pl.col("is_usable") | _DECLINED), on=KEY, how="inner")
         .filter(
             (pl.col("examined_on") >= pl.col("opens_on"))
             & (pl.col("next_on").is_null() | (pl.col("examined_on") < pl.col("next_on")))
-            & (pl.col("examined_on") <= day)
         )
-        .group_by(*key, "step_code")
-        .agg(pl.col("examined_on").min())
+        .group_by(*KEY, "step_code")
+        .agg(pl.col("examined_on").filter("is_usable").min(), is_declined=_DECLINED.any())
     )
-    answered = steps.join(seen, on=[*key, "step_code"], how="left", validate="1:1")
-    answered = answered.filter(pl.col("examined_on").is_not_null() | pl.col("next_on").is_null())
-    return pl.concat([_name_state(answered, on), _list_repeats(child, verdict, on)]).sort(*key, "opens_on")
+    answered = steps.join(answers, on=[*KEY, "step_code"], how="left", validate="1:1").join(
+        verdict.select(*KEY, "verdict"), on=KEY, how="left", validate="m:1"
+    )
+    if answered.height != steps.height:
+        raise AssertionError(f"{steps.height} steps, {answered.height} with their answers")
+    is_needed = pl.col("next_on").is_null() & ~pl.col("needless_after").list.contains(pl.col("verdict")).fill_null(False)
+    silent = answered.filter(pl.col("is_declined").is_null() & is_needed).join(_find_left(seen, protocol), on=KEY, how="anti")
+    told = answered.filter(pl.col("is_declined").is_not_null())
+    return _name_state(pl.concat([told, silent]), on)
 
 
 def _begin_step(child: pl.DataFrame, step: Step, protocol: Protocol) -> pl.DataFrame:
@@ -63,20 +81,22 @@ def _begin_step(child: pl.DataFrame, step: Step, protocol: Protocol) -> pl.DataF
         pl.lit(step.code).alias("step_code"),
         open_step(step, protocol.age, is_corrected).alias("opens_on"),
         close_step(step, protocol.age, is_corrected).alias("closes_on"),
+        pl.lit(list(step.needless_after), pl.List(pl.String)).alias("needless_after"),
     )
 
 
-def _list_repeats(child: pl.DataFrame, verdict: pl.DataFrame, on: date) -> pl.DataFrame:
-    asked = verdict.filter((pl.col("verdict") == "repeat_due") & pl.col("repeat_due_on").is_not_null())
-    repeats = asked.join(child.select("child_key"), on="child_key", how="semi").select(
-        "child_key",
-        "programme",
-        pl.lit(REPEAT).alias("step_code"),
-        pl.col("decided_on").alias("opens_on"),
-        pl.col("repeat_due_on").alias("closes_on"),
-        pl.lit(None, pl.Date).alias("examined_on"),
+def _find_left(seen: pl.DataFrame, protocol: Protocol) -> pl.DataFrame:
+    """child_key, programme of children whom the settling examination took out of the cohort, and none brought back since."""
+    return pl.concat(_find_left_of(seen, programme) for programme in protocol.programmes.values())
+
+
+def _find_left_of(seen: pl.DataFrame, programme: Programme) -> pl.DataFrame:
+    said = seen.filter((pl.col("programme") == programme.name) & pl.col("component").is_in(programme.settled_by), "is_usable")
+    left, returned = (
+        pl.col("examined_on").filter(pl.col("result_code").is_in(answers)).max() for answers in (programme.left_by, programme.returned_by)
     )
-    return _name_state(repeats, on)
+    last = said.group_by(KEY).agg(left_on=left, returned_on=returned)
+    return last.filter(pl.col("left_on") >= pl.max_horizontal("left_on", "returned_on")).select(KEY)
 
 
 def _name_state(steps: pl.DataFrame, on: date) -> pl.DataFrame:
@@ -84,7 +104,19 @@ def _name_state(steps: pl.DataFrame, on: date) -> pl.DataFrame:
     state = (
         pl.when(examined <= pl.col("closes_on")).then(pl.lit("done"))
         .when(examined.is_not_null()).then(pl.lit("late"))
+        .when(pl.col("is_declined")).then(pl.lit("declined"))
         .when(pl.lit(on) <= pl.col("closes_on")).then(pl.lit("due"))
         .otherwise(pl.lit("overdue"))
     )  # fmt: skip
     return steps.with_columns(state=state).select(pl.col(name).cast(dtype) for name, dtype in CALENDAR.items())
+
+
+def _keep_of_age(listed: pl.DataFrame, child: pl.DataFrame, protocol: Protocol, on: date) -> pl.DataFrame:
+    """Each programme's rows of children under the age up to which it is listed."""
+    of_age = pl.concat(
+        child.filter(pl.lit(on) < reach_months(pl.col("birth_on"), programme.listed_until_months)).select(
+            "child_key", pl.lit(name).alias("programme")
+        )
+        for name, programme in protocol.programmes.items()
+    )
+    return listed.join(of_age, on=KEY, how="semi")

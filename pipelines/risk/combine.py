@@ -9,7 +9,7 @@ from collections.abc import Callable
 import polars as pl
 
 from pipelines.risk.dense import take_greatest
-from pipelines.risk.protocol import LEVELS
+from pipelines.risk.shape import LEVELS
 
 _DISORDER = ["child_no", "disorder"]
 _DAY = pl.col("examined_on").to_physical().cast(pl.Int64)
@@ -69,7 +69,8 @@ def stand_latest(rows: pl.DataFrame, count: int) -> pl.DataFrame:
     """child_no, disorder, level, decided_on: the worst of the latest examination decides each disorder.
 
     An examination that was spoiled (unsatisfactory, not done) does not take back what a usable one found before it,
-    and is forgotten when a usable one follows. A settling component goes before the others of its day.
+    and is forgotten when a usable one follows. A settling component goes before the others of its day. A risk that only
+    a correction takes back stands whatever follows.
     `rows`: results of the children numbered 0 to `count` - 1.
     """
     return _stand_each(rows, lambda part: _stand_latest(part, count))
@@ -95,17 +96,26 @@ def _stand_each(rows: pl.DataFrame, stand: Callable[[pl.DataFrame], pl.DataFrame
 def _stand_latest(rows: pl.DataFrame, count: int) -> pl.DataFrame:
     packed = _DAY * 8 + pl.col("is_settling").cast(pl.Int64) * 4 + pl.col("level")
     is_usable, usable, spoiled = pl.col("is_usable"), pl.col("usable"), pl.col("spoiled")
+    stands = (pl.col("level") == _RISK) & (pl.col("cleared_by") == "correction")
+    standing = {"standing": pl.when(stands).then(_DAY)} if rows["cleared_by"].null_count() < rows.height else {}
     latest = take_greatest(
-        rows, count, is_there=pl.lit(1), usable=pl.when(is_usable).then(packed), spoiled=pl.when(~is_usable).then(packed)
-    )
+        rows, count, is_there=pl.lit(1), usable=pl.when(is_usable).then(packed), spoiled=pl.when(~is_usable).then(packed),
+        **standing,
+    )  # fmt: skip
     level = {"usable": (usable % 4).cast(pl.Int8), "spoiled": (spoiled % 4).cast(pl.Int8)}
     is_spoiled = (spoiled // 8 >= usable // 8) & (level["spoiled"] > level["usable"])
     is_by_spoiled = usable.is_null() | is_spoiled.fill_null(False)
-    return latest.filter(pl.col("is_there").is_not_null()).select(
-        "child_no",
+    found = latest.filter(pl.col("is_there").is_not_null()).select(
+        "child_no", *standing,
         level=pl.when(is_by_spoiled).then(level["spoiled"]).otherwise(level["usable"]),
-        decided_on=(pl.when(is_by_spoiled).then(spoiled).otherwise(usable) // 8).cast(pl.Int32).cast(pl.Date),
-    )
+        decided_on=pl.when(is_by_spoiled).then(spoiled).otherwise(usable) // 8,
+    )  # fmt: skip
+    if standing:
+        is_standing = pl.col("standing").is_not_null()
+        found = found.with_columns(
+            level=pl.when(is_standing).then(pl.lit(_RISK, pl.Int8)).otherwise("level"), decided_on=pl.coalesce("standing", "decided_on")
+        )
+    return found.select("child_no", "level", pl.col("decided_on").cast(pl.Int32).cast(pl.Date))
 
 
 def _stand_staged(rows: pl.DataFrame, count: int, full_pass: tuple[tuple[str, ...], ...]) -> pl.DataFrame:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from pipelines.risk.age import close_step, is_for, open_step, reach_months
+from pipelines.contracts.age import reach_months
+from pipelines.risk.age import close_step, is_for, open_step
 from pipelines.risk.dense import count_rows, take_greatest
-from pipelines.risk.protocol import LEVELS, NEXT_VISIT, Programme, Protocol, Rule
+from pipelines.risk.shape import LEVELS, NEXT_VISIT, Programme, Protocol, Rule
 
 _NAMES = {level: name for name, level in LEVELS.items()}
 _DAYS = 1 << 32
@@ -102,7 +103,7 @@ def _run_clock(rule: Rule, protocol: Protocol, programme: Programme) -> pl.Expr:
 
 
 def _judge_window(programme: str, protocols: Sequence[Protocol]) -> pl.Expr:
-    """True where the first examination lies in the window of its protocol; null where there is none for the child."""
+    """True where the first examination lies in a window of its protocol; null where there is none for the child."""
     day = pl.col("first_examined_on")
     number = pl.sum_horizontal([day >= p.valid_from for p in protocols[1:]] or [pl.lit(0)])
     answers = []
@@ -113,4 +114,4 @@ def _judge_window(programme: str, protocols: Sequence[Protocol]) -> pl.Expr:
                 bound = (step, protocol.age, described.is_age_corrected)
                 within = (open_step(*bound) <= day) & (day <= close_step(*bound))
                 answers.append(pl.when((number == no) & is_for(step)).then(within))
-    return pl.coalesce(*answers, pl.lit(None, pl.Boolean))
+    return pl.max_horizontal(*answers, pl.lit(None, pl.Boolean))

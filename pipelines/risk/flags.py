@@ -11,7 +11,7 @@ import polars_hash  # noqa: F401  # registers pl.Expr.chash
 
 from pipelines.risk.age import is_under_3
 from pipelines.risk.combine import place_retests
-from pipelines.risk.protocol import LEVELS, Protocol, Rule
+from pipelines.risk.shape import LEVELS, Protocol, Rule
 
 _DISORDER = ["child_no", "disorder"]
 _OPENING = '{"results":'

@@ -1,133 +1,37 @@
 """Protocols as dated data: what the order says in cut-offs, ages and clocks, read strictly from TOML.
 
 A folder is a country's or an instrument's protocol, a file in it a redaction; the file's name is the day from which
-it is in force. Fields, operators and codes are closed sets: anything else is our own broken promise and raises.
+it is in force. Fields, operators and codes are closed sets (shape.py): anything else is our own broken promise and raises.
 """
 
 import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipelines.contracts import PROGRAMMES, RESULTS
-from pipelines.risk.cutoffs import Cutoffs, read_cutoffs
-
-OPERATORS = (">=", ">", "<=", "<")
-LEVELS = {"clear": 0, "repeat_due": 1, "risk": 2}
-OTHERS = "*"
-"""In a rule: every component of the programme that has no rules of its own and is no summary."""
-NEXT_VISIT = "next_visit"
-CLEARED_BY = ("later_result", "full_pass", "second_stage", "settlement")
-UNITS = ("hours", "days", "months", "postconceptual_weeks")
-_COMBINE = ("latest", "staged")
-_LANGUAGES = {"en", "ru", "kk"}
-
-
-class Rule(NamedTuple):
-    """One line of a protocol: which results it speaks of, what it makes of them, and where it stands in the act."""
-
-    code: str
-    programme: str
-    components: tuple[str, ...]
-    verdict: str
-    paragraph: str
-    text: Mapping[str, str]
-    clears: Mapping[str, str]
-    decision: int | None = None
-    operator: str | None = None
-    bound: float | None = None
-    cutoffs: str | None = None
-    results: tuple[str, ...] = ()
-    is_transfused: bool = False
-    from_months: int | None = None
-    below_months: int | None = None
-    needs_repeat: bool = False
-    clock: str | None = None
-    cleared_by: str = "later_result"
-
-
-class Measure(NamedTuple):
-    """A component that is a number: the units it may come in ("" = none), and the numbers that are possible."""
-
-    components: tuple[str, ...]
-    units: tuple[str, ...]
-    lowest: float | None = None
-    highest: float | None = None
-
-
-class Step(NamedTuple):
-    """One examination of the calendar: from which to which age, for whom."""
-
-    code: str
-    programme: str
-    unit: str
-    start: int
-    end: int
-    paragraph: str
-    gestation_from_wk: int | None = None
-    gestation_below_wk: int | None = None
-    takes_unknown: bool = False
-    only_at_risk: bool = False
-    is_window: bool = False
-
-
-class Programme(NamedTuple):
-    """How the results of a programme are read and combined; the TOML explains each field."""
-
-    name: str
-    combine: str
-    paragraph: str
-    rules: tuple[Rule, ...]
-    measures: tuple[Measure, ...] = ()
-    mandatory: tuple[str, ...] = ()
-    own: tuple[str, ...] = ()
-    summaries: tuple[str, ...] = ()
-    interprets: tuple[str, ...] = ()
-    disorders: Mapping[str, tuple[str, ...]] = {}
-    settled_by: tuple[str, ...] = ()
-    full_pass: tuple[tuple[str, ...], ...] = ()
-    second_stage_from_months: int | None = None
-    is_age_corrected: bool = False
-    is_spoiled_by_transfusion: bool = False
-    visits_months: tuple[int, ...] = ()
-    cutoffs: Mapping[str, Cutoffs] = {}
-
-
-class Age(NamedTuple):
-    """Corrected age: gestation at term, under which gestation and until which age it is corrected."""
-
-    term_wk: int
-    preterm_below_wk: int
-    corrected_below_months: int
-
-
-class AtRisk(NamedTuple):
-    """Who is at risk of retinopathy of prematurity, besides a complicated history (O704 p. 100)."""
-
-    weight_below_g: int
-    gestation_below_wk: int
-    paragraph: str
-
-
-class Protocol(NamedTuple):
-    """One redaction in force from `valid_from` on; `name` is folder/file, for example order-704/2022-11-01."""
-
-    name: str
-    valid_from: date
-    act: str
-    redaction: str
-    title: Mapping[str, str]
-    clocks: Mapping[str, int]
-    age: Age
-    at_risk: AtRisk | None
-    programmes: Mapping[str, Programme]
-    steps: tuple[Step, ...]
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """All rules, programme by programme, in the order of the file."""
-        return tuple(rule for programme in self.programmes.values() for rule in programme.rules)
+from pipelines.risk.cutoffs import read_cutoffs
+from pipelines.risk.shape import (
+    CLEARED_BY,
+    COMBINE,
+    LANGUAGES,
+    LEVELS,
+    NEXT_VISIT,
+    OPERATORS,
+    OTHERS,
+    STARTS,
+    UNITS,
+    Age,
+    AtRisk,
+    Deadline,
+    FollowUp,
+    Measure,
+    Programme,
+    Protocol,
+    Rule,
+    Step,
+)
 
 
 def load_protocols(folder: Path) -> tuple[Protocol, ...]:
@@ -161,9 +65,9 @@ def _read_protocol(file: Path) -> Protocol:
 
 def parse_protocol(name: str, valid_from: date, raw: Mapping[str, Any]) -> Protocol:
     """A protocol from its tables; raises ValueError at whatever is not in the closed set."""
-    known = {"act", "redaction", "title", "clock", "age", "at_risk", "programme", "rule", "step"}
+    known = {"act", "redaction", "title", "clock", "age", "at_risk", "programme", "rule", "step", "deadline"}
     _refuse(set(raw) - known, "unknown keys")
-    _refuse(known - {"at_risk"} - set(raw), "missing keys")
+    _refuse(known - {"at_risk", "deadline"} - set(raw), "missing keys")
     clocks = {clock: sum(parts.values()) for clock, parts in raw["clock"].items()}
     rules = [_build(Rule, entry) for entry in raw["rule"]]
     codes = [rule.code for rule in rules]
@@ -177,7 +81,9 @@ def parse_protocol(name: str, valid_from: date, raw: Mapping[str, Any]) -> Proto
         _check_rule(rule, programmes[rule.programme], clocks)
     steps = tuple(_build_step(entry) for entry in raw["step"])
     _refuse({step.programme for step in steps} - set(programmes), "steps of a programme that is not described")
+    deadlines = tuple(_build_deadline(entry, programmes, clocks) for entry in raw.get("deadline", ()))
     if "at_risk" not in raw:
+        _refuse({p.name for p in programmes.values() if p.follow_up}, "follow-up of children at risk, who are not described")
         _refuse({step.code for step in steps if step.only_at_risk}, "steps of children at risk, who are not described")
     return Protocol(
         name=name,
@@ -190,6 +96,7 @@ def parse_protocol(name: str, valid_from: date, raw: Mapping[str, Any]) -> Proto
         at_risk=_build(AtRisk, raw["at_risk"]) if "at_risk" in raw else None,
         programmes=programmes,
         steps=steps,
+        deadlines=deadlines,
     )
 
 
@@ -199,8 +106,12 @@ def _build_programme(name: str, entry: Mapping[str, Any], rules: tuple[Rule, ...
     plain = {key: value for key, value in entry.items() if key != "measure"}
     plain["cutoffs"] = {table: read_cutoffs(table, found) for table, found in entry.get("cutoffs", {}).items()}
     plain["disorders"] = {disorder: tuple(names) for disorder, names in entry.get("disorders", {}).items()}
+    if "follow_up" in entry:
+        plain["follow_up"] = _build(FollowUp, entry["follow_up"])
+        _refuse(set(plain["follow_up"].within_days) - set(LEVELS), f"{name}: unknown verdicts")
     programme: Programme = _build(Programme, {**plain, "name": name, "rules": rules, "measures": measures})
-    _refuse({programme.combine} - set(_COMBINE), "unknown ways to combine")
+    _refuse({*programme.left_by, *programme.returned_by} - set(RESULTS), f"{name}: unknown results")
+    _refuse({programme.combine} - set(COMBINE), "unknown ways to combine")
     if programme.combine == "staged" and not (programme.full_pass and programme.second_stage_from_months):
         raise ValueError(f"{name}: staged needs full_pass and second_stage_from_months")
     return programme
@@ -210,7 +121,18 @@ def _build_step(entry: Mapping[str, Any]) -> Step:
     renamed = {{"from": "start", "to": "end"}.get(key, key): value for key, value in entry.items()}
     step: Step = _build(Step, renamed)
     _refuse({step.unit} - set(UNITS), "unknown units of age")
+    _refuse(set(step.needless_after) - set(LEVELS), f"{step.code}: unknown verdicts")
     return step
+
+
+def _build_deadline(entry: Mapping[str, Any], programmes: Mapping[str, Programme], clocks: Mapping[str, int]) -> Deadline:
+    deadline: Deadline = _build(Deadline, entry)
+    _refuse({deadline.programme} - set(programmes), "deadlines of a programme that is not described")
+    _refuse(set(deadline.verdicts) - set(LEVELS), f"{deadline.code}: unknown verdicts")
+    _refuse({deadline.starts} - set(STARTS), f"{deadline.code}: unknown starts")
+    _refuse({deadline.clock} - set(clocks), f"{deadline.code}: unknown clocks")
+    _refuse(set(deadline.done_by) - set(RESULTS), f"{deadline.code}: unknown results")
+    return deadline
 
 
 def _check_rule(rule: Rule, programme: Programme, clocks: Mapping[str, int]) -> None:
@@ -228,8 +150,8 @@ def _check_rule(rule: Rule, programme: Programme, clocks: Mapping[str, int]) -> 
     _refuse(set(rule.results) - set(RESULTS), f"{rule.code}: unknown results")
     _refuse({rule.clock} - {None, NEXT_VISIT, *clocks}, f"{rule.code}: unknown clocks")
     _refuse({rule.cleared_by} - set(CLEARED_BY), f"{rule.code}: unknown ways to clear")
-    _refuse(_LANGUAGES ^ set(rule.text), f"{rule.code}: languages of the text")
-    _refuse(_LANGUAGES ^ set(rule.clears), f"{rule.code}: languages of what clears")
+    _refuse(LANGUAGES ^ set(rule.text), f"{rule.code}: languages of the text")
+    _refuse(LANGUAGES ^ set(rule.clears), f"{rule.code}: languages of what clears")
     if rule.clock == NEXT_VISIT and not programme.visits_months:
         raise ValueError(f"{rule.code}: no visits of {programme.name}")
     if rule.operator is not None:
@@ -238,6 +160,8 @@ def _check_rule(rule: Rule, programme: Programme, clocks: Mapping[str, int]) -> 
         _refuse(unmeasured, f"{rule.code}: components without a unit")
     if rule.needs_repeat and rule.verdict != "risk":
         raise ValueError(f"{rule.code}: only a risk needs a repeat")
+    if rule.cleared_by == "correction" and (rule.needs_repeat or rule.verdict != "risk" or programme.combine == "staged"):
+        raise ValueError(f"{rule.code}: only a risk that needs no repeat stands until it is corrected, in a programme without stages")
     if programme.combine == "staged" and rule.needs_repeat:
         raise ValueError(f"{rule.code}: a staged programme has no repeat samples")
 

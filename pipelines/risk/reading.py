@@ -6,8 +6,9 @@ sender's coded answer does (DOMAIN decision 16). Preliminary and pending results
 
 import polars as pl
 
-from pipelines.risk.age import count_months, find_cutoff, reach_months, start_age
-from pipelines.risk.protocol import LEVELS, OTHERS, Age, Measure, Programme, Rule
+from pipelines.contracts.age import count_months, reach_months
+from pipelines.risk.age import find_cutoff, start_age
+from pipelines.risk.shape import LEVELS, OTHERS, Age, Measure, Programme, Rule
 
 SPOILED = ("unsatisfactory", "not_done", "pending", "declined")
 _OPPOSITE = {">=": "<", "<": ">=", ">": "<=", "<=": ">"}
@@ -24,7 +25,7 @@ def read_results(rows: pl.DataFrame, programme: Programme, age: Age, first_no: i
     """
     is_bounded = rows["comparator"].null_count() < rows.height
     aged = _add_cutoffs(_add_months(rows, programme, age), programme, age).with_columns(
-        is_usable=_is_usable(programme),
+        is_usable=is_usable(programme),
         is_number=_is_number(programme),
         disorder=_name_disorder(programme),
         is_settling=pl.col("component").is_in(programme.settled_by) if programme.settled_by else pl.lit(False),
@@ -61,12 +62,19 @@ def read_results(rows: pl.DataFrame, programme: Programme, age: Age, first_no: i
             .then(pl.lit(LEVELS["clear"], pl.Int8)),
             needs_repeat=pl.col("hit").is_in(repeated).fill_null(False) if repeated else pl.lit(False),
             cleared_by=pl.col("rule_no").replace_strict(cleared_by, default=None, return_dtype=pl.String)
-            if programme.combine == "staged"
+            if any(rule.cleared_by != "later_result" for rule in programme.rules)
             else pl.lit(None, pl.String),
         )
         .drop("hit", "maybe", "clear", "is_number", "age_months", *map(_name_cutoff, programme.cutoffs), strict=False)
         .pipe(_silence_interpretations, programme)
     )
+
+
+def is_usable(programme: Programme) -> pl.Expr:
+    """True for a final result of an examination that was done and not spoiled."""
+    final = pl.col("status_code") != "preliminary"
+    sound = ~pl.col("result_code").is_in(SPOILED).fill_null(False)
+    return final & sound & ~_is_transfused(programme)
 
 
 def _is_second(programme: Programme) -> pl.Expr:
@@ -104,12 +112,6 @@ def _bound(rule: Rule) -> float | pl.Expr | None:
     return rule.bound if rule.cutoffs is None else pl.col(_name_cutoff(rule.cutoffs))
 
 
-def _is_usable(programme: Programme) -> pl.Expr:
-    final = pl.col("status_code") != "preliminary"
-    sound = ~pl.col("result_code").is_in(SPOILED).fill_null(False)
-    return final & sound & ~_is_transfused(programme)
-
-
 def _is_transfused(programme: Programme) -> pl.Expr:
     return pl.col("is_transfused").fill_null(False) if programme.is_spoiled_by_transfusion else pl.lit(False)
 
@@ -119,7 +121,7 @@ def _is_number(programme: Programme) -> pl.Expr:
 
     Where cut-offs go by age, one at an age without any cut-off is none: the sender's answer decides (decision 16).
     """
-    is_number = _is_usable(programme) & pl.any_horizontal(
+    is_number = is_usable(programme) & pl.any_horizontal(
         [_is_measured(measure, programme) for measure in programme.measures] or [pl.lit(False)]
     )
     if not programme.cutoffs:

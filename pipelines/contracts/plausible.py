@@ -1,0 +1,60 @@
+"""What a screening result can be, and what is worth telling its sender: from plausible.toml."""
+
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from pipelines.contracts.age import UNDER_3_MONTHS, count_months
+
+_DATA = tomllib.loads((Path(__file__).parent / "plausible.toml").read_text("utf-8"))
+_AGE = _DATA["age"]
+_SHORTEST_MONTH = 28
+_PROGRAMME, _COMPONENT, _VALUE = pl.col("programme"), pl.col("component"), pl.col("value")
+
+
+class Notice(NamedTuple):
+    """A thing to look at that refuses nothing: the column it is told of, and where it applies.
+
+    `exactly` is asked of the rows where `applies` is true: what costs much is spared the others.
+    """
+
+    column: str
+    applies: pl.Expr
+    exactly: pl.Expr = pl.lit(value=True)
+
+
+def is_possible() -> pl.Expr:
+    """False where a number is one that its instrument cannot give."""
+    impossible = [
+        (known["programme"] == _PROGRAMME)
+        & _COMPONENT.is_in(known["components"])
+        & ~_VALUE.is_between(known["lowest"], known["highest"])
+        for known in _DATA["possible"]
+    ]
+    return ~pl.any_horizontal(impossible)
+
+
+def list_screening_notices() -> dict[str, Notice]:
+    """Finding code -> notice, of one screening result."""
+    birth_on, examined_on = pl.col("birth_on"), pl.col("examined_on")
+    months = count_months(birth_on, examined_on)
+    in_window = months.is_between(_AGE["mchat_from_months"], _AGE["mchat_below_months"], closed="left")
+    may_be_3 = (examined_on - birth_on).dt.total_days() >= _SHORTEST_MONTH * UNDER_3_MONTHS
+    return {
+        "age_at_mchat_outside_window": Notice("examined_on", _PROGRAMME == "autism", ~in_window),
+        "child_over_3": Notice("examined_on", may_be_3, months >= UNDER_3_MONTHS),
+        "sample_after_transfusion": Notice("is_transfused", pl.col("is_transfused")),
+        **{code: Notice("component", _is_not_judged(code)) for code in dict.fromkeys(k["code"] for k in _DATA["judged"])},
+    }
+
+
+def _is_not_judged(code: str) -> pl.Expr:
+    """A number of a component that no protocol can judge."""
+    unknown = [
+        (known["programme"] == _PROGRAMME) & ~_COMPONENT.is_in(known["components"])
+        for known in _DATA["judged"]
+        if known["code"] == code
+    ]
+    return pl.any_horizontal(unknown) & _VALUE.is_not_null()

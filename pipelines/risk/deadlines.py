@@ -1,0 +1,94 @@
+"""What a verdict asks for: repeats, deadlines that run from it or from birth, examinations that go on until their end is told.
+
+Sources: O704 p. 43-48, annex 5 (recall), p. 100-119 (eyes); DOMAIN decision 3 and sections 1.1, 1.4.
+"""
+
+from datetime import date
+
+import polars as pl
+
+from pipelines.risk.shape import Deadline, Programme, Protocol
+
+CALENDAR = {
+    "child_key": pl.Int64, "programme": pl.String, "step_code": pl.String, "opens_on": pl.Date, "closes_on": pl.Date,
+    "examined_on": pl.Date, "state": pl.String,
+}  # fmt: skip
+KEY = ["child_key", "programme"]
+REPEAT = "repeat"
+"""Step code of a repeat that a verdict asks for; its last day is the verdict's repeat_due_on."""
+NEXT_EXAMINATION = "next_examination"
+
+
+def list_repeats(child: pl.DataFrame, verdict: pl.DataFrame, on: date) -> pl.DataFrame:
+    """One row a repeat that is asked for: due or overdue."""
+    asked = verdict.filter((pl.col("verdict") == "repeat_due") & pl.col("repeat_due_on").is_not_null())
+    repeats = asked.join(child.select("child_key"), on="child_key", how="semi")
+    return _tell(repeats, REPEAT, pl.col("repeat_due_on"), _is_due(pl.col("repeat_due_on"), on))
+
+
+def list_deadlines(
+    child: pl.DataFrame, seen: pl.DataFrame, verdict: pl.DataFrame, protocol: Protocol, deadline: Deadline, on: date
+) -> pl.DataFrame:
+    """One row a child whose verdict asks for it; `examined_on`: the day of the answer that tells it done."""
+    asked = verdict.filter(
+        (pl.col("programme") == deadline.programme) & pl.col("verdict").is_in(deadline.verdicts) & (pl.col("decided_on") <= on)
+    ).select(*KEY, "decided_on")
+    start = pl.col("birth_on" if deadline.starts == "birth" else "decided_on")
+    closes = start + pl.duration(days=protocol.clocks[deadline.clock])
+    answer = pl.col("examined_on")
+    answers = (
+        asked.join(seen, on=KEY, how="inner")
+        .group_by(KEY)
+        .agg(
+            examined_on=answer.filter(pl.col("is_usable") & pl.col("result_code").is_in(deadline.done_by)).min(),
+            is_sampled=(answer.filter(pl.col("result_code").is_null() | ~pl.col("result_code").is_in(["declined", "not_done"]))
+                        > pl.col("decided_on").first()).any(),
+        )
+    )  # fmt: skip
+    whole = asked.join(child.select("child_key", "birth_on"), on="child_key", how="inner", validate="m:1")
+    whole = whole.join(answers, on=KEY, how="left", validate="1:1")
+    state = (
+        pl.when(answer <= closes).then(pl.lit("done"))
+        .when(answer.is_not_null()).then(pl.lit("late"))
+        .when(pl.col("is_sampled") & deadline.is_done_by_sample).then(pl.lit("done"))
+        .otherwise(_is_due(closes, on, passed="overdue" if deadline.is_told else "untold"))
+    )  # fmt: skip
+    return _tell(whole, deadline.code, closes, state, answer)
+
+
+def list_examinations_to_come(
+    child: pl.DataFrame, seen: pl.DataFrame, verdict: pl.DataFrame, protocol: Protocol, programme: Programme, on: date
+) -> pl.DataFrame:
+    """One row a child whose examinations go on: due within so many days of the last usable one, by the verdict."""
+    follow_up = programme.follow_up
+    if follow_up is None or protocol.at_risk is None:
+        return pl.DataFrame(schema=CALENDAR)
+    usable = seen.filter((pl.col("programme") == programme.name) & pl.col("is_usable"))
+    last = usable.group_by(KEY).agg(
+        decided_on=pl.col("examined_on").max(), is_ended=pl.col("result_code").is_in(follow_up.ended_by).any()
+    )
+    # An unknown gestation is taken as the longest that is still at risk.
+    weeks = pl.col("gestation_wk").fill_null(protocol.at_risk.gestation_below_wk)
+    until = pl.col("birth_on") + pl.duration(days=(follow_up.until_postconceptual_wk - weeks) * 7)
+    within = pl.col("verdict").replace_strict(follow_up.within_days, default=None, return_dtype=pl.Int64)
+    closes = pl.col("decided_on") + pl.duration(days=within)
+    going_on = (
+        last.filter(~pl.col("is_ended").fill_null(False))
+        .join(child.select("child_key", "birth_on", "gestation_wk"), on="child_key", how="inner", validate="m:1")
+        .join(verdict.select(*KEY, "verdict"), on=KEY, how="inner", validate="1:1")
+        .filter((pl.col("decided_on") < until) & within.is_not_null())
+    )
+    return _tell(going_on, NEXT_EXAMINATION, closes, _is_due(closes, on))
+
+
+def _is_due(closes: pl.Expr, on: date, passed: str = "overdue") -> pl.Expr:
+    return pl.when(pl.lit(on) <= closes).then(pl.lit("due")).otherwise(pl.lit(passed))
+
+
+def _tell(asked: pl.DataFrame, code: str, closes: pl.Expr, state: pl.Expr, examined: pl.Expr | None = None) -> pl.DataFrame:
+    """Rows of CALENDAR that open on the day that decided."""
+    columns = {
+        "step_code": pl.lit(code), "opens_on": pl.col("decided_on"), "closes_on": closes,
+        "examined_on": pl.lit(None) if examined is None else examined, "state": state,
+    }  # fmt: skip
+    return asked.select(columns.get(name, pl.col(name)).cast(dtype).alias(name) for name, dtype in CALENDAR.items())
