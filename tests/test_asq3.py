@@ -26,7 +26,7 @@ SAMPLE = SAMPLES / "tabular" / "asq3_part.csv"
 PROTOCOLS = load_protocols(PACKAGE / "risk" / "asq-3")
 DOMAINS = ("communication", "gross_motor", "fine_motor", "problem_solving", "personal_social")
 KINDS = {"child_key": pl.Int64, "examined_on": pl.Date, "examined_at": pl.Datetime("us"), "value": pl.Float64,
-         "is_transfused": pl.Boolean, "record_key": pl.Int64}  # fmt: skip
+         "is_transfused": pl.Boolean, "gestation_wk": pl.Int64, "record_key": pl.Int64}  # fmt: skip
 SCHEMA = {name: KINDS.get(name, pl.String) for name in SCREENING}
 BIRTH_ON = date(2024, 1, 1)
 
@@ -55,6 +55,14 @@ def test_each_domain_is_judged_by_the_cut_off_of_its_own():
     assert judge(answer(at_18_months, 15, 40, 35, 30, 30)) == ("clear", [])
     assert judge(answer(at_18_months, 10, 40, 35, 25, 30)) == ("risk", ["communication", "problem_solving"])
     assert judge(answer(at_18_months, 15, 40, 34.32, 30, 30)) == ("clear", [])  # not below
+
+
+def test_weeks_told_with_the_answers_correct_the_age_where_the_birth_record_tells_none():
+    on = date(2025, 7, 1)  # 18 months; born 8 weeks too early it is judged by 16 months: 16.81 37.91 31.98 30.51 26.43
+    low = (15, 40, 35, 31, 30)
+    assert judge(answer(on, *low), gestation=None) == ("clear", [])
+    assert judge(answer(on, *low, gestation_wk=32), gestation=None) == ("risk", ["communication"])
+    assert judge(answer(on, *low, gestation_wk=32), gestation=40) == ("clear", [])  # the birth record first
 
 
 @pytest.mark.parametrize(
@@ -312,7 +320,7 @@ def test_the_real_evaluations_yield_what_is_written_here():
     counted = finding.select("row_no", "code", "severity").unique().group_by("severity", "code").len().sort("severity", "code")
     assert counted.rows() == [
         ("error", "birth_on_in_future", 1), ("error", "examined_on_before_birth", 1), ("error", "total_differs", 27),
-        ("warning", "age_months_differs", 39), ("warning", "child_over_3", 153), ("warning", "prematurity_not_corrected", 184),
+        ("warning", "age_months_differs", 39), ("warning", "child_over_3", 153),
     ]  # fmt: skip
     assert finding.filter(pl.col("code") == "examined_on_before_birth")["row_no"].to_list() == [170]  # born in 2108
     assert accepted.unique("row_no").filter(pl.col("gestation_wk") < 40).height > 150  # weeks too early, told as gestation
@@ -326,7 +334,7 @@ def test_the_real_evaluations_yield_what_is_written_here():
     child = pl.read_csv(SAMPLE, infer_schema=False).unique("paciente_id", keep="first", maintain_order=True)
     birth = child.select(
         pl.col("paciente_id").cast(pl.Int64).alias("child_key"), pl.col("fecha_nacimiento").str.to_date().alias("birth_on"),
-        pl.lit(None, pl.Datetime("us")).alias("birth_at"), (40 - pl.col("semanas_prematurez").cast(pl.Int64)).alias("gestation_wk"),
+        pl.lit(None, pl.Datetime("us")).alias("birth_at"), pl.lit(None, pl.Int64).alias("gestation_wk"),  # the rows tell it
     )  # fmt: skip
     results = accepted.with_columns(pl.col("history_no").cast(pl.Int64).alias("child_key")).with_row_index("record_key")
     assessed = assess_risk(results.with_columns(pl.col("record_key").cast(pl.Int64)), birth, PROTOCOLS)

@@ -17,7 +17,7 @@ PROTOCOLS = load_protocols(FOLDER)
 BORN = date(2025, 1, 1)
 KINDS = {
     "child_key": pl.Int64, "examined_on": pl.Date, "examined_at": pl.Datetime("us"), "value": pl.Float64,
-    "is_transfused": pl.Boolean, "record_key": pl.Int64,
+    "is_transfused": pl.Boolean, "gestation_wk": pl.Int64, "record_key": pl.Int64,
 }  # fmt: skip
 SCHEMA = {name: KINDS.get(name, pl.String) for name in SCREENING}
 UNITS = {"tsh": "m[IU]/L", "phe": "mg/dL"}
@@ -32,7 +32,7 @@ def draw(*rows, child=1):
             {"child_key": child, "programme": programme, "component": component, "stage_code": None,
              "examined_on": BORN + timedelta(days=age), "examined_at": None, "comparator": None,
              "value": float(result) if is_number else None, "unit": UNITS.get(component) if is_number else None,
-             "result_code": None if is_number else result, "status_code": "final", "is_transfused": None,
+             "result_code": None if is_number else result, "status_code": "final", "is_transfused": None, "gestation_wk": None,
              "record_key": child * 1000 + number} | dict(*rest)
         )  # fmt: skip
     return pl.DataFrame(drawn, schema=SCHEMA)

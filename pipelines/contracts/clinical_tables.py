@@ -37,6 +37,7 @@ class ClinicalScreening(KeptRecord):
     unit = clinical("UCUM")
     result_code = clinical("the sender's coded answer")
     status_code = clinical("preliminary, final, corrected, cancelled", nullable=False)
+    gestation_wk = clinical("completed weeks as sent with the result: they correct the age where the birth record has none", dy.Int64)
     is_transfused = clinical("blood product before sampling", dy.Bool)
     facility_id = clinical("where the child was examined")
     suggested_icd10 = clinical("ICD-10 code suggested by the sender's free text; nothing is decided by it")

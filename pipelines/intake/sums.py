@@ -18,7 +18,7 @@ def check_rows(sent: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     So do `item_not_allowed` (an item that the instrument does not have) and `total_outside_range`.
     `total_unproven` (an item is blank or no number) and `age_months_differs` (the dates decide, not the age) warn.
     """
-    found = _check_items(sent, layout) + [_tell_premature(sent, h) for h in layout.premature if h in sent.columns]
+    found = _check_items(sent, layout)
     found += [_check_total(sent, total, items, layout) for total, items in layout.sums.items() if total in sent.columns]
     found += [_check_age(sent, header, slack, layout) for header, slack in layout.ages.items() if header in sent.columns]
     return pl.concat(found) if found else list_findings([])
@@ -38,12 +38,6 @@ def _check_items(sent: pl.DataFrame, layout: Layout) -> list[pl.DataFrame]:
             is_outside = ~_read_number(total, layout).is_between(least, most)
             found.append(_tell(sent, total, pl.when(is_outside).then(pl.lit("total_outside_range"))))
     return [part for part in found if len(part)]
-
-
-def _tell_premature(sent: pl.DataFrame, header: str) -> pl.DataFrame:
-    """A child born too early by its own row: only the gestation of its birth record corrects its age, so that is asked for."""
-    is_early = pl.col(header).str.strip_chars().str.contains(r"^0*[1-9][0-9]*$")
-    return _tell(sent, header, pl.when(is_early).then(pl.lit("prematurity_not_corrected")))
 
 
 def _check_total(sent: pl.DataFrame, total: str, items: tuple[str, ...], layout: Layout) -> pl.DataFrame:

@@ -85,7 +85,7 @@ def assess_touched(connection: Connection, protocols: tuple[Protocol, ...], on: 
     given = list(span or ())
     screening = read_rows(connection, """
         select child_key, programme, component, stage_code, examined_on, examined_at, value, comparator, unit, result_code,
-               status_code, is_transfused, record_key
+               status_code, is_transfused, gestation_wk, record_key
         from lake.clinical.screening semi join assessed using (child_key)
         where known_to is null and not is_cancelled and birth_on between ? and ?""", given)  # fmt: skip
     assessed = assess_risk(screening, birth, protocols)

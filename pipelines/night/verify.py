@@ -239,7 +239,7 @@ def _verify_state(connection: Connection, settings: Settings) -> Check:
         from lake.clinical.birth where known_to is null and not is_cancelled""")  # fmt: skip
     screening = read_rows(connection, """
         select child_key, programme, component, stage_code, examined_on, examined_at, value, comparator, unit, result_code,
-               status_code, is_transfused, record_key
+               status_code, is_transfused, gestation_wk, record_key
         from lake.clinical.screening where known_to is null and not is_cancelled""")  # fmt: skip
     screening = screening.join(birth.select("child_key"), on="child_key", how="semi")
     assessed = assess_risk(screening, birth, load_protocols(PACKAGE / "risk" / settings.protocol))

@@ -19,7 +19,7 @@ from pipelines.risk.shape import Protocol, Rule
 
 SCREENING = (
     "child_key", "programme", "component", "stage_code", "examined_on", "examined_at", "value", "comparator", "unit",
-    "result_code", "status_code", "is_transfused", "record_key",
+    "result_code", "status_code", "is_transfused", "gestation_wk", "record_key",
 )  # fmt: skip
 BIRTH = ("child_key", "birth_on", "birth_at", "gestation_wk")
 _UNJUDGED = {
@@ -57,7 +57,9 @@ def assess_risk(screening: pl.DataFrame, birth: pl.DataFrame, protocols: tuple[P
     rows = results.join(number_of, on="child_key", how="left", validate="m:1")
     if rows.height != results.height or rows["child_no"].null_count():
         raise AssertionError(f"{rows['child_no'].null_count()} results of children without a birth")
-    rows = rows.with_columns(child[name].gather(rows["child_no"]) for name in ("birth_on", "gestation_wk"))
+    born = child.select("birth_on", born_wk="gestation_wk")
+    rows = rows.with_columns(born[name].gather(rows["child_no"]) for name in born.columns)
+    rows = rows.with_columns(gestation_wk=pl.coalesce("born_wk", "gestation_wk")).drop("born_wk")  # the birth record first
     number = pl.sum_horizontal([pl.col("examined_on") >= p.valid_from for p in protocols[1:]] or [pl.lit(0)])
     rows = rows.with_columns(protocol_no=number.cast(pl.Int16))
     rules = tuple(NumberedRule(p, rule) for p in protocols for rule in p.rules)

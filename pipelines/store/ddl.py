@@ -1,6 +1,6 @@
 """SQL of tables from their contracts, so that no schema is kept twice."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import dataframely as dy
 import polars as pl
@@ -16,10 +16,17 @@ _SQL_TYPES: dict[type[pl.DataType], str] = {
 }
 
 
-def write_ddl(table: str, contract: type[dy.Schema]) -> list[str]:
-    """`create table if not exists` and `comment on` statements for a lake table; DuckLake keeps not null, no keys."""
-    columns = ", ".join(_declare(name, column) for name, column in contract.columns().items())
-    return [f"create table if not exists {table} ({columns})", *write_comments(table, contract)]
+def write_ddl(table: str, contract: type[dy.Schema], held: Collection[str] = ()) -> list[str]:
+    """The statements that make a lake table, or add to one that stands what it has not (`held`: its columns), with comments.
+
+    DuckLake keeps not null, no keys; an added column may be null.
+    """
+    declared = {name: _declare(name, column) for name, column in contract.columns().items()}
+    if held:
+        made = [f"alter table {table} add column {text.removesuffix(' not null')}" for name, text in declared.items() if name not in held]
+    else:
+        made = [f"create table {table} ({', '.join(declared.values())})"]
+    return [*made, *write_comments(table, contract)]
 
 
 def write_published_ddl(table: str, contract: type[dy.Schema], name: str | None = None) -> list[str]:

@@ -61,9 +61,9 @@ def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connectio
             "override_data_path true)"  # a home may be moved, or restored elsewhere
         )
         if is_new:
-            _create_tables(connection)
-        elif not _has_tables(connection):  # the very first run was killed before it had made them
-            raise _name_missing(settings)
+            _complete_tables(connection)
+        elif lacking := _list_lacking(connection):
+            raise _name_missing(settings) if len(lacking) == len(LAKE) else _name_outdated(settings)
         yield connection
     finally:
         connection.close()
@@ -229,21 +229,36 @@ def _name_missing(settings: Settings) -> UserError:
     return UserError("lake_missing", f"no lake under {settings.home}: run `erte receive` and `erte run` first")
 
 
-def _has_tables(connection: Connection) -> bool:
-    made = connection.execute(  # of the catalogue itself: duckdb_tables() would load every table's columns first
-        "select count(*) from __ducklake_metadata_lake.ducklake_table where end_snapshot is null"
-    ).fetchone()
-    return bool(made and made[0] >= len(LAKE))
+def _name_outdated(settings: Settings) -> UserError:
+    return UserError("lake_outdated", f"the lake under {settings.home} was made by an earlier release: `erte run` completes it")
 
 
-def _create_tables(connection: Connection) -> None:
-    if _has_tables(connection):
+def _list_lacking(connection: Connection) -> dict[str, set[str]]:
+    """The tables of the contracts that the lake has not or not whole, with the columns it has of them.
+
+    Of the catalogue itself: duckdb_columns() would load every table first. None is there when the first run was killed early.
+    """
+    held: dict[str, set[str]] = {table: set() for table in LAKE}
+    for table, column in connection.execute("""
+        select s.schema_name || '.' || t.table_name, c.column_name
+        from __ducklake_metadata_lake.ducklake_table t
+        join __ducklake_metadata_lake.ducklake_schema s on s.schema_id = t.schema_id and s.end_snapshot is null
+        join __ducklake_metadata_lake.ducklake_column c on c.table_id = t.table_id and c.end_snapshot is null
+        where t.end_snapshot is null""").fetchall():
+        held.setdefault(table, set()).add(column)
+    return {table: held[table] for table, contract in LAKE.items() if not held[table] >= set(contract.column_names())}
+
+
+def _complete_tables(connection: Connection) -> None:
+    """Make what is lacking: all of it at first, what a later release added afterwards."""
+    lacking = _list_lacking(connection)
+    if not lacking:
         return
     with transact(connection):
         for schema in sorted({name.split(".")[0] for name in LAKE}):
             connection.execute(f"create schema if not exists lake.{schema}")
-        for table, contract in LAKE.items():
-            for statement in write_ddl(f"lake.{table}", contract):
+        for table, held in lacking.items():
+            for statement in write_ddl(f"lake.{table}", LAKE[table], held):
                 connection.execute(statement)
 
 

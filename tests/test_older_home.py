@@ -1,0 +1,26 @@
+"""A home made by an earlier release: what it lacks is told, and the next run adds it without losing a row."""
+
+from datetime import timedelta
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.night.verify import verify_store
+from pipelines.store.lake import open_lake
+from tests.nation import FIRST, ask, flagged, run, send, settle
+
+
+def test_a_home_that_lacks_a_table_and_a_column_says_so_until_a_run_has_added_them(tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, flagged(2))
+    run(settings, FIRST)
+    with open_lake(settings) as connection:
+        connection.execute("alter table lake.clinical.screening drop column gestation_wk")
+        connection.execute("drop table lake.ledger.delivery")
+    with pytest.raises(UserError) as told, open_lake(settings):
+        pass
+    assert told.value.code == "lake_outdated"
+    send(settings, tmp_path, flagged(4), "b")
+    run(settings, FIRST + timedelta(days=1))
+    assert ask(settings, "select count(*), count(gestation_wk) from lake.clinical.screening where known_to is null") == [(2, 0)]
+    assert not [check for check in verify_store(settings, is_deep=True) if check.broken]
