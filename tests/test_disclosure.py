@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.indicators.attack import attack_release, list_recovered
-from pipelines.indicators.disclose import Limits, bound_cell, disclose, hide_cells, round_half_up
+from pipelines.indicators.disclose import UNKNOWN, Limits, bound_cell, disclose, hide_cells, round_half_up
 from pipelines.indicators.release import Told, bound_alone, bound_pair, renew_tables
 
 LIMITS = Limits(small=7, rounding=5, least_denominator=30)
@@ -30,6 +30,16 @@ def test_a_nation_of_which_one_region_sends_yet_hides_its_small_counts():
     told = disclose(alone, LIMITS, ["61", "71", "75"]).filter(pl.col("kato2") != "KZ")
     assert sorted(told.select("kato2", "numerator", "denominator").rows()) == [("61", None, 0), ("71", None, 0), ("75", None, 40)]
     assert list_recovered([[Told(3, tuple(told.sort("kato2")["numerator"]))]], LIMITS) == 0
+
+
+def test_children_of_no_known_region_are_hidden_like_those_of_a_region_as_the_nation_less_the_others_tells_them():
+    known = [("75", "all", 40, 300), ("61", "all", 60, 400)]
+    lost = indicator([("KZ", "all", 104, 720), *known, (UNKNOWN, "all", 4, 20)])
+    told = disclose(lost, LIMITS, ["61", "75", UNKNOWN]).filter(pl.col("kato2") != "KZ").sort("kato2")
+    assert told["numerator"].to_list() == [60, 40, None]
+    assert list_recovered([[Told(104, tuple(told["numerator"]))]], LIMITS) == 0
+    none = disclose(indicator([("KZ", "all", 100, 700), *known]), LIMITS, ["61", "75", UNKNOWN]).filter(pl.col("kato2") == UNKNOWN)
+    assert none["numerator"].to_list() == [0]
 
 
 @settings(max_examples=300, deadline=None)

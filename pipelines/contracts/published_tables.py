@@ -163,7 +163,7 @@ class Indicator(dy.Schema):
     """indicator: One row an indicator, region (KZ = nation), year of birth, sex and stratum: counts, value and 95 % interval."""
 
     indicator_id = published("indicator_definition", primary_key=True, references="indicator_definition (indicator_id)")
-    kato2 = published("region, KZ = the nation", primary_key=True)
+    kato2 = published("region, unknown = children of no known region, KZ = the nation, with them", primary_key=True)
     birth_year = published("year of birth", dy.Int32, primary_key=True)
     sex_code = published("male, female, all", primary_key=True)
     stratum = published("programme, category, decision or age band; all", primary_key=True)
@@ -190,7 +190,7 @@ class PublishedIndicator(dy.Schema):
     """published.indicator: What may leave the ministry: the nation as it is; regions with small counts hidden and the others rounded to 5."""
 
     indicator_id = published("indicator_definition", primary_key=True)
-    kato2 = published("region, KZ = the nation", primary_key=True)
+    kato2 = published("region, unknown = children of no known region, KZ = the nation, with them", primary_key=True)
     birth_year = published("year of birth", dy.Int32, primary_key=True)
     sex_code = published("all; by sex for the nation only", primary_key=True)
     stratum = published("programme, category, decision or age band; all", primary_key=True)

@@ -12,6 +12,8 @@ import polars as pl
 
 LEAST_WIDTH = 3
 NATION = "KZ"
+UNKNOWN = "unknown"
+"""Children of no known region: a region like any other, as the nation less all regions would tell how many they are."""
 
 
 class Limits(NamedTuple):

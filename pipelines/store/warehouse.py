@@ -17,7 +17,7 @@ import polars as pl
 
 from pipelines.contracts import PUBLISHED
 from pipelines.errors import UserError
-from pipelines.indicators.disclose import NATION, Limits, disclose
+from pipelines.indicators.disclose import NATION, UNKNOWN, Limits, disclose
 from pipelines.indicators.interval import add_intervals
 from pipelines.indicators.release import renew_tables
 from pipelines.settings import PROJECT, Settings
@@ -187,8 +187,8 @@ def _fill_indicators(connection: Connection, settings: Settings, years: Iterable
             select indicator_id, coalesce(kato2, '{NATION}') as kato2, birth_year, coalesce(sex_code, 'all') as sex_code, stratum,
                 count(*) as eligible, count(*) filter (is_excluded) as excluded,
                 count(*) filter (not is_excluded and is_counted) as numerator
-            from ({file.read_text("utf-8")})
-            where kato2 is not null and birth_year in {_list_years(years)}
+            from (select * replace (coalesce(kato2, '{UNKNOWN}') as kato2) from ({file.read_text("utf-8")}))
+            where birth_year in {_list_years(years)}
             group by grouping sets ((indicator_id, kato2, birth_year, sex_code, stratum), (indicator_id, kato2, birth_year, stratum),
                                     (indicator_id, birth_year, sex_code, stratum), (indicator_id, birth_year, stratum))""").pl())  # fmt: skip
     counted = pl.concat(parts)
@@ -208,7 +208,7 @@ def _fill_indicators(connection: Connection, settings: Settings, years: Iterable
     _insert(connection, "indicator", valued.with_columns(met.alias("threshold_met")))
     limits = Limits(settings.small_count, settings.rounding, settings.least_denominator)
     regions = [region for (region,) in connection.execute("select kato2 from region").fetchall()]
-    told = renew_tables(disclose(valued, limits, regions), read_told(settings, on), on, limits)
+    told = renew_tables(disclose(valued, limits, [*regions, UNKNOWN]), read_told(settings, on), on, limits)
     _insert(connection, "published.indicator", told)
 
 
