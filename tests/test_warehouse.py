@@ -88,6 +88,27 @@ def test_eligible_is_excluded_plus_denominator_and_the_dead_are_excluded_from_co
     assert ask_published(published, "select count(*) from indicator where eligible <> excluded + denominator") == [(0,)]
 
 
+def test_a_child_of_whom_only_a_test_not_done_or_declined_is_told_was_not_screened(tmp_path):
+    settings = settle(tmp_path / "home")
+    told = [examine(2, "oae_left", "pass"), examine(3, "oae_left", "not_done"), examine(4, "tsh", "declined"), examine(5, "tsh", 3.0),
+            examine(5, "oae_left", "not_done", 1), examine(5, "oae_left", "refer", 2)]  # fmt: skip
+    send(settings, tmp_path, [*({"birth": bear(n)} for n in range(2, 6)), *({"screening": row} for row in told)])
+    run(settings, FIRST)
+    flow.publish(settings, date(2026, 6, 1))
+    with open_published(settings) as published:
+        counted = ask_published(published, """
+            select indicator_id, stratum, numerator, denominator from indicator
+            where indicator_id in ('coverage', 'refer_rate', 'timeliness', 'flagged') and stratum in ('hearing', 'blood_spot')
+                and kato2 = 'KZ' and sex_code = 'all' order by all""")  # fmt: skip
+        verdicts = ask_published(published, "select hearing, blood_spot, count(*) from pathway group by all order by all")
+        screened = ask_published(published, "select sum(screened_count)::bigint from facility_month where role = 'phc'")
+    assert counted == [("coverage", "blood_spot", 1, 4), ("coverage", "hearing", 2, 4), ("flagged", "blood_spot", 0, 1),
+                       ("flagged", "hearing", 0, 2), ("refer_rate", "blood_spot", 0, 0), ("refer_rate", "hearing", 1, 1),
+                       ("timeliness", "blood_spot", 1, 1), ("timeliness", "hearing", 2, 2)]  # fmt: skip
+    assert verdicts == [("not_examined", None, 1), ("repeat_due", "undecided", 1), ("undecided", None, 1), (None, "not_examined", 1)]
+    assert screened == [(2,)]
+
+
 def test_every_programme_says_from_which_age_its_coverage_counts():
     described = tomllib.loads((PROJECT / "warehouse" / "programmes.toml").read_text("utf-8"))
     assert set(described) == set(PROGRAMMES)

@@ -11,7 +11,10 @@ import dataframely as dy
 from pipelines.contracts.codes import DECISIONS
 from pipelines.contracts.columns import KATO2, count, published
 
-_VERDICT = "verdict: clear, repeat_due, risk, undecided; null = no result"
+_VERDICT = (
+    "verdict: clear, repeat_due, risk, undecided; not_examined = results, none usable (declined, not done, spoiled, "
+    "pending); null = no result"
+)
 
 
 class Region(dy.Schema):
@@ -53,10 +56,10 @@ class Pathway(dy.Schema):
     autism = published(_VERDICT)
     eyes = published(_VERDICT)
     phenotype = published(_VERDICT)
-    is_blood_spot_in_window = published("first sample at the age the order asks for", dy.Bool)
-    is_hearing_in_window = published("first hearing test at the age the order asks for", dy.Bool)
+    is_blood_spot_in_window = published("first usable sample at the age the order asks for", dy.Bool)
+    is_hearing_in_window = published("first usable hearing test at the age the order asks for", dy.Bool)
     positive_programmes = published(
-        "programmes whose first examination was not clear, separated by spaces", nullable=False
+        "programmes whose first usable examination was not clear, separated by spaces", nullable=False
     )
     is_flagged = published("risk group: a verdict of risk under 3 years", dy.Bool, nullable=False)
     flag_programmes = published("programmes of the flags, separated by spaces", nullable=False)
@@ -109,7 +112,7 @@ class FacilityMonth(dy.Schema):
     kato4 = published("district of the facility")
     birth_count = count("children of the spine born there, or attached to it")
     flagged_count = count("of them flagged")
-    screened_count = count("of them with a result in any programme")
+    screened_count = count("of them with a usable examination in any programme")
 
     CHECKS: ClassVar = ("day(month) = 1", "flagged_count <= birth_count", "screened_count <= birth_count")
 

@@ -167,15 +167,20 @@ def _fill_marts(connection: Connection, years: Years, on: date) -> None:
     denominator = (_SQL / "marts" / "denominator.sql").read_text("utf-8")
     connection.execute(f"insert into denominator by name from ({denominator}) where birth_year in {_list_years(years.told)}")
     connection.execute(f"insert into data_quality by name {(_SQL / 'marts' / 'data_quality.sql').read_text('utf-8')}")
+    connection.execute(f"create or replace temp view pathway_programme as {_list_programmes()}")
+
+
+def _list_programmes() -> str:
+    """SQL: one row a child and programme, as warehouse/programmes.toml says; a child without a usable examination has no verdict."""
     described = tomllib.loads((_PROMISED / "programmes.toml").read_text("utf-8"))
-    programmes = " union all ".join(
-        f"select kato2, birth_year, sex_code, age_months, is_dead, flag_programmes, '{name}' as programme, {name} as verdict, "
+    return " union all ".join(
+        f"select kato2, birth_year, sex_code, age_months, is_dead, flag_programmes, '{name}' as programme, "
+        f"nullif({name}, 'not_examined') as verdict, "
         f"{f'is_{name}_in_window' if programme.get('has_window') else 'null::boolean'} as is_in_window, "
         f"list_contains(string_split(positive_programmes, ' '), '{name}') as is_positive, "
         f"{programme['least_age_months']} as least_age_months, ({programme.get('is_meant', 'true')}) as is_meant from pathway"
         for name, programme in described.items()
     )
-    connection.execute(f"create or replace temp view pathway_programme as {programmes}")
 
 
 def _fill_indicators(connection: Connection, settings: Settings, years: Iterable[int], on: date) -> None:
