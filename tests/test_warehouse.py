@@ -109,6 +109,20 @@ def test_a_child_of_whom_only_a_test_not_done_or_declined_is_told_was_not_screen
     assert screened == [(2,)]
 
 
+def test_the_eyes_of_the_children_are_counted_whom_the_protocol_calls_at_risk(tmp_path):
+    settings = settle(tmp_path / "home")
+    at_risk = [{"birth_weight_g": "1999"}, {"gestation_wk": "33"}, {"is_complicated": "true"}]
+    others = [{"birth_weight_g": "2000"}, {"gestation_wk": "34"}, {"birth_weight_g": "", "gestation_wk": "", "is_complicated": ""}]
+    births = [{"birth": bear(n, **({"is_complicated": "false"} | other))} for n, other in enumerate([*at_risk, *others], 2)]
+    send(settings, tmp_path, [*births, {"screening": examine(2, "rop", "pass", 25)}])
+    run(settings, FIRST + timedelta(days=10))
+    flow.publish(settings, date(2026, 6, 1))
+    with open_published(settings) as published:
+        assert ask_published(published, """
+            select numerator, denominator from indicator
+            where indicator_id = 'coverage' and stratum = 'eyes' and kato2 = 'KZ' and sex_code = 'all'""") == [(1, 3)]  # fmt: skip
+
+
 def test_every_programme_says_from_which_age_its_coverage_counts():
     described = tomllib.loads((PROJECT / "warehouse" / "programmes.toml").read_text("utf-8"))
     assert set(described) == set(PROGRAMMES)

@@ -49,6 +49,11 @@ class Pathway(dy.Schema):
         "weight at birth, grams: under 1500, 1500-1999, 2000-2499, 2500 and over, unknown", nullable=False
     )
     gestation_band = published("completed weeks: under 28, 28-31, 32-36, 37 and over, unknown", nullable=False)
+    is_rop_at_risk = published(
+        "at risk of retinopathy of prematurity by the protocol in force at birth (O704 p. 100: weight, gestation, complicated history)",
+        dy.Bool,
+        nullable=False,
+    )
     is_dead = published("a date of death is known", dy.Bool, nullable=False)
     blood_spot = published(_VERDICT)
     hearing = published(_VERDICT)

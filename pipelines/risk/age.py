@@ -4,10 +4,12 @@ A month is completed on the same day of a later month, or on that month's last d
 29 February, a child turns 3 on 28 February. `pl.Expr.dt.offset_by` counts the same way, and so does composing.
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from pipelines.risk.cutoffs import Cutoffs
-from pipelines.risk.protocol import Age, AtRisk, Step
+from pipelines.risk.protocol import Age, AtRisk, Protocol, Step
 
 UNDER_3_MONTHS = 36
 """LAW343 Art. 1(3): under 3 years; the day of the third birthday is no longer under 3 (decision 8)."""
@@ -70,6 +72,13 @@ def is_at_risk(at_risk: AtRisk) -> pl.Expr:
         | (pl.col("gestation_wk") < at_risk.gestation_below_wk).fill_null(False)
         | pl.col("is_complicated").fill_null(False)
     )
+
+
+def is_born_at_risk(protocols: Sequence[Protocol]) -> pl.Expr:
+    """The same by the protocol in force on the day of birth, before the first one by the first; none that describes it: false."""
+    answers = [(p.valid_from, is_at_risk(p.at_risk) if p.at_risk else pl.lit(value=False)) for p in reversed(protocols)]
+    in_force = [pl.when(pl.col("birth_on") >= valid_from).then(answer) for valid_from, answer in answers]
+    return pl.coalesce(*in_force, answers[-1][1])
 
 
 def is_for(step: Step) -> pl.Expr:

@@ -41,7 +41,7 @@ class Years(NamedTuple):
     counted: list[int]
 
 
-def hash_definitions(settings: Settings, registers: Mapping[str, pl.DataFrame]) -> str:
+def hash_definitions(settings: Settings, registers: Mapping[str, pl.DataFrame], at_risk: pl.Expr) -> str:
     """sha256 of all that figures are made by, but the lake and the secret (which a home keeps for life)."""
     told = hashlib.sha256()
     folders = (PROJECT / "sql", PROJECT / "warehouse", PACKAGE / "indicators", PACKAGE / "store", PACKAGE / "contracts")
@@ -49,7 +49,7 @@ def hash_definitions(settings: Settings, registers: Mapping[str, pl.DataFrame]) 
         told.update(path.name.encode() + b"\0" + path.read_bytes())
     for name, register in sorted(registers.items()):
         told.update(f"{name}\0{register.write_csv()}".encode())
-    told.update(f"{settings.protocol} {settings.small_count} {settings.rounding} {settings.least_denominator}".encode())
+    told.update(f"{at_risk} {settings.protocol} {settings.small_count} {settings.rounding} {settings.least_denominator}".encode())
     return told.hexdigest()
 
 

@@ -50,15 +50,18 @@ class Built(NamedTuple):
     years: list[int]
 
 
-def build_warehouse(connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame]) -> Built:
+def build_warehouse(
+    connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame], at_risk: pl.Expr
+) -> Built:
     """Build the release as known on a day and swap it in; the last `kept_releases` stay beside it.
 
+    `at_risk`: who is at risk of retinopathy of prematurity by the protocol, over columns of clinical.birth.
     Years of birth of which nothing was learned since the release before are taken over from it (pipelines/store/settled.py).
     """
     settings.published.mkdir(parents=True, exist_ok=True)
     draft = settings.published / f".draft-{on}.duckdb"
     draft.unlink(missing_ok=True)
-    definitions = hash_definitions(settings, registers)
+    definitions = hash_definitions(settings, registers, at_risk)
     base = find_base(connection, settings, on, definitions)
     if base:
         shutil.copyfile(base.path, draft)
@@ -68,7 +71,7 @@ def build_warehouse(connection: Connection, settings: Settings, on: date, regist
         _view_known(connection, settings, on, registers)
         years = sort_years(connection, base, on)
         _empty_draft(connection, base, years)
-        _fill_marts(connection, years, on)
+        _fill_marts(connection, years, on, at_risk)
         _fill_indicators(connection, settings, years.counted, on)
         counts = _fill_release(connection, settings, on, definitions)
         _reconcile(connection, years, on)
@@ -148,13 +151,14 @@ def _make_table(connection: Connection, table: str, contract: type[dy.Schema], n
         connection.execute(statement)
 
 
-def _fill_marts(connection: Connection, years: Years, on: date) -> None:
+def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr) -> None:
     """One year of birth at a time, so that the lake reads no file of another, and memory is bounded by a year."""
     told = (_SQL / "marts" / "pathway.sql").read_text("utf-8")
     by_month = (_SQL / "marts" / "facility_month.sql").read_text("utf-8")
     for year in years.told:
         for table in ("birth", "verdict"):
             _view_table(connection, table, on, year)
+        _mark_at_risk(connection, at_risk)
         _make_table(connection, "pathway", PUBLISHED["pathway"], f"pathway_{year}")
         connection.execute(f"insert into pathway_{year} by name {told}")
         connection.execute(f"insert into facility_month by name {by_month}")
@@ -168,6 +172,12 @@ def _fill_marts(connection: Connection, years: Years, on: date) -> None:
     connection.execute(f"insert into denominator by name from ({denominator}) where birth_year in {_list_years(years.told)}")
     connection.execute(f"insert into data_quality by name {(_SQL / 'marts' / 'data_quality.sql').read_text('utf-8')}")
     connection.execute(f"create or replace temp view pathway_programme as {_list_programmes()}")
+
+
+def _mark_at_risk(connection: Connection, at_risk: pl.Expr) -> None:
+    """Temp table at_risk_child: the children of known_birth whom the protocol means."""
+    born = connection.execute("select child_key, birth_on, birth_weight_g, gestation_wk, is_complicated from known_birth").pl()
+    put_frame(connection, "at_risk_child", born.filter(at_risk).select("child_key"))
 
 
 def _list_programmes() -> str:

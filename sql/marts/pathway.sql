@@ -97,6 +97,7 @@ select
         when birth.gestation_wk is null then 'unknown' when birth.gestation_wk < 28 then 'under 28'
         when birth.gestation_wk < 32 then '28-31' when birth.gestation_wk < 37 then '32-36' else '37 and over'
     end as gestation_band,
+    at_risk_child.child_key is not null as is_rop_at_risk,
     birth.died_on is not null as is_dead,
     screened.blood_spot,
     screened.hearing,
@@ -132,6 +133,7 @@ select
     reported.is_severe
 from known_birth as birth
 left join region on region.kato2 = left(birth.kato4, 2)
+left join at_risk_child using (child_key)
 left join screened using (child_key)
 left join positive using (child_key)
 left join flagged using (child_key)
