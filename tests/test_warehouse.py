@@ -12,7 +12,8 @@ import pytest
 from pipelines import flow
 from pipelines.contracts import LAKE, PROGRAMMES, PUBLISHED, describe_degree
 from pipelines.errors import UserError
-from pipelines.settings import PROJECT
+from pipelines.risk.protocol import load_protocols
+from pipelines.settings import PACKAGE, PROJECT
 from pipelines.store.ddl import write_published_ddl
 from pipelines.store.lake import open_lake
 from pipelines.store.warehouse import open_published
@@ -129,6 +130,33 @@ def test_every_programme_says_from_which_age_its_coverage_counts():
     assert {name for name in PROGRAMMES if f"is_{name}_in_window" in PUBLISHED["pathway"].column_names()} == {
         name for name, programme in described.items() if programme.get("has_window")
     }
+
+
+def test_a_programme_is_due_when_the_window_of_its_first_examination_has_closed_and_not_a_month_later():
+    described = tomllib.loads((PROJECT / "warehouse" / "programmes.toml").read_text("utf-8"))
+    days = {"hours": 1 / 24, "days": 1, "months": 30.4}
+    closed: dict[str, float] = {}
+    for step in load_protocols(PACKAGE / "risk" / "order-704")[-1].steps:
+        if step.is_window and step.unit in days:
+            closed[step.programme] = max(closed.get(step.programme, 0), step.end * days[step.unit])
+    for name in set(described) - {"autism"}:  # its window is open for 15 months
+        due = described[name].get("due_days") or described[name]["due_months"] * 30.5
+        assert closed[name] <= due < closed[name] + 34, name
+
+
+def test_coverage_counts_a_month_of_births_from_the_day_the_youngest_of_it_is_due_also_on_quiet_nights(tmp_path):
+    settings = settle(tmp_path / "home", kept_releases=20)
+    send(settings, tmp_path, [{"birth": bear(2)}, {"screening": examine(2, "oae_left", "pass")}])
+    run(settings, FIRST)
+    told = {}
+    for on in (FIRST, date(2026, 3, 3), date(2026, 3, 19), date(2026, 3, 20)):  # February ends on the 28th
+        flow.publish(settings, on)
+        with open_published(settings) as published:
+            told[on] = ask_published(published, """
+                select stratum, numerator from indicator
+                where indicator_id = 'coverage' and kato2 = 'KZ' and sex_code = 'all' order by all""")  # fmt: skip
+    spotless = [("hearing", 1), ("phenotype", 0)]
+    assert list(told.values()) == [[], [("hearing", 1)], spotless, [("blood_spot", 0), *spotless]]
 
 
 def test_regions_sum_to_the_nation(published):

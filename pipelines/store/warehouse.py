@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dataframely as dy
 import duckdb
@@ -34,6 +34,7 @@ from pipelines.store.settled import (
     hash_definitions,
     list_held,
     say_age,
+    say_due,
     sort_years,
 )
 
@@ -69,7 +70,7 @@ def build_warehouse(
     connection.execute("use draft")
     try:
         _view_known(connection, settings, on, registers)
-        years = sort_years(connection, base, on)
+        years = sort_years(connection, base, on, [p["due_days"] for p in _read_programmes().values() if "due_days" in p])
         _empty_draft(connection, base, years)
         _fill_marts(connection, years, on, at_risk)
         _fill_indicators(connection, settings, years.counted, on)
@@ -182,15 +183,25 @@ def _mark_at_risk(connection: Connection, at_risk: pl.Expr) -> None:
 
 def _list_programmes() -> str:
     """SQL: one row a child and programme, as warehouse/programmes.toml says; a child without a usable examination has no verdict."""
-    described = tomllib.loads((_PROMISED / "programmes.toml").read_text("utf-8"))
     return " union all ".join(
         f"select kato2, birth_year, sex_code, age_months, is_dead, flag_programmes, '{name}' as programme, "
         f"nullif({name}, 'not_examined') as verdict, "
         f"{f'is_{name}_in_window' if programme.get('has_window') else 'null::boolean'} as is_in_window, "
         f"list_contains(string_split(positive_programmes, ' '), '{name}') as is_positive, "
-        f"{programme['least_age_months']} as least_age_months, ({programme.get('is_meant', 'true')}) as is_meant from pathway"
-        for name, programme in described.items()
+        f"({_say_due(programme)}) as is_due, ({programme.get('is_meant', 'true')}) as is_meant from pathway"
+        for name, programme in _read_programmes().items()
     )
+
+
+def _say_due(programme: Mapping[str, Any]) -> str:
+    """SQL over pathway: the youngest born in the child's month should have been examined."""
+    if "due_months" in programme:
+        return f"age_months >= {programme['due_months']}"
+    return f"known_on() >= {say_due('birth_month', programme['due_days'])}"
+
+
+def _read_programmes() -> dict[str, Any]:
+    return tomllib.loads((_PROMISED / "programmes.toml").read_text("utf-8"))
 
 
 def _fill_indicators(connection: Connection, settings: Settings, years: Iterable[int], on: date) -> None:
