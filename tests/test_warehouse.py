@@ -22,12 +22,12 @@ from tests.nation import BORN, FIRST, ask, bear, confirm, consent, examine, flag
 PERSONAL = {c for contract in LAKE.values() for c, degree in describe_degree(contract).items() if degree == "identified"}
 WORKED = [
     """select r.name_en, i.birth_year, i.numerator, i.denominator, round(i.value, 2) as per_1000, round(i.ci_low, 2) as low,
-        round(i.ci_high, 2) as high, round(c.value, 1) as hearing_coverage
+        round(i.ci_high, 2) as high, round(c.value, 1) as hearing_coverage, c.denominator as hearing_due
     from indicator i
     join region r using (kato2)
     left join indicator c on c.indicator_id = 'coverage' and c.stratum = 'hearing' and (c.kato2, c.birth_year, c.sex_code)
         = (i.kato2, i.birth_year, i.sex_code)
-    where i.indicator_id = 'impairment' and i.stratum = 'all' and i.sex_code = 'all' order by per_1000 desc""",
+    where (i.indicator_id, i.stratum, i.age_band, i.sex_code) = ('impairment', 'all', 'all', 'all') order by per_1000 desc""",
     """select gestation_band, count(*) as children, count(*) filter (is_flagged) as flagged,
         round(1000 * count(*) filter (is_flagged) / count(*), 1) as per_1000
     from pathway where not is_dead group by gestation_band order by gestation_band""",
@@ -72,6 +72,18 @@ def test_a_pathway_is_one_row_a_child_from_birth_to_conclusion(published):
         from pathway where is_concluded""")  # fmt: skip
     assert row == [("75", "2026-02-01", "risk", "given", "closed", True, True, True, "complex", True)]
     assert ask_published(published, "select count(*), count(*) filter (is_flagged) from pathway") == [(9, 4)]
+
+
+def test_an_impairment_is_counted_by_category_within_an_age_band_and_hidden_where_small(published):
+    query = """
+        select kato2, stratum, age_band, numerator, denominator from {}
+        where indicator_id = 'impairment' and sex_code = 'all' and stratum in ('all', 'speech') and kato2 in ('75', 'KZ') order by all"""
+    told = ask_published(published, query.format("indicator"))
+    counted = [("75", 1, 5), ("KZ", 1, 9)]
+    assert told == [(k, s, band, x, n) for k, x, n in counted for s in ("all", "speech") for band in ("all", "under 1")]
+    left = ask_published(published, query.format("published.indicator"))
+    assert [row for row in left if row[0] == "75" and row[3]] == []
+    assert [row for row in left if row[0] == "KZ"] == told[4:]
 
 
 def test_consents_are_counted_by_decision_and_silence_is_pending(published):
@@ -177,7 +189,8 @@ def test_the_nation_counts_children_of_no_known_region_and_says_how_many_they_ar
         told = {
             table: ask_published(published, f"""
                 select kato2, denominator from {table}
-                where indicator_id = 'impairment' and stratum = 'all' and sex_code = 'all' and kato2 in ('61', '75', 'unknown', 'KZ')
+                where (indicator_id, stratum, age_band, sex_code) = ('impairment', 'all', 'all', 'all')
+                    and kato2 in ('61', '75', 'unknown', 'KZ')
                 order by kato2""")
             for table in ("indicator", "published.indicator")
         }  # fmt: skip
@@ -198,7 +211,7 @@ def test_children_are_counted_by_maternity_organisation_and_by_primary_care_orga
 def test_regions_are_told_as_before_when_a_night_brings_too_few_children(published):
     told = ask_published(published, """
         select kato2, numerator, told_on::varchar, national_numerator from published.indicator
-        where indicator_id = 'impairment' and stratum = 'complex' and sex_code = 'all' order by kato2""")  # fmt: skip
+        where (indicator_id, stratum, age_band, sex_code) = ('impairment', 'complex', 'all', 'all') order by kato2""")  # fmt: skip
     assert len(told) == 22  # every region and the unknown one, whether a child of it is known or not
     assert [row for row in told if row[0] in ("61", "75", "KZ")] == [
         ("61", 0, str(FIRST), 0), ("75", 0, str(FIRST), 0), ("KZ", 1, str(FIRST + timedelta(days=1)), 1)

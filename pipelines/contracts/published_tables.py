@@ -168,13 +168,14 @@ class IndicatorDefinition(dy.Schema):
 
 
 class Indicator(dy.Schema):
-    """indicator: One row an indicator, region (KZ = nation), year of birth, sex and stratum: counts, value and 95 % interval."""
+    """indicator: One row an indicator, region (KZ = nation), year of birth, sex, stratum and age band: counts, value and 95 % interval."""
 
     indicator_id = published("indicator_definition", primary_key=True, references="indicator_definition (indicator_id)")
     kato2 = published("region, unknown = children of no known region, KZ = the nation, with them", primary_key=True)
     birth_year = published("year of birth", dy.Int32, primary_key=True)
     sex_code = published("male, female, all", primary_key=True)
-    stratum = published("programme, category, decision or age band; all", primary_key=True)
+    stratum = published("programme, category or decision; all", primary_key=True)
+    age_band = published("under 1, 1 year, 2 years (completed, on the day of the release); all", primary_key=True)
     eligible = count("children looked at")
     excluded = count("left out, by the definition")
     denominator = count("eligible - excluded")
@@ -201,7 +202,8 @@ class PublishedIndicator(dy.Schema):
     kato2 = published("region, unknown = children of no known region, KZ = the nation, with them", primary_key=True)
     birth_year = published("year of birth", dy.Int32, primary_key=True)
     sex_code = published("all; by sex for the nation only", primary_key=True)
-    stratum = published("programme, category, decision or age band; all", primary_key=True)
+    stratum = published("programme, category or decision; all", primary_key=True)
+    age_band = published("under 1, 1 year, 2 years (completed, on the day of the release); all", primary_key=True)
     numerator = published("null = hidden; regions rounded to 5, 0 stays 0", dy.Int64)
     denominator = published("null = hidden; regions rounded to 5", dy.Int64)
     value = published("from the rounded counts; null = hidden or too few", dy.Float64)

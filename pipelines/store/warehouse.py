@@ -17,7 +17,7 @@ import polars as pl
 
 from pipelines.contracts import PUBLISHED
 from pipelines.errors import UserError
-from pipelines.indicators.disclose import NATION, UNKNOWN, Limits, disclose
+from pipelines.indicators.disclose import ALL, NATION, UNKNOWN, Limits, disclose
 from pipelines.indicators.interval import add_intervals
 from pipelines.indicators.release import renew_tables
 from pipelines.settings import PROJECT, Settings
@@ -210,13 +210,17 @@ def _fill_indicators(connection: Connection, settings: Settings, years: Iterable
     parts = []
     for file in sorted((_SQL / "indicators").glob("*.sql")):
         parts.append(connection.execute(f"""
-            select indicator_id, coalesce(kato2, '{NATION}') as kato2, birth_year, coalesce(sex_code, 'all') as sex_code, stratum,
-                count(*) as eligible, count(*) filter (is_excluded) as excluded,
-                count(*) filter (not is_excluded and is_counted) as numerator
-            from (select * replace (coalesce(kato2, '{UNKNOWN}') as kato2) from ({file.read_text("utf-8")}))
-            where birth_year in {_list_years(years)}
-            group by grouping sets ((indicator_id, kato2, birth_year, sex_code, stratum), (indicator_id, kato2, birth_year, stratum),
-                                    (indicator_id, birth_year, sex_code, stratum), (indicator_id, birth_year, stratum))""").pl())  # fmt: skip
+            with counted as (  -- once, finest first: children are many, their groups few
+                select indicator_id, coalesce(kato2, '{UNKNOWN}') as kato2, birth_year, sex_code, stratum, age_band, count(*) as eligible,
+                    count(*) filter (is_excluded) as excluded, count(*) filter (not is_excluded and is_counted) as numerator
+                from ({file.read_text("utf-8")})
+                where birth_year in {_list_years(years)}
+                group by all)
+            select indicator_id, coalesce(kato2, '{NATION}') as kato2, birth_year, coalesce(sex_code, '{ALL}') as sex_code, stratum, age_band,
+                sum(eligible)::bigint as eligible, sum(excluded)::bigint as excluded, sum(numerator)::bigint as numerator
+            from counted
+            group by indicator_id, birth_year, stratum, age_band,
+                grouping sets ((kato2, sex_code), (kato2), (sex_code), ())""").pl())
     counted = pl.concat(parts)
     joined = counted.join(definitions, on="indicator_id", how="left", suffix="_text", validate="m:1")
     if len(joined) != len(counted) or joined["unit"].null_count():
@@ -245,8 +249,19 @@ def read_told(settings: Settings, before: date | None = None) -> pl.DataFrame:
     for day in days:
         if before is None or day < before.isoformat():
             with duckdb.connect(str(settings.published / f"erte-{day}.duckdb"), read_only=True) as release:
-                parts.append(release.execute("from published.indicator").pl())
+                parts.append(_name_bands(release.execute("from published.indicator").pl()))
     return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _name_bands(told: pl.DataFrame) -> pl.DataFrame:
+    """published.indicator of a release made before age bands had a column of their own: they were strata of all categories."""
+    if "age_band" in told.columns:
+        return told
+    is_band = pl.col("stratum").is_in(["under 1", "1 year", "2 years"])
+    return told.with_columns(
+        pl.when(is_band).then("stratum").otherwise(pl.lit(ALL)).alias("age_band"),
+        pl.when(is_band).then(pl.lit(ALL)).otherwise("stratum").alias("stratum"),
+    ).select(PUBLISHED["published.indicator"].column_names())
 
 
 def _insert(connection: Connection, table: str, rows: pl.DataFrame) -> None:
