@@ -28,6 +28,8 @@ WORKED = [
     left join indicator c on c.indicator_id = 'coverage' and c.stratum = 'hearing' and (c.kato2, c.birth_year, c.sex_code)
         = (i.kato2, i.birth_year, i.sex_code)
     where (i.indicator_id, i.stratum, i.age_band, i.sex_code) = ('impairment', 'all', 'all', 'all') order by per_1000 desc""",
+    """select kato2, birth_year, spine_births, declared_births, declaring_count, bureau_births, register_children, source
+    from denominator order by all""",
     """select gestation_band, count(*) as children, count(*) filter (is_flagged) as flagged,
         round(1000 * count(*) filter (is_flagged) / count(*), 1) as per_1000
     from pathway where not is_dead group by gestation_band order by gestation_band""",
@@ -198,6 +200,45 @@ def test_the_nation_counts_children_of_no_known_region_and_says_how_many_they_ar
     assert told["published.indicator"] == [("61", None), ("75", None), ("KZ", 5), ("unknown", None)]
 
 
+def test_births_of_the_spine_of_the_returns_and_of_the_bureau_stand_side_by_side(tmp_path):
+    settings = settle(tmp_path / "home")
+    register = settings.reference / "population.csv"
+    register.write_text(register.read_text() + "75,2026,male,births,20,Bureau\n75,2026,female,births,18,Bureau\n75,2027,male,0,19,drawn\n")
+    send(settings, tmp_path, [{"birth": bear(2)}, {"birth": bear(4, residence_kato="")}])
+    form = tmp_path / "annex-7.csv"
+    form.write_text("Организация;Отчетный период;Всего новорожденных;Охвачено скринингом абс.\nM1;01.01.2026;30;29\nM1;01.02.2026;10;9\n"
+                    "M2;01.02.2026;5;5\nM2;01.02.2025;7;7\n", "utf-8")  # fmt: skip
+    flow.receive(settings, [form])
+    run(settings, FIRST)
+    flow.publish(settings, FIRST)
+    with open_published(settings) as published:
+        told = ask_published(published, """
+            select kato2, birth_year, spine_births, declared_births, declaring_count, bureau_births, register_children, source
+            from denominator where kato2 in ('61', '75', 'unknown', 'KZ') and birth_year = 2026 order by kato2""")  # fmt: skip
+        years = ask_published(published, "select kato2, birth_year, declared_births from denominator where kato2 = 'KZ' order by all")
+    assert told == [("61", 2026, 0, 5, 1, None, None, None), ("75", 2026, 1, 40, 1, 38, 19, "Bureau; drawn"),
+                    ("KZ", 2026, 2, 45, 2, 38, 19, "Bureau; drawn"), ("unknown", 2026, 1, None, 0, None, None, None)]  # fmt: skip
+    assert years == [("KZ", 2025, 7), ("KZ", 2026, 45)]
+
+
+def test_pmpcs_are_held_against_the_norm_of_the_law_or_the_norm_that_is_set(tmp_path):
+    told = {}
+    for norm in (60_000, 16_000):
+        settings = settle(tmp_path / str(norm), children_per_pmpc=norm)
+        register = settings.reference / "catchment.csv"
+        register.write_text(register.read_text().replace("6110,K2,2020-01-01,", "6110,K2,2020-01-01,2025-12-30"))
+        send(settings, tmp_path / str(norm), flagged(2))
+        run(settings, FIRST)
+        flow.publish(settings, FIRST)
+        with open_published(settings) as published:
+            told[norm] = ask_published(published, """
+                select kato2, year, pmpc_count, child_count, norm, round(pmpc_per_norm, 3), pmpc_needed, source
+                from published.pmpc_network where year = 2026 order by kato2""")  # fmt: skip
+    assert told[60_000] == [("61", 2026, 0, 32_000, 60_000, 0.0, 1, "drawn"), ("75", 2026, 1, 32_000, 60_000, 1.875, 1, "drawn"),
+                            ("KZ", 2026, 1, 64_000, 60_000, 0.938, 2, "drawn")]  # fmt: skip
+    assert [row[4:7] for row in told[16_000]] == [(16_000, 0.0, 2), (16_000, 0.5, 2), (16_000, 0.25, 4)]
+
+
 def test_children_are_counted_by_maternity_organisation_and_by_primary_care_organisation(published):
     told = ask_published(published, """
         select role, facility_id, facility_kind, birth_count, flagged_count, screened_count from facility_month order by all""")  # fmt: skip
@@ -316,7 +357,7 @@ def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(tmp_path)
             flow.publish(settings, FIRST + timedelta(days=night))
         assert reader.execute("select known_on from release").fetchone() == (FIRST,)
     assert sorted(p.name for p in settings.published.glob("erte-*.duckdb")) == ["erte-2026-03-03.duckdb", "erte-2026-03-04.duckdb"]
-    assert len(list((settings.published / "parquet").glob("*.parquet"))) == 9
+    assert len(list((settings.published / "parquet").glob("*.parquet"))) == 10
 
 
 def test_an_older_day_told_again_is_kept_beside_the_newest_that_readers_are_given(tmp_path):

@@ -140,12 +140,18 @@ class DataQuality(dy.Schema):
 
 
 class Denominator(dy.Schema):
-    """denominator: One row a region and year: births in the spine beside children under 1 by the register of populations (decision 14)."""
+    """denominator: One row a region (KZ = nation) and year: births of the spine, of facilities' returns and of the Bureau, side by side (decision 14)."""
 
-    kato2 = published("region", primary_key=True, references="region (kato2)")
-    birth_year = published("year", dy.Int32, primary_key=True)
-    spine_births = count("births in the spine")
-    register_children = published("children aged 0 by the population register", dy.Int64)
+    kato2 = published("region, unknown = of no known region, KZ = the nation, with them", primary_key=True)
+    birth_year = published("year of birth", dy.Int32, primary_key=True)
+    spine_births = count("births in the spine, by residence")
+    declared_births = published("newborns that facilities declared (annex 7), by the facility's region; null = no return", dy.Int64)
+    declaring_count = count("facilities that sent such a return for any month of the year")
+    bureau_births = published("live births by the population register (age band births); null = not in it", dy.Int64)
+    register_children = published(
+        "children aged 0 by the population register on 1 January after the year; null = not in it", dy.Int64
+    )
+    source = published("where the figures of the population register come from")
 
 
 class IndicatorDefinition(dy.Schema):
@@ -217,6 +223,19 @@ class PublishedIndicator(dy.Schema):
     national_denominator = count("denominator of the nation, both sexes, on that day")
 
 
+class PmpcNetwork(dy.Schema):
+    """published.pmpc_network: One row a region (KZ = nation) and year: PMPCs by the registers beside the norm of LAW343 Art. 8(3) (decision 13); of no child."""
+
+    kato2 = published("region where the PMPC sits, KZ = the nation", primary_key=True)
+    year = published("year of the population register", dy.Int64, primary_key=True)
+    pmpc_count = count("PMPCs with a catchment in force at the end of the year, or on the day of the release")
+    child_count = count("children under 18 on 1 January by the population register")
+    norm = published("children for whom there is to be one PMPC (ERTE_CHILDREN_PER_PMPC)", dy.Int64, nullable=False)
+    pmpc_per_norm = published("PMPCs per so many children: 1 and more reaches the norm", dy.Float64)
+    pmpc_needed = count("PMPCs that the norm asks for")
+    source = published("where the number of children comes from", nullable=False)
+
+
 class Release(dy.Schema):
     """release: One row: the day as known on which everything here is told."""
 
@@ -240,6 +259,7 @@ PUBLISHED: Mapping[str, type[dy.Schema]] = {
     "indicator_definition": IndicatorDefinition,
     "indicator": Indicator,
     "published.indicator": PublishedIndicator,
+    "published.pmpc_network": PmpcNetwork,
     "release": Release,
 }
 """In the order in which they are made: a table comes after those it refers to."""

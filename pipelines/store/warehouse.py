@@ -39,7 +39,7 @@ from pipelines.store.settled import (
 )
 
 _SQL, _PROMISED = PROJECT / "sql", PROJECT / "warehouse"
-_BY_YEAR = {"facility_month": "year(month)", "denominator": "birth_year", "indicator": "birth_year", "published.indicator": "birth_year"}
+_BY_YEAR = {"facility_month": "year(month)", "indicator": "birth_year", "published.indicator": "birth_year"}
 """Tables whose rows are of one year of birth -> that year."""
 
 
@@ -97,7 +97,7 @@ def open_published(settings: Settings) -> Connection:
 
 def _view_known(connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame]) -> None:
     """Temp views `known_<table>` as known on the day, the registers, and the few functions the marts use."""
-    for table in VERSIONED:
+    for table in (*VERSIONED, "aggregate"):
         _view_table(connection, table, on)
     day = f"date '{on}'"
     connection.execute(f"create or replace temp view known_referral as from lake.clinical.referral where composed_on <= {day}")
@@ -106,6 +106,7 @@ def _view_known(connection: Connection, settings: Settings, on: date, registers:
         put_frame(connection, f"register_{name}", frame)
     connection.execute(f"create or replace temp macro known_on() as {day}")
     connection.execute(f"create or replace temp macro overdue_days() as {OVERDUE_DAYS}")
+    connection.execute(f"create or replace temp macro children_per_pmpc() as {settings.children_per_pmpc}")
     connection.execute(f"create or replace temp macro late_days() as {LATE_DAYS}")
     connection.execute(f"create or replace temp macro secret_order() as '{settings.key.hex()}'")
     connection.execute("""
@@ -169,9 +170,9 @@ def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr
     for comment in write_comments("pathway", PUBLISHED["pathway"]):
         connection.execute(comment)
     connection.execute("comment on column pathway.age_months is 'completed months on the day of the release, of the youngest born in that month'")
-    denominator = (_SQL / "marts" / "denominator.sql").read_text("utf-8")
-    connection.execute(f"insert into denominator by name from ({denominator}) where birth_year in {_list_years(years.told)}")
-    connection.execute(f"insert into data_quality by name {(_SQL / 'marts' / 'data_quality.sql').read_text('utf-8')}")
+    for table in ("denominator", "data_quality", "published.pmpc_network"):
+        mart = (_SQL / "marts" / f"{table.removeprefix('published.')}.sql").read_text("utf-8")
+        connection.execute(f"insert into {table} by name {mart}")
     connection.execute(f"create or replace temp view pathway_programme as {_list_programmes()}")
 
 
@@ -281,7 +282,8 @@ def _read_definitions() -> pl.DataFrame:
 
 
 def _fill_release(connection: Connection, settings: Settings, on: date, definitions: str) -> dict[str, int]:
-    tables = ["region", "pathway", "facility_month", "data_quality", "denominator", "indicator_definition", "indicator", "published.indicator"]
+    tables = ["region", "pathway", "facility_month", "data_quality", "denominator", "indicator_definition", "indicator", "published.indicator",
+              "published.pmpc_network"]  # fmt: skip
     counts = {table: _count(connection, f"select count(*) from {table}") for table in tables}
     connection.execute(
         "insert into release values (?, ?, ?, ?, ?, ?)",
