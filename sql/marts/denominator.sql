@@ -33,7 +33,7 @@ registered as (
         year - case age_band when '0' then 1 else 0 end as birth_year,
         sum(child_count) filter (age_band = 'births')::bigint as bureau_births,
         sum(child_count) filter (age_band = '0')::bigint as register_children,
-        string_agg(distinct source, '; ' order by source) as source
+        string_agg(distinct source, ', ' order by source) as source
     from register_population
     where age_band in ('0', 'births')
     group by all
@@ -63,6 +63,6 @@ select
     sum(declaring_count)::bigint as declaring_count,
     sum(bureau_births)::bigint as bureau_births,
     sum(register_children)::bigint as register_children,
-    string_agg(distinct source, '; ' order by source) as source
+    string_agg(distinct source, ', ' order by source) as source
 from side_by_side
 group by grouping sets ((kato2, birth_year), (birth_year))

@@ -1,6 +1,6 @@
 -- grain: one row a region, and the nation, and a year of the population register
 with children as (
-    select kato2, year, sum(child_count)::bigint as child_count, string_agg(distinct source, '; ' order by source) as source
+    select kato2, year, sum(child_count)::bigint as child_count, string_agg(distinct source, ', ' order by source) as source
     from register_population
     where age_band = '0-17'
     group by kato2, year
@@ -28,7 +28,7 @@ select
     children_per_pmpc() as norm,
     sum(pmpc_count) / nullif(sum(child_count), 0) * children_per_pmpc() as pmpc_per_norm,
     ceil(sum(child_count) / children_per_pmpc())::bigint as pmpc_needed,
-    string_agg(distinct source, '; ' order by source) as source
+    string_agg(distinct source, ', ' order by source) as source
 from children
 inner join served using (kato2, year)
 group by grouping sets ((kato2, year), (year))
