@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.indicators.attack import attack_release, list_recovered
-from pipelines.indicators.disclose import Limits, bound_cell, disclose, hide_cells, round_half_up
+from pipelines.indicators.disclose import UNKNOWN, Limits, bound_cell, disclose, hide_cells, round_half_up
 from pipelines.indicators.release import Told, bound_alone, bound_pair, renew_tables
 
 LIMITS = Limits(small=7, rounding=5, least_denominator=30)
@@ -30,6 +30,16 @@ def test_a_nation_of_which_one_region_sends_yet_hides_its_small_counts():
     told = disclose(alone, LIMITS, ["61", "71", "75"]).filter(pl.col("kato2") != "KZ")
     assert sorted(told.select("kato2", "numerator", "denominator").rows()) == [("61", None, 0), ("71", None, 0), ("75", None, 40)]
     assert list_recovered([[Told(3, tuple(told.sort("kato2")["numerator"]))]], LIMITS) == 0
+
+
+def test_children_of_no_known_region_are_hidden_like_those_of_a_region_as_the_nation_less_the_others_tells_them():
+    known = [("75", "all", 40, 300), ("61", "all", 60, 400)]
+    lost = indicator([("KZ", "all", 104, 720), *known, (UNKNOWN, "all", 4, 20)])
+    told = disclose(lost, LIMITS, ["61", "75", UNKNOWN]).filter(pl.col("kato2") != "KZ").sort("kato2")
+    assert told["numerator"].to_list() == [60, 40, None]
+    assert list_recovered([[Told(104, tuple(told["numerator"]))]], LIMITS) == 0
+    none = disclose(indicator([("KZ", "all", 100, 700), *known]), LIMITS, ["61", "75", UNKNOWN]).filter(pl.col("kato2") == UNKNOWN)
+    assert none["numerator"].to_list() == [0]
 
 
 @settings(max_examples=300, deadline=None)
@@ -62,8 +72,8 @@ def test_an_attacker_who_tries_every_table_finds_more_than_one_value_for_a_small
 
 def indicator(rows):
     return pl.DataFrame(
-        [{"indicator_id": "flagged", "kato2": k, "birth_year": 2026, "sex_code": s, "stratum": "all", "numerator": x, "denominator": n,
-          "per": 100} for k, s, x, n in rows]
+        [{"indicator_id": "flagged", "kato2": k, "birth_year": 2026, "sex_code": s, "stratum": "all", "age_band": "all",
+          "numerator": x, "denominator": n, "per": 100} for k, s, x, n in rows]
     )  # fmt: skip
 
 
@@ -82,6 +92,27 @@ def test_no_rate_over_a_small_denominator():
     assert told["75"]["value"] is not None or told["75"]["denominator"] < 31
     assert disclose(indicator([("KZ", "all", 20, 40), ("75", "all", 10, 20), ("61", "all", 10, 20)]), LIMITS).filter(
         pl.col("kato2") == "75")["value"].to_list() == [None]  # fmt: skip
+
+
+def told_by_band(counts):
+    """published.indicator of regions' counts by age band: {band: counts}, all ages first."""
+    parts = [count_rows(c).with_columns(pl.lit(band).alias("age_band")) for band, c in counts.items()]
+    return renew_tables(disclose(pl.concat(parts), LIMITS), pl.DataFrame(), FIRST, LIMITS)
+
+
+def test_regions_are_told_by_age_band_only_where_no_region_hides_anything():
+    open_ones = told_by_band({"all": [60, 70, 80, 90], "under 1": [20, 30, 40, 50], "1 year": [40, 40, 40, 40]})
+    assert not open_ones["is_hidden"].any()
+    one_small = told_by_band({"all": [60, 70, 80, 90], "under 1": [4, 30, 40, 50], "1 year": [56, 40, 40, 40]})
+    assert dict(one_small.group_by("age_band").agg(pl.col("numerator").null_count()).iter_rows()) == {"all": 0, "under 1": 4, "1 year": 4}
+    assert one_small.filter(pl.col("kato2") == "KZ")["numerator"].to_list() == [300, 124, 176]
+    assert [attack_release(told, LIMITS)[1] for told in (open_ones, one_small)] == [0, 0]
+
+
+def test_an_age_band_that_all_ages_and_another_band_give_back_is_seen_by_the_linear_program():
+    whole, older, younger = Told(12, (10, 0)), Told(10, (10, 0)), Told(2, (None, None))
+    assert list_recovered([[younger]], LIMITS) == 0
+    assert list_recovered([[whole], [older], [younger]], LIMITS, covers=[(0, (1, 2))]) == 1
 
 
 KATO = ("10", "11", "15", "19")

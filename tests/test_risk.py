@@ -174,6 +174,19 @@ def test_the_window_of_a_preterm_child_is_days_7_to_14():
         assert verdict["is_in_window"].to_list() == [is_in], (age, gestation)
 
 
+def test_a_test_that_was_not_done_declined_or_spoiled_is_no_first_examination():
+    for rows, first in (
+        (ears(2, "not_done", "not_done", "not_done", "not_done"), None),
+        ([*ears(2, "not_done", "not_done", "not_done", "not_done"), *ears(40)], 40),
+        ([("blood_spot", "tsh", 2, "declined")], None),
+        ([("blood_spot", "tsh", 2, "unsatisfactory"), *spot(20, 4.0)], 20),
+        (spot(2, 4.0, is_transfused=True), None),
+    ):
+        verdict = assess_risk(draw(*rows), bear(), PROTOCOLS).verdict
+        assert verdict["first_examined_on"].to_list() == [None if first is None else BORN + timedelta(days=first)]
+        assert verdict["is_in_window"].to_list() == [None if first is None else False]
+
+
 def raw():
     return tomllib.loads((FOLDER / "2022-11-01.toml").read_text("utf-8"))
 

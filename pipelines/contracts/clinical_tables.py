@@ -102,12 +102,14 @@ class Verdict(Kept):
     verdict = coded(
         "clear, repeat_due or risk; null = results, but none that decides yet", ("clear", "repeat_due", "risk")
     )
-    first_examined_on = clinical("first examination of the programme", dy.Date, nullable=False)
-    last_examined_on = clinical("last examination of the programme", dy.Date, nullable=False)
+    first_examined_on = clinical(
+        "first usable examination of the programme; null = none (declined, not done, spoiled, pending)", dy.Date
+    )
+    last_examined_on = clinical("last result of the programme, usable or not", dy.Date, nullable=False)
     decided_on = clinical("examination that decided", dy.Date)
     repeat_due_on = clinical("day by which the repeat is due", dy.Date)
-    is_first_positive = clinical("the first examination was not clear (refer rate)", dy.Bool, nullable=False)
-    is_in_window = clinical("the first examination lies in the protocol's age window", dy.Bool)
+    is_first_positive = clinical("the first usable examination was not clear (refer rate)", dy.Bool, nullable=False)
+    is_in_window = clinical("the first usable examination lies in the protocol's age window", dy.Bool)
     result_count = clinical("results held", dy.Int64, nullable=False)
     birth_on = clinical("the child's date of birth", dy.Date, nullable=False)
 

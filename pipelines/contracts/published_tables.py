@@ -11,7 +11,10 @@ import dataframely as dy
 from pipelines.contracts.codes import DECISIONS
 from pipelines.contracts.columns import KATO2, count, published
 
-_VERDICT = "verdict: clear, repeat_due, risk, undecided; null = no result"
+_VERDICT = (
+    "verdict: clear, repeat_due, risk, undecided; not_examined = results, none usable (declined, not done, spoiled, "
+    "pending); null = no result"
+)
 
 
 class Region(dy.Schema):
@@ -46,6 +49,11 @@ class Pathway(dy.Schema):
         "weight at birth, grams: under 1500, 1500-1999, 2000-2499, 2500 and over, unknown", nullable=False
     )
     gestation_band = published("completed weeks: under 28, 28-31, 32-36, 37 and over, unknown", nullable=False)
+    is_rop_at_risk = published(
+        "at risk of retinopathy of prematurity by the protocol in force at birth (O704 p. 100: weight, gestation, complicated history)",
+        dy.Bool,
+        nullable=False,
+    )
     is_dead = published("a date of death is known", dy.Bool, nullable=False)
     blood_spot = published(_VERDICT)
     hearing = published(_VERDICT)
@@ -53,10 +61,10 @@ class Pathway(dy.Schema):
     autism = published(_VERDICT)
     eyes = published(_VERDICT)
     phenotype = published(_VERDICT)
-    is_blood_spot_in_window = published("first sample at the age the order asks for", dy.Bool)
-    is_hearing_in_window = published("first hearing test at the age the order asks for", dy.Bool)
+    is_blood_spot_in_window = published("first usable sample at the age the order asks for", dy.Bool)
+    is_hearing_in_window = published("first usable hearing test at the age the order asks for", dy.Bool)
     positive_programmes = published(
-        "programmes whose first examination was not clear, separated by spaces", nullable=False
+        "programmes whose first usable examination was not clear, separated by spaces", nullable=False
     )
     is_flagged = published("risk group: a verdict of risk under 3 years", dy.Bool, nullable=False)
     flag_programmes = published("programmes of the flags, separated by spaces", nullable=False)
@@ -109,7 +117,7 @@ class FacilityMonth(dy.Schema):
     kato4 = published("district of the facility")
     birth_count = count("children of the spine born there, or attached to it")
     flagged_count = count("of them flagged")
-    screened_count = count("of them with a result in any programme")
+    screened_count = count("of them with a usable examination in any programme")
 
     CHECKS: ClassVar = ("day(month) = 1", "flagged_count <= birth_count", "screened_count <= birth_count")
 
@@ -132,12 +140,18 @@ class DataQuality(dy.Schema):
 
 
 class Denominator(dy.Schema):
-    """denominator: One row a region and year: births in the spine beside children under 1 by the register of populations (decision 14)."""
+    """denominator: One row a region (KZ = nation) and year: births of the spine, of facilities' returns and of the Bureau, side by side (decision 14)."""
 
-    kato2 = published("region", primary_key=True, references="region (kato2)")
-    birth_year = published("year", dy.Int32, primary_key=True)
-    spine_births = count("births in the spine")
-    register_children = published("children aged 0 by the population register", dy.Int64)
+    kato2 = published("region, unknown = of no known region, KZ = the nation, with them", primary_key=True)
+    birth_year = published("year of birth", dy.Int32, primary_key=True)
+    spine_births = count("births in the spine, by residence")
+    declared_births = published("newborns that facilities declared (annex 7), by the facility's region; null = no return", dy.Int64)
+    declaring_count = count("facilities that sent such a return for any month of the year")
+    bureau_births = published("live births by the population register (age band births); null = not in it", dy.Int64)
+    register_children = published(
+        "children aged 0 by the population register on 1 January after the year; null = not in it", dy.Int64
+    )
+    source = published("where the figures of the population register come from")
 
 
 class IndicatorDefinition(dy.Schema):
@@ -160,13 +174,14 @@ class IndicatorDefinition(dy.Schema):
 
 
 class Indicator(dy.Schema):
-    """indicator: One row an indicator, region (KZ = nation), year of birth, sex and stratum: counts, value and 95 % interval."""
+    """indicator: One row an indicator, region (KZ = nation), year of birth, sex, stratum and age band: counts, value and 95 % interval."""
 
     indicator_id = published("indicator_definition", primary_key=True, references="indicator_definition (indicator_id)")
-    kato2 = published("region, KZ = the nation", primary_key=True)
+    kato2 = published("region, unknown = children of no known region, KZ = the nation, with them", primary_key=True)
     birth_year = published("year of birth", dy.Int32, primary_key=True)
     sex_code = published("male, female, all", primary_key=True)
-    stratum = published("programme, category, decision or age band; all", primary_key=True)
+    stratum = published("programme, category or decision; all", primary_key=True)
+    age_band = published("under 1, 1 year, 2 years (completed, on the day of the release); all", primary_key=True)
     eligible = count("children looked at")
     excluded = count("left out, by the definition")
     denominator = count("eligible - excluded")
@@ -190,10 +205,11 @@ class PublishedIndicator(dy.Schema):
     """published.indicator: What may leave the ministry: the nation as it is; regions with small counts hidden and the others rounded to 5."""
 
     indicator_id = published("indicator_definition", primary_key=True)
-    kato2 = published("region, KZ = the nation", primary_key=True)
+    kato2 = published("region, unknown = children of no known region, KZ = the nation, with them", primary_key=True)
     birth_year = published("year of birth", dy.Int32, primary_key=True)
     sex_code = published("all; by sex for the nation only", primary_key=True)
-    stratum = published("programme, category, decision or age band; all", primary_key=True)
+    stratum = published("programme, category or decision; all", primary_key=True)
+    age_band = published("under 1, 1 year, 2 years (completed, on the day of the release); all", primary_key=True)
     numerator = published("null = hidden; regions rounded to 5, 0 stays 0", dy.Int64)
     denominator = published("null = hidden; regions rounded to 5", dy.Int64)
     value = published("from the rounded counts; null = hidden or too few", dy.Float64)
@@ -205,6 +221,19 @@ class PublishedIndicator(dy.Schema):
     )
     national_numerator = count("numerator of the nation, both sexes, on that day")
     national_denominator = count("denominator of the nation, both sexes, on that day")
+
+
+class PmpcNetwork(dy.Schema):
+    """published.pmpc_network: One row a region (KZ = nation) and year: PMPCs by the registers beside the norm of LAW343 Art. 8(3) (decision 13); of no child."""
+
+    kato2 = published("region where the PMPC sits, KZ = the nation", primary_key=True)
+    year = published("year of the population register", dy.Int64, primary_key=True)
+    pmpc_count = count("PMPCs with a catchment in force at the end of the year, or on the day of the release")
+    child_count = count("children under 18 on 1 January by the population register")
+    norm = published("children for whom there is to be one PMPC (ERTE_CHILDREN_PER_PMPC)", dy.Int64, nullable=False)
+    pmpc_per_norm = published("PMPCs per so many children: 1 and more reaches the norm", dy.Float64)
+    pmpc_needed = count("PMPCs that the norm asks for")
+    source = published("where the number of children comes from", nullable=False)
 
 
 class Release(dy.Schema):
@@ -230,6 +259,7 @@ PUBLISHED: Mapping[str, type[dy.Schema]] = {
     "indicator_definition": IndicatorDefinition,
     "indicator": Indicator,
     "published.indicator": PublishedIndicator,
+    "published.pmpc_network": PmpcNetwork,
     "release": Release,
 }
 """In the order in which they are made: a table comes after those it refers to."""

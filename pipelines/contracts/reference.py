@@ -49,9 +49,14 @@ class Population(dy.Schema):
     """Children by region, year, sex and age band: denominators, with their source (decision 14)."""
 
     kato2 = clinical("region", primary_key=True, nullable=False, regex=KATO2)
-    year = clinical("1 January of this year", dy.Int64, primary_key=True, nullable=False)
+    year = clinical("1 January of this year; of births: this year", dy.Int64, primary_key=True, nullable=False)
     sex_code = coded("male or female", SEXES, primary_key=True, nullable=False)
-    age_band = coded("0, 1, 2 or 0-17", ("0", "1", "2", "0-17"), primary_key=True, nullable=False)
+    age_band = coded(
+        "0, 1, 2 or 0-17; births = live births (the Bureau's, never registrations)",
+        ("0", "1", "2", "0-17", "births"),
+        primary_key=True,
+        nullable=False,
+    )
     child_count = clinical("children", dy.Int64, nullable=False, min=0)
     source = clinical("where the figure comes from", nullable=False)
 

@@ -11,7 +11,7 @@ import polars as pl
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
-from pipelines.indicators.disclose import LEAST_WIDTH, NATION, Limits, bound_cell
+from pipelines.indicators.disclose import ALL, LEAST_WIDTH, NATION, TABLE, Limits, bound_cell
 from pipelines.indicators.release import Told
 
 LINKED: Mapping[str, tuple[str | None, tuple[str, ...]]] = {
@@ -29,13 +29,17 @@ class Program(NamedTuple):
     at_most: list[tuple[dict[int, float], float]]
 
 
-def list_recovered(tables: Sequence[Sequence[Told]], limits: Limits, sums: Sequence[tuple[int, Sequence[int]]] = ()) -> int:
+Sums = Sequence[tuple[int, Sequence[int]]]
+"""(table, its parts) by position."""
+
+
+def list_recovered(tables: Sequence[Sequence[Told]], limits: Limits, sums: Sums = (), covers: Sums = ()) -> int:
     """How many hidden cells a reader can pin to a small count: at least 1, at most `small`, fewer than `LEAST_WIDTH` values.
 
-    `tables`: each a list of tellings, oldest first, of counts that only grow; `sums`: (table, its parts) by position: in the
-    newest telling each region of the table is the sum of the parts.
+    `tables`: each a list of tellings, oldest first, of counts that only grow; in the newest telling each region
+    of a table is the sum of its parts (`sums`), or at least that (`covers`).
     """
-    program, cells = _write_program(tables, limits, sums)
+    program, cells = _write_program(tables, limits, sums, covers)
     if not _is_possible(program):
         program.at_most.clear()  # counts went down somewhere: the tellings are not linked
     solver = _Solver(program)
@@ -52,7 +56,7 @@ def _is_pinned(solver: "_Solver", cell: int, limits: Limits) -> bool:
 
 
 def _write_program(
-    tables: Sequence[Sequence[Told]], limits: Limits, sums: Sequence[tuple[int, Sequence[int]]]
+    tables: Sequence[Sequence[Told]], limits: Limits, sums: Sums, covers: Sums
 ) -> tuple[Program, list[tuple[Told, int]]]:
     program, cells, newest = Program([], [], []), [], []
     for tellings in tables:
@@ -66,9 +70,10 @@ def _write_program(
             cells.append((told, first))
             before = first
         newest.append(before or 0)
-    for whole, parts in sums:
-        width = len(tables[whole][-1].shown)
-        program.equal.extend(({newest[whole] + i: -1.0, **{newest[p] + i: 1.0 for p in parts}}, 0.0) for i in range(width))
+    for linked, rows in ((sums, program.equal), (covers, program.at_most)):
+        for whole, parts in linked:
+            width = len(tables[whole][-1].shown)
+            rows.extend(({newest[whole] + i: -1.0, **{newest[p] + i: 1.0 for p in parts}}, 0.0) for i in range(width))
     return program, cells
 
 
@@ -106,25 +111,36 @@ def attack_release(published: pl.DataFrame, limits: Limits) -> tuple[int, int]:
     """(hidden cells tried, cells recovered) of published.indicator of one or more releases: each table, and linked ones."""
     regions = published.filter(pl.col("kato2") != NATION)
     names = sorted(regions["kato2"].unique())
-    parts = regions.unique(["indicator_id", "birth_year", "stratum", "kato2", "told_on"]).sort("told_on").partition_by(
-        ["indicator_id", "birth_year", "stratum"], as_dict=True
-    )  # fmt: skip
+    parts = regions.unique([*TABLE, "kato2", "told_on"]).sort("told_on").partition_by(TABLE, as_dict=True)
     chains = {
         (*name, column): [_read(told, column, names) for told in table.partition_by("told_on", maintain_order=True)]
         for name, table in parts.items() for column in ("numerator", "denominator")
     }  # fmt: skip
     tried = sum(shown is None for chain in chains.values() for told in chain for shown in told.shown)
-    recovered = sum(list_recovered([chain], limits) for chain in chains.values() if any(None in told.shown for told in chain))
+    recovered = sum(
+        list_recovered([chain], limits) for chain in chains.values()
+        if any(None in told.shown for told in chain) and any(told.says_anything for told in chain)
+    )  # fmt: skip
     days = {name: table["told_on"].max() for name, table in parts.items()}
     for indicator_id, (whole, strata) in LINKED.items():
         for year in sorted({name[1] for name in days if name[0] == indicator_id}):
-            wanted = [(indicator_id, year, s) for s in ((whole or strata[0]), *strata)]
+            wanted = [(indicator_id, year, s, ALL) for s in ((whole or strata[0]), *strata)]
             if not all(name in days for name in wanted) or len({days[name] for name in wanted}) > 1:
                 continue  # told on different days: the counts need not add up
             columns = ["numerator" if whole else "denominator", *["numerator"] * len(strata)]
             newest = [[chains[*name, column][-1]] for name, column in zip(wanted, columns, strict=True)]
             recovered += list_recovered(newest, limits, [(0, range(1, len(newest)))])
-    return tried, recovered
+    return tried, recovered + _attack_bands(chains, limits)
+
+
+def _attack_bands(chains: Mapping[tuple[object, ...], list[Told]], limits: Limits) -> int:
+    """Age bands that are told of regions, with the table of all ages that covers them."""
+    recovered = 0
+    for (*name, band, column), chain in chains.items():
+        bands = [other[-1] for (*its, of, c), other in chains.items() if (its, c) == (name, column) and of != ALL]
+        if band == ALL and any(told.says_anything for told in bands):
+            recovered += list_recovered([[chain[-1]], *([told] for told in bands)], limits, covers=[(0, range(1, len(bands) + 1))])
+    return recovered
 
 
 def _read(table: pl.DataFrame, column: str, names: list[str]) -> Told:

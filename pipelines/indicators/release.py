@@ -15,9 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from pipelines.indicators.disclose import LEAST_WIDTH, NATION, Limits, bound_cell
+from pipelines.indicators.disclose import LEAST_WIDTH, NATION, TABLE, Limits, bound_cell
 
-_TABLE = ("indicator_id", "birth_year", "stratum")
 _COLUMNS = (("numerator", "national_numerator"), ("denominator", "national_denominator"))
 
 
@@ -26,6 +25,11 @@ class Told(NamedTuple):
 
     total: int
     shown: tuple[int | None, ...]
+
+    @property
+    def says_anything(self) -> bool:
+        """False when every region is hidden: the total may lie in any of them."""
+        return any(shown is not None for shown in self.shown)
 
 
 class Bounds(NamedTuple):
@@ -41,16 +45,16 @@ def renew_tables(fresh: pl.DataFrame, earlier: pl.DataFrame, on: date, limits: L
     `earlier`: rows of published.indicator of the releases before; adds told_on, national_numerator, national_denominator.
     """
     nation = fresh.filter(pl.col("kato2") == NATION, pl.col("sex_code") == "all").select(
-        *_TABLE, pl.col("numerator").alias("national_numerator"), pl.col("denominator").alias("national_denominator")
+        *TABLE, pl.col("numerator").alias("national_numerator"), pl.col("denominator").alias("national_denominator")
     )
-    dated = fresh.join(nation, on=_TABLE, how="left", validate="m:1").with_columns(pl.lit(on).alias("told_on"))
+    dated = fresh.join(nation, on=TABLE, how="left", validate="m:1").with_columns(pl.lit(on).alias("told_on"))
     if len(dated) != len(fresh) or earlier.is_empty():
         assert len(dated) == len(fresh)  # noqa: S101
         return dated
-    earlier = earlier.filter(pl.col("kato2") != NATION).unique([*_TABLE, "kato2", "told_on"]).select(dated.columns)
-    before = earlier.sort("told_on", "kato2").partition_by(_TABLE, as_dict=True)
+    earlier = earlier.filter(pl.col("kato2") != NATION).unique([*TABLE, "kato2", "told_on"]).select(dated.columns)
+    before = earlier.sort("told_on", "kato2").partition_by(TABLE, as_dict=True)
     parts = [dated.filter(pl.col("kato2") == NATION)]
-    for name, table in dated.filter(pl.col("kato2") != NATION).sort("kato2").partition_by(_TABLE, as_dict=True).items():
+    for name, table in dated.filter(pl.col("kato2") != NATION).sort("kato2").partition_by(TABLE, as_dict=True).items():
         tellings = before[name].partition_by("told_on", maintain_order=True) if name in before else []
         parts.append(table if may_renew(table, tellings, limits) else tellings[-1])
     return pl.concat(parts)
@@ -72,6 +76,8 @@ def may_renew(table: pl.DataFrame, tellings: list[pl.DataFrame], limits: Limits)
 
 def keeps_hidden(old: Told, new: Told, limits: Limits) -> bool:
     """True when two tellings together leave every hidden cell as open as each alone does, or `LEAST_WIDTH` values."""
+    if not old.says_anything and not new.says_anything:
+        return True
     together = bound_pair(old, new, limits)
     if together is None:  # counts went down: a correction, the two tellings are not linked
         return True

@@ -19,6 +19,7 @@ from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import LEDGER_FINDING, read_staged
 from pipelines.night.hold import drop_earlier, list_released, record_holds
 from pipelines.night.receipt import note_resent
+from pipelines.risk.age import is_born_at_risk
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, put_frame, read_rows, transact
@@ -66,6 +67,11 @@ def open_day(connection: Connection, on: date) -> date:
     ).fetchone()
     closed = row[0] if row else None
     return max(on, closed + timedelta(days=1)) if closed else on
+
+
+def say_at_risk(settings: Settings) -> pl.Expr:
+    """Which children of the spine the protocol means by at risk of retinopathy, over columns of clinical.birth."""
+    return is_born_at_risk(load_protocols(PACKAGE / "risk" / settings.protocol))
 
 
 def record_publication(connection: Connection, on: date, counts: dict[str, int]) -> None:

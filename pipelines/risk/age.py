@@ -1,10 +1,12 @@
 """Ages and the days on which they are reached; months are counted as everywhere in the house (contracts.age)."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from pipelines.contracts.age import UNDER_3_MONTHS, reach_months
 from pipelines.risk.cutoffs import Cutoffs
-from pipelines.risk.shape import Age, AtRisk, Step
+from pipelines.risk.shape import Age, AtRisk, Protocol, Step
 
 
 def is_under_3(birth: pl.Expr, on: pl.Expr) -> pl.Expr:
@@ -52,6 +54,13 @@ def is_at_risk(at_risk: AtRisk) -> pl.Expr:
         | (pl.col("gestation_wk") < at_risk.gestation_below_wk).fill_null(False)
         | pl.col("is_complicated").fill_null(False)
     )
+
+
+def is_born_at_risk(protocols: Sequence[Protocol]) -> pl.Expr:
+    """The same by the protocol in force on the day of birth, before the first one by the first; none that describes it: false."""
+    answers = [(p.valid_from, is_at_risk(p.at_risk) if p.at_risk else pl.lit(value=False)) for p in reversed(protocols)]
+    in_force = [pl.when(pl.col("birth_on") >= valid_from).then(answer) for valid_from, answer in answers]
+    return pl.coalesce(*in_force, answers[-1][1])
 
 
 def is_for(step: Step) -> pl.Expr:

@@ -37,11 +37,11 @@ def conclude_verdicts(
 
 
 def _describe_first(read: pl.DataFrame, count: int) -> pl.DataFrame:
-    """By child: first and last examination, results held, and whether the first usable examination was not clear."""
+    """By child: first usable and last examination, results held, and whether the first that decides was not clear."""
     is_usable = pl.col("is_usable") & pl.col("level").is_not_null()
     day = pl.col("examined_on").to_physical().cast(pl.Int64)
     found = take_greatest(
-        read, count, first=-day, last=day,
+        read, count, first=pl.when(pl.col("is_usable")).then(-day), last=day,
         usable=pl.when(is_usable).then(-day), positive=pl.when(is_usable & (pl.col("level") > _CLEAR)).then(-day),
     )  # fmt: skip
     return found.select(

@@ -57,7 +57,7 @@ def write_registers(folder: Path, year: int) -> None:
     )
     regions = pl.read_csv(_REGIONS, schema_overrides={"kato2": pl.String})
     births = pl.col("births_2025_illustrative")
-    bands = {"0": 1.0, "1": 1.08, "2": 1.15, "0-17": 20.4}  # 4.1-4.2: births of 2025, 2024, 2023; 6.84 M under 18
+    bands = {"births": 1.0, "0": 1.0, "1": 1.08, "2": 1.15, "0-17": 20.4}  # 4.1-4.2: births of 2025, 2024, 2023; 6.84 M under 18
     pl.concat(
         regions.select("kato2", pl.lit(y).alias("year"), pl.lit(sex).alias("sex_code"), pl.lit(band).alias("age_band"),
                        (births * times * share).round().cast(pl.Int64).alias("child_count"),

@@ -5,7 +5,7 @@ change by the day alone (its age is told by the view), and a year is told anew w
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +40,7 @@ class Years(NamedTuple):
     counted: list[int]
 
 
-def hash_definitions(settings: Settings, registers: Mapping[str, pl.DataFrame]) -> str:
+def hash_definitions(settings: Settings, registers: Mapping[str, pl.DataFrame], at_risk: pl.Expr) -> str:
     """sha256 of all that figures are made by, but the lake and the secret (which a home keeps for life)."""
     told = hashlib.sha256()
     folders = (PROJECT / "sql", PROJECT / "warehouse", PACKAGE / "indicators", PACKAGE / "store", PACKAGE / "contracts")
@@ -48,7 +48,7 @@ def hash_definitions(settings: Settings, registers: Mapping[str, pl.DataFrame]) 
         told.update(path.name.encode() + b"\0" + path.read_bytes())
     for name, register in sorted(registers.items()):
         told.update(f"{name}\0{register.write_csv()}".encode())
-    told.update(f"{settings.protocol} {settings.small_count} {settings.rounding} {settings.least_denominator}".encode())
+    told.update(f"{at_risk} {settings.protocol} {settings.small_count} {settings.rounding} {settings.least_denominator}".encode())
     return told.hexdigest()
 
 
@@ -71,15 +71,18 @@ def find_base(connection: Connection, settings: Settings, on: date, definitions:
         return base if release.execute("select definitions from release").fetchone() == (definitions,) else None
 
 
-def sort_years(connection: Connection, base: Base | None, on: date) -> Years:
-    """All years of birth as known on the day (of known_birth), and which of them the draft must tell or count anew."""
+def sort_years(connection: Connection, base: Base | None, on: date, due_days: Sequence[int]) -> Years:
+    """All years of birth as known on the day (of known_birth), and which of them the draft must tell or count anew.
+
+    `due_days`: ages in days at which a programme falls due.
+    """
     counted = "select year(birth_on), count(*) from known_birth where not is_cancelled group by all"
     spine = {on.year: 0, **dict(connection.execute(counted).fetchall())}
     if not base:
         return Years(spine, sorted(spine), sorted(spine))
     held = {year: count for year in list_held(connection) for (count,) in connection.execute(f"select count(*) from pathway_{year}").fetchall()}
     told = list_touched(connection, base.on, on) | {year for year in spine if held.get(year) != spine[year]}
-    aged = list_aged(connection, base.on, on, spine)
+    aged = list_aged(connection, base.on, on, spine, due_days)
     return Years(spine, sorted(told & spine.keys()), sorted((told | aged) & spine.keys()))
 
 
@@ -113,13 +116,22 @@ def list_touched(connection: Connection, since: date, on: date) -> set[int]:
     return {year for (year,) in years.fetchall()}
 
 
-def list_aged(connection: Connection, since: date, on: date, years: Iterable[int]) -> set[int]:
-    """Those of the years whose children turned an age, in months, that an indicator may ask for."""
-    then, now = (f"least({say_age('birth_month', day)}, {_OLDEST_ASKED})" for day in (since, on))
+def list_aged(connection: Connection, since: date, on: date, years: Iterable[int], due_days: Sequence[int]) -> set[int]:
+    """Those of the years whose children turned an age that an indicator may ask for, in months or in days."""
+    due = [say_due("birth_month", days) for days in due_days]
+    ages = []
+    for day in (since, on):
+        is_due = ", ".join(f"{turned} <= date '{day}'" for turned in due)
+        ages.append(f"row(least({say_age('birth_month', day)}, {_OLDEST_ASKED}), [{is_due}]::boolean[])")
     rows = connection.execute(f"""
         select distinct y from (select y, make_date(y, m::bigint, 1) as birth_month from unnest(?::bigint[]) t(y), range(1, 13) r(m))
-        where {then} <> {now}""", [sorted(years)])  # fmt: skip
+        where {ages[0]} <> {ages[1]}""", [sorted(years)])  # fmt: skip
     return {year for (year,) in rows.fetchall()}
+
+
+def say_due(birth_month: str, days: int) -> str:
+    """SQL: the day on which the youngest who may have been born in a month is so many days old."""
+    return f"(last_day({birth_month}) + {days})"
 
 
 def say_age(birth_month: str, on: date) -> str:

@@ -9,14 +9,14 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dataframely as dy
 import polars as pl
 
 from pipelines.contracts import PUBLISHED
 from pipelines.errors import UserError
-from pipelines.indicators.disclose import NATION, Limits, disclose
+from pipelines.indicators.disclose import ALL, NATION, UNKNOWN, Limits, disclose
 from pipelines.indicators.interval import add_intervals
 from pipelines.indicators.release import renew_tables
 from pipelines.settings import PROJECT, Settings
@@ -33,11 +33,12 @@ from pipelines.store.settled import (
     hash_definitions,
     list_held,
     say_age,
+    say_due,
     sort_years,
 )
 
 _SQL, _PROMISED = PROJECT / "sql", PROJECT / "warehouse"
-_BY_YEAR = {"facility_month": "year(month)", "denominator": "birth_year", "indicator": "birth_year", "published.indicator": "birth_year"}
+_BY_YEAR = {"facility_month": "year(month)", "indicator": "birth_year", "published.indicator": "birth_year"}
 """Tables whose rows are of one year of birth -> that year."""
 
 
@@ -49,15 +50,18 @@ class Built(NamedTuple):
     years: list[int]
 
 
-def build_warehouse(connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame]) -> Built:
+def build_warehouse(
+    connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame], at_risk: pl.Expr
+) -> Built:
     """Build the release as known on a day and swap it in; the last `kept_releases` stay beside it.
 
+    `at_risk`: who is at risk of retinopathy of prematurity by the protocol, over columns of clinical.birth.
     Years of birth of which nothing was learned since the release before are taken over from it (pipelines/store/settled.py).
     """
     settings.published.mkdir(parents=True, exist_ok=True)
     draft = settings.published / f".draft-{on}.duckdb"
     draft.unlink(missing_ok=True)
-    definitions = hash_definitions(settings, registers)
+    definitions = hash_definitions(settings, registers, at_risk)
     base = find_base(connection, settings, on, definitions)
     if base:
         shutil.copyfile(base.path, draft)
@@ -65,9 +69,9 @@ def build_warehouse(connection: Connection, settings: Settings, on: date, regist
     connection.execute("use draft")
     try:
         _view_known(connection, settings, on, registers)
-        years = sort_years(connection, base, on)
+        years = sort_years(connection, base, on, [p["due_days"] for p in _read_programmes().values() if "due_days" in p])
         _empty_draft(connection, base, years)
-        _fill_marts(connection, years, on)
+        _fill_marts(connection, years, on, at_risk)
         _fill_indicators(connection, settings, years.counted, on)
         counts = _fill_release(connection, settings, on, definitions)
         _reconcile(connection, years, on)
@@ -92,7 +96,7 @@ def open_published(settings: Settings) -> Connection:
 
 def _view_known(connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame]) -> None:
     """Temp views `known_<table>` as known on the day, the registers, and the few functions the marts use."""
-    for table in VERSIONED:
+    for table in (*VERSIONED, "aggregate"):
         _view_table(connection, table, on)
     day = f"date '{on}'"
     connection.execute(f"create or replace temp view known_referral as from lake.clinical.referral where composed_on <= {day}")
@@ -101,6 +105,7 @@ def _view_known(connection: Connection, settings: Settings, on: date, registers:
         put_frame(connection, f"register_{name}", frame)
     connection.execute(f"create or replace temp macro known_on() as {day}")
     connection.execute(f"create or replace temp macro overdue_days() as {OVERDUE_DAYS}")
+    connection.execute(f"create or replace temp macro children_per_pmpc() as {settings.children_per_pmpc}")
     connection.execute(f"create or replace temp macro late_days() as {LATE_DAYS}")
     connection.execute(f"create or replace temp macro secret_order() as '{settings.key.hex()}'")
     connection.execute("""
@@ -147,13 +152,14 @@ def _make_table(connection: Connection, table: str, contract: type[dy.Schema], n
         connection.execute(statement)
 
 
-def _fill_marts(connection: Connection, years: Years, on: date) -> None:
+def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr) -> None:
     """One year of birth at a time, so that the lake reads no file of another, and memory is bounded by a year."""
     told = (_SQL / "marts" / "pathway.sql").read_text("utf-8")
     by_month = (_SQL / "marts" / "facility_month.sql").read_text("utf-8")
     for year in years.told:
         for table in ("birth", "verdict"):
             _view_table(connection, table, on, year)
+        _mark_at_risk(connection, at_risk)
         _make_table(connection, "pathway", PUBLISHED["pathway"], f"pathway_{year}")
         connection.execute(f"insert into pathway_{year} by name {told}")
         connection.execute(f"insert into facility_month by name {by_month}")
@@ -163,18 +169,39 @@ def _fill_marts(connection: Connection, years: Years, on: date) -> None:
     for comment in write_comments("pathway", PUBLISHED["pathway"]):
         connection.execute(comment)
     connection.execute("comment on column pathway.age_months is 'completed months on the day of the release, of the youngest born in that month'")
-    denominator = (_SQL / "marts" / "denominator.sql").read_text("utf-8")
-    connection.execute(f"insert into denominator by name from ({denominator}) where birth_year in {_list_years(years.told)}")
-    connection.execute(f"insert into data_quality by name {(_SQL / 'marts' / 'data_quality.sql').read_text('utf-8')}")
-    described = tomllib.loads((_PROMISED / "programmes.toml").read_text("utf-8"))
-    programmes = " union all ".join(
-        f"select kato2, birth_year, sex_code, age_months, is_dead, flag_programmes, '{name}' as programme, {name} as verdict, "
+    for table in ("denominator", "data_quality", "published.pmpc_network"):
+        mart = (_SQL / "marts" / f"{table.removeprefix('published.')}.sql").read_text("utf-8")
+        connection.execute(f"insert into {table} by name {mart}")
+    connection.execute(f"create or replace temp view pathway_programme as {_list_programmes()}")
+
+
+def _mark_at_risk(connection: Connection, at_risk: pl.Expr) -> None:
+    """Temp table at_risk_child: the children of known_birth whom the protocol means."""
+    born = connection.execute("select child_key, birth_on, birth_weight_g, gestation_wk, is_complicated from known_birth").pl()
+    put_frame(connection, "at_risk_child", born.filter(at_risk).select("child_key"))
+
+
+def _list_programmes() -> str:
+    """SQL: one row a child and programme, as warehouse/programmes.toml says; a child without a usable examination has no verdict."""
+    return " union all ".join(
+        f"select kato2, birth_year, sex_code, age_months, is_dead, flag_programmes, '{name}' as programme, "
+        f"nullif({name}, 'not_examined') as verdict, "
         f"{f'is_{name}_in_window' if programme.get('has_window') else 'null::boolean'} as is_in_window, "
         f"list_contains(string_split(positive_programmes, ' '), '{name}') as is_positive, "
-        f"{programme['least_age_months']} as least_age_months, ({programme.get('is_meant', 'true')}) as is_meant from pathway"
-        for name, programme in described.items()
+        f"({_say_due(programme)}) as is_due, ({programme.get('is_meant', 'true')}) as is_meant from pathway"
+        for name, programme in _read_programmes().items()
     )
-    connection.execute(f"create or replace temp view pathway_programme as {programmes}")
+
+
+def _say_due(programme: Mapping[str, Any]) -> str:
+    """SQL over pathway: the youngest born in the child's month should have been examined."""
+    if "due_months" in programme:
+        return f"age_months >= {programme['due_months']}"
+    return f"known_on() >= {say_due('birth_month', programme['due_days'])}"
+
+
+def _read_programmes() -> dict[str, Any]:
+    return tomllib.loads((_PROMISED / "programmes.toml").read_text("utf-8"))
 
 
 def _fill_indicators(connection: Connection, settings: Settings, years: Iterable[int], on: date) -> None:
@@ -183,13 +210,17 @@ def _fill_indicators(connection: Connection, settings: Settings, years: Iterable
     parts = []
     for file in sorted((_SQL / "indicators").glob("*.sql")):
         parts.append(connection.execute(f"""
-            select indicator_id, coalesce(kato2, '{NATION}') as kato2, birth_year, coalesce(sex_code, 'all') as sex_code, stratum,
-                count(*) as eligible, count(*) filter (is_excluded) as excluded,
-                count(*) filter (not is_excluded and is_counted) as numerator
-            from ({file.read_text("utf-8")})
-            where kato2 is not null and birth_year in {_list_years(years)}
-            group by grouping sets ((indicator_id, kato2, birth_year, sex_code, stratum), (indicator_id, kato2, birth_year, stratum),
-                                    (indicator_id, birth_year, sex_code, stratum), (indicator_id, birth_year, stratum))""").pl())  # fmt: skip
+            with counted as (  -- once, finest first: children are many, their groups few
+                select indicator_id, coalesce(kato2, '{UNKNOWN}') as kato2, birth_year, sex_code, stratum, age_band, count(*) as eligible,
+                    count(*) filter (is_excluded) as excluded, count(*) filter (not is_excluded and is_counted) as numerator
+                from ({file.read_text("utf-8")})
+                where birth_year in {_list_years(years)}
+                group by all)
+            select indicator_id, coalesce(kato2, '{NATION}') as kato2, birth_year, coalesce(sex_code, '{ALL}') as sex_code, stratum, age_band,
+                sum(eligible)::bigint as eligible, sum(excluded)::bigint as excluded, sum(numerator)::bigint as numerator
+            from counted
+            group by indicator_id, birth_year, stratum, age_band,
+                grouping sets ((kato2, sex_code), (kato2), (sex_code), ())""").pl())
     counted = pl.concat(parts)
     joined = counted.join(definitions, on="indicator_id", how="left", suffix="_text", validate="m:1")
     if len(joined) != len(counted) or joined["unit"].null_count():
@@ -207,7 +238,7 @@ def _fill_indicators(connection: Connection, settings: Settings, years: Iterable
     _insert(connection, "indicator", valued.with_columns(met.alias("threshold_met")))
     limits = Limits(settings.small_count, settings.rounding, settings.least_denominator)
     regions = [region for (region,) in connection.execute("select kato2 from region").fetchall()]
-    told = renew_tables(disclose(valued, limits, regions), read_told(settings, on), on, limits)
+    told = renew_tables(disclose(valued, limits, [*regions, UNKNOWN]), read_told(settings, on), on, limits)
     _insert(connection, "published.indicator", told)
 
 
@@ -218,8 +249,19 @@ def read_told(settings: Settings, before: date | None = None) -> pl.DataFrame:
     for day in days:
         if before is None or day < before.isoformat():
             with connect(settings.published / f"erte-{day}.duckdb", read_only=True) as release:
-                parts.append(release.execute("from published.indicator").pl())
+                parts.append(_name_bands(release.execute("from published.indicator").pl()))
     return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _name_bands(told: pl.DataFrame) -> pl.DataFrame:
+    """published.indicator of a release made before age bands had a column of their own: they were strata of all categories."""
+    if "age_band" in told.columns:
+        return told
+    is_band = pl.col("stratum").is_in(["under 1", "1 year", "2 years"])
+    return told.with_columns(
+        pl.when(is_band).then("stratum").otherwise(pl.lit(ALL)).alias("age_band"),
+        pl.when(is_band).then(pl.lit(ALL)).otherwise("stratum").alias("stratum"),
+    ).select(PUBLISHED["published.indicator"].column_names())
 
 
 def _insert(connection: Connection, table: str, rows: pl.DataFrame) -> None:
@@ -239,7 +281,8 @@ def _read_definitions() -> pl.DataFrame:
 
 
 def _fill_release(connection: Connection, settings: Settings, on: date, definitions: str) -> dict[str, int]:
-    tables = ["region", "pathway", "facility_month", "data_quality", "denominator", "indicator_definition", "indicator", "published.indicator"]
+    tables = ["region", "pathway", "facility_month", "data_quality", "denominator", "indicator_definition", "indicator", "published.indicator",
+              "published.pmpc_network"]  # fmt: skip
     counts = {table: _count(connection, f"select count(*) from {table}") for table in tables}
     connection.execute(
         "insert into release values (?, ?, ?, ?, ?, ?)",

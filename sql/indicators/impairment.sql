@@ -1,21 +1,23 @@
--- grain: children of the spine by category of LAW343 and by age band, numerator = confirmed by a PMPC
+-- grain: children of the spine by category of LAW343, at all ages and in their age band, numerator = confirmed by a PMPC
 with category as (
     select unnest(['all', 'physical', 'mental', 'complex', 'severe', 'sensory', 'speech', 'emotional_volitional', 'brain_damage',
-        'intellectual', 'developmental_delay', 'under 1', '1 year', '2 years']) as stratum
+        'intellectual', 'developmental_delay']) as stratum
+),
+
+child as (
+    select kato2, birth_year, sex_code, impairment, is_severe, string_split(category_codes, ' ') as codes,
+        unnest(case when age_months < 12 then ['all', 'under 1'] when age_months < 24 then ['all', '1 year'] when age_months < 36
+            then ['all', '2 years'] else ['all'] end) as age_band
+    from pathway
 )
 
-select 'impairment' as indicator_id, kato2, birth_year, sex_code, stratum,
-    case stratum when 'under 1' then age_months >= 12 when '1 year' then age_months not between 12 and 23 when '2 years'
-        then age_months not between 24 and 35 else false end as is_excluded,
+select 'impairment' as indicator_id, kato2, birth_year, sex_code, stratum, age_band, false as is_excluded,
     case stratum
         when 'all' then coalesce(impairment <> 'none', false)
         when 'physical' then coalesce(impairment = 'physical', false)
         when 'mental' then coalesce(impairment = 'mental', false)
         when 'complex' then coalesce(impairment = 'complex', false)
         when 'severe' then coalesce(is_severe and impairment <> 'none', false)
-        when 'under 1' then coalesce(impairment <> 'none' and age_months < 12, false)
-        when '1 year' then coalesce(impairment <> 'none' and age_months between 12 and 23, false)
-        when '2 years' then coalesce(impairment <> 'none' and age_months between 24 and 35, false)
-        else coalesce(list_contains(string_split(category_codes, ' '), stratum), false)
+        else coalesce(list_contains(codes, stratum), false)
     end as is_counted
-from pathway, category
+from child, category

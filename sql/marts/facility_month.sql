@@ -4,7 +4,7 @@ with flagged as (
 ),
 
 screened as (
-    select distinct child_key from known_verdict
+    select distinct child_key from known_verdict where first_examined_on is not null
 ),
 
 member as (

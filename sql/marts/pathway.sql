@@ -1,16 +1,25 @@
 -- grain: one row a child of the spine born in the year that is told, as known on the day of the release
-with screened as (
+with examined as (
     select
         child_key,
-        max(coalesce(verdict, 'undecided')) filter (programme = 'blood_spot') as blood_spot,
-        max(coalesce(verdict, 'undecided')) filter (programme = 'hearing') as hearing,
-        max(coalesce(verdict, 'undecided')) filter (programme = 'development') as development,
-        max(coalesce(verdict, 'undecided')) filter (programme = 'autism') as autism,
-        max(coalesce(verdict, 'undecided')) filter (programme = 'eyes') as eyes,
-        max(coalesce(verdict, 'undecided')) filter (programme = 'phenotype') as phenotype,
+        programme,
+        is_in_window,
+        case when first_examined_on is null and verdict is distinct from 'risk' then 'not_examined' else coalesce(verdict, 'undecided') end as verdict
+    from known_verdict
+),
+
+screened as (
+    select
+        child_key,
+        max(verdict) filter (programme = 'blood_spot') as blood_spot,
+        max(verdict) filter (programme = 'hearing') as hearing,
+        max(verdict) filter (programme = 'development') as development,
+        max(verdict) filter (programme = 'autism') as autism,
+        max(verdict) filter (programme = 'eyes') as eyes,
+        max(verdict) filter (programme = 'phenotype') as phenotype,
         bool_or(is_in_window) filter (programme = 'blood_spot') as is_blood_spot_in_window,
         bool_or(is_in_window) filter (programme = 'hearing') as is_hearing_in_window
-    from known_verdict
+    from examined
     group by child_key
 ),
 
@@ -88,6 +97,7 @@ select
         when birth.gestation_wk is null then 'unknown' when birth.gestation_wk < 28 then 'under 28'
         when birth.gestation_wk < 32 then '28-31' when birth.gestation_wk < 37 then '32-36' else '37 and over'
     end as gestation_band,
+    at_risk_child.child_key is not null as is_rop_at_risk,
     birth.died_on is not null as is_dead,
     screened.blood_spot,
     screened.hearing,
@@ -123,6 +133,7 @@ select
     reported.is_severe
 from known_birth as birth
 left join region on region.kato2 = left(birth.kato4, 2)
+left join at_risk_child using (child_key)
 left join screened using (child_key)
 left join positive using (child_key)
 left join flagged using (child_key)
