@@ -1,0 +1,36 @@
+"""The lists of facilities: who is withheld, and what is due, in words that the facility can act on."""
+
+import polars as pl
+import pytest
+
+from tests.nation import BORN, FIRST, bear, examine, name_iin, run, send, settle
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return settle(tmp_path / "home")
+
+
+def read_list(settings, kind, owner):
+    return pl.read_csv(settings.reports / kind / f"{owner}.csv", infer_schema=False).to_dicts()
+
+
+def test_a_worklist_names_the_child_by_its_facilitys_own_file_and_by_the_birth_and_by_nothing_else(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(n)} for n in (2, 4)])
+    send(settings, tmp_path, [{"screening": examine(2, "motor", 1.2, 14, sender_id="P1")}], "clinic")
+    send(settings, tmp_path, [{"screening": examine(4, "motor", 1.2, 14)}, {"screening": examine(6, "motor", 2.9, 14)}], "laboratory")
+    run(settings, FIRST)
+    of_clinic, of_laboratory = sorted(read_list(settings, "worklist", "P1"), key=lambda row: row["history_no"])
+    assert (of_clinic["own_file"].partition("-")[2], of_clinic["own_row"]) == ("clinic-screening.csv", "2")
+    assert (of_laboratory["own_file"], of_laboratory["own_row"]) == (None, None)
+    assert [of_laboratory[name] for name in ("maternity_id", "history_no", "birth_on", "birth_order")] == ["M1", "H4", str(BORN), "1"]
+    told = (settings.reports / "worklist" / "P1.csv").read_text()
+    assert not [value for n in (2, 4) for value in (name_iin(n), f"FAMILY{n}", f"GIVEN{n}", f"STREET {n}", f"+7700000{n:04}") if value in told]
+
+
+def test_only_the_owner_of_the_home_reads_a_worklist_and_no_facilitys_id_leads_out_of_its_folder(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(2, phc_id="../../P9")}, {"screening": examine(2, "motor", 1.2, 14)}])
+    run(settings, FIRST)
+    (worklist,) = (settings.reports / "worklist").iterdir()
+    assert (worklist.stat().st_mode & 0o777, worklist.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert "consent_pending" in worklist.read_text()
