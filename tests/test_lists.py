@@ -1,8 +1,11 @@
 """The lists of facilities: who is withheld, and what is due, in words that the facility can act on."""
 
+from datetime import timedelta
+
 import polars as pl
 import pytest
 
+from pipelines import flow
 from tests.nation import BORN, FIRST, bear, examine, name_iin, run, send, settle
 
 
@@ -34,3 +37,19 @@ def test_only_the_owner_of_the_home_reads_a_worklist_and_no_facilitys_id_leads_o
     (worklist,) = (settings.reports / "worklist").iterdir()
     assert (worklist.stat().st_mode & 0o777, worklist.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert "consent_pending" in worklist.read_text()
+
+
+def test_a_facility_gets_each_night_a_list_of_what_is_due_and_overdue_and_the_steward_its_counts(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(2)}, {"birth": bear(4, died_on="2026-02-12")}, {"screening": examine(2, "tsh", 14.0)}])
+    run(settings, FIRST)
+    asked = {(row["step_code"], row["state"]) for row in read_list(settings, "due", "P1")}
+    assert asked == {("repeat", "overdue"), ("hearing_newborn", "overdue"), ("phenotype_newborn", "overdue")}
+    assert {row["history_no"] for row in read_list(settings, "due", "P1")} == {"H2"}
+    send(settings, tmp_path, [{"screening": examine(2, "tsh", 2.0, 19, stage_code="repeat")}], "b")
+    counts = run(settings, FIRST + timedelta(days=1))
+    assert "repeat" not in {row["step_code"] for row in read_list(settings, "due", "P1")}
+    assert (counts["due"], counts["overdue"]) == (0, 2)
+    flow.tell_senders(settings, FIRST + timedelta(days=1))
+    overview = (settings.reports / "sender" / "index.html").read_text("utf-8")
+    assert "Examinations that are due or overdue" in overview
+    assert "H2" not in overview

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.risk.assess import BIRTH, SCREENING, assess_risk
 from pipelines.risk.calendar import list_calendar
+from pipelines.risk.failsafe import Horizon, list_unanswered, read_horizon
 from pipelines.risk.protocol import describe_rule, load_protocols, parse_protocol
 
 FOLDER = Path(__file__).parents[1] / "pipelines" / "risk" / "order-704"
@@ -311,3 +312,38 @@ def test_births_without_results_have_no_verdict():
     assessed = assess_risk(draw(), bear(), PROTOCOLS)
     assert (len(assessed.verdict), len(assessed.flag)) == (0, 0)
     assert set(BIRTH) <= set(bear().columns)
+
+
+def test_the_failsafe_list_of_many_children_says_of_each_what_its_calendar_says():
+    horizon, on = Horizon(14, 60), date(2025, 9, 15)
+    kinds = bear().schema
+    births = [(n, date(2022, 8, 1) + timedelta(days=n), None, (None, 24, 26, 31, 36, 40)[n % 6], 1500 + n, n % 7 == 0, None) for n in range(1130)]
+    birth = pl.DataFrame(births, schema=kinds, orient="row")
+    day = {n: born + timedelta(days=n * 37 % 800) for n, born, *_ in births}
+    examined = pl.DataFrame(
+        [(n, name, day[n]) for n in day for k, name in enumerate(("hearing", "development", "eyes", "phenotype")) if n % 5 != k and day[n] <= on],
+        schema={"child_key": pl.Int64, "programme": pl.String, "examined_on": pl.Date}, orient="row",
+    )  # fmt: skip
+    verdict = assess_risk(draw(*spot(2, 12.0)), bear(), PROTOCOLS).verdict
+    calendar = list_calendar(birth, examined, verdict, PROTOCOLS, on).filter(
+        pl.col("state").is_in(["due", "overdue"])
+        & ((pl.col("step_code") == "repeat") | pl.col("closes_on").is_between(on - timedelta(days=60), on + timedelta(days=14)))
+    )
+    last = examined.rename({"examined_on": "last_examined_on"})
+    told = list_unanswered(birth, pl.concat([verdict, last], how="diagonal"), PROTOCOLS, on, horizon)
+    assert sorted(told.rows()) == sorted(calendar.select(told.columns).rows())
+    assert set(told["state"]) == {"due", "overdue"}
+    assert told["step_code"].n_unique() > 10
+
+
+def test_a_repeat_stays_on_the_failsafe_list_until_the_child_turns_3_and_a_missed_step_until_its_next():
+    verdict = assess_risk(draw(*spot(2, 12.0)), bear(), PROTOCOLS).verdict
+
+    def ask(on):
+        told = list_unanswered(bear(), verdict, PROTOCOLS, on, read_horizon())
+        return set(told.select(pl.col("programme") + " " + pl.col("step_code") + " " + pl.col("state")).to_series())
+
+    assert ask(BORN + timedelta(days=10)) >= {"blood_spot repeat due", "hearing hearing_newborn overdue", "phenotype phenotype_newborn overdue"}
+    assert "hearing hearing_newborn overdue" not in ask(date(2025, 4, 10))
+    assert ask(date(2027, 12, 31)) == {"blood_spot repeat overdue"}
+    assert ask(date(2028, 1, 1)) == set()

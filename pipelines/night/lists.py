@@ -1,4 +1,4 @@
-"""What a facility has to do, one CSV a facility, written anew every night: flags that are withheld or aged out.
+"""What a facility has to do, one CSV a facility, written anew every night: flags that are withheld, and examinations that are due.
 
 A list is a document to the facility that has the child in its care: it is entitled to know the child, as the PMPC that gets
 a feed is. So a list identifies (degree 1, like a feed): folders 0700, files 0600, and no log or page repeats its lines. A
@@ -7,20 +7,33 @@ birth's maternity, history number, date, sex and order, as the spine has them. N
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from pipelines.intake.repair import neutralise
-from pipelines.settings import Settings
-from pipelines.store.lake import Connection, read_rows
+from pipelines.risk.failsafe import count_unanswered, list_unanswered, read_horizon
+from pipelines.risk.protocol import load_protocols
+from pipelines.settings import PACKAGE, Settings
+from pipelines.store.lake import Connection, put_frame, read_rows
 
 _SENT_TEXT = ("maternity_id", "history_no", "own_file", "own_source_id")
+_OWN_ROW = "child_key, submission_id, row_no, {} as source_id, version_at, record_key"
+_OWN_RECORDS = f"""
+    select {_OWN_ROW.format("source_id")} from lake.identified.birth where known_to is null
+    union all select {_OWN_ROW.format("null")} from lake.clinical.consent where known_to is null
+    union all select {_OWN_ROW.format("null")} from lake.clinical.confirmation where known_to is null"""
+_OWN_RESULTS = f"select {_OWN_ROW.format('null')} from lake.clinical.screening where known_to is null and birth_on >= date '{{since}}'"
+"""Results are asked for worklists only, and for children under 3: they are found by date of birth, and all of them are very many."""
 _NO_FACILITY = "no-facility"
+_COUNTS = "counts.json"
 
 
 def write_worklists(connection: Connection, settings: Settings, on: date) -> int:
@@ -31,19 +44,54 @@ def write_worklists(connection: Connection, settings: Settings, on: date) -> int
         from lake.clinical.placement p
         join lake.clinical.flag f on f.flag_id = p.flag_id and f.known_to is null
         where p.known_to is null and p.place in ('withheld', 'aged_out')""")
-    told = _name_children(connection, on, "place, reason, since, flag_id, programme, disorder, examined_on", "since, flag_id")
+    _list_own_rows(connection, _OWN_RECORDS, _OWN_RESULTS.format(since=on.replace(year=on.year - 3, day=1)))
+    told = _name_children(connection, "place, reason, since, flag_id, programme, disorder, examined_on", ("since", "flag_id"))
     write_lists(settings.reports / "worklist", told)
     return len(told)
 
 
-def write_lists(folder: Path, told: pl.DataFrame) -> None:
-    """One CSV an owner (`owner_id`) in a folder that is put in the place of the earlier one."""
+def write_due(connection: Connection, settings: Settings, on: date) -> dict[str, int]:
+    """Examinations that are due or overdue on a day, under reports/due; how many of each.
+
+    A file of counts beside the lists is what the steward's overview shows; it holds counts alone.
+    """
+    since = on.replace(year=on.year - 3, day=1)
+    birth = read_rows(connection, """
+        select child_key, birth_on, gestation_wk, birth_weight_g, is_complicated, died_on from lake.clinical.birth
+        where known_to is null and not is_cancelled and died_on is null and birth_on >= ?""", [since])  # fmt: skip
+    verdict = read_rows(connection, """
+        select child_key, programme, verdict, decided_on, repeat_due_on, last_examined_on from lake.clinical.verdict
+        where known_to is null and birth_on >= ?""", [since])  # fmt: skip
+    protocols = load_protocols(PACKAGE / "risk" / settings.protocol)
+    unanswered = list_unanswered(birth, verdict, protocols, on, read_horizon())
+    put_frame(connection, "unanswered", unanswered)
+    connection.execute("""
+        create or replace temp table listed as
+        select coalesce(b.phc_id, b.maternity_id) as owner_id, u.* from unanswered u
+        join (from lake.clinical.birth where known_to is null) b using (child_key)""")
+    _list_own_rows(connection, _OWN_RECORDS)
+    told = _name_children(connection, "state, programme, step_code, opens_on, closes_on", ("state", "closes_on", "programme", "child_key"))
+    counts = count_unanswered(unanswered)
+    write_lists(settings.reports / "due", told, {_COUNTS: json.dumps({"on": on.isoformat(), "counts": counts.to_dicts()})})
+    return {"due": int(counts["due"].sum()), "overdue": int(counts["overdue"].sum())}
+
+
+def read_due_counts(settings: Settings) -> dict[str, Any]:
+    """What is due by programme (failsafe.count_unanswered) and on which day; empty before the first lists."""
+    path = settings.reports / "due" / _COUNTS
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+
+
+def write_lists(folder: Path, told: pl.DataFrame, beside: Mapping[str, str] = {}) -> None:
+    """One CSV an owner (`owner_id`), and the files `beside`, in a folder that is put in the place of the earlier one."""
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True, mode=0o700)
     for (owner,), part in told.partition_by("owner_id", as_dict=True, maintain_order=True).items():
         with os.fdopen(os.open(draft / name_list(owner), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             part.drop("owner_id").write_csv(file)
+    for name, text in beside.items():
+        (draft / name).write_text(text)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
 
@@ -55,38 +103,26 @@ def name_list(owner_id: object) -> str:
     return (owner if plain else hashlib.sha256(owner.encode()).hexdigest()[:16]) + ".csv"
 
 
-def _name_children(connection: Connection, on: date, columns: str, order: str) -> pl.DataFrame:
+def _name_children(connection: Connection, columns: str, order: Sequence[str]) -> pl.DataFrame:
     """The rows of temp table `listed`, by owner, each with its child named; `own_...`: where the owner itself last told of it."""
-    _view_own_rows(connection, on)
     named = read_rows(connection, f"""
         select owner_id, {columns}, b.birth_on, b.sex_code, i.birth_order, b.maternity_id, i.history_no,
                own.file_name as own_file, own.row_no as own_row, own.source_id as own_source_id, child_key
         from listed join lake.clinical.birth b using (child_key)
         left join lake.identified.birth i on i.record_key = b.record_key and i.known_to is null
         left join own_row own using (owner_id, child_key)
-        where b.known_to is null order by owner_id, {order}""")  # fmt: skip
+        where b.known_to is null""")  # fmt: skip
     assert len(named) == read_rows(connection, "select count(*) from listed").item()  # noqa: S101
-    return named.with_columns(_neutralise(named[name]) for name in _SENT_TEXT)
+    return named.with_columns(_neutralise(named[name]) for name in _SENT_TEXT).sort(
+        "owner_id", *order, descending=[name == "state" for name in ("owner_id", *order)]  # what is overdue first
+    )
 
 
-def _view_own_rows(connection: Connection, on: date) -> None:
-    """Temp table `own_row`: of each listed child the newest row of a file that its owner sent alone.
-
-    Results are asked for children under 3 only: they are found by date of birth, and those of all years are very many.
-    """
-    since = on.replace(year=on.year - 3, day=1)
+def _list_own_rows(connection: Connection, *sources: str) -> None:
+    """Temp table `own_row`: of each listed child the newest row, of these sources, of a file that its owner sent alone."""
     connection.execute(f"""
         create or replace temp table own_row as
-        with listed_child as (select distinct owner_id, child_key from listed),
-        told as (
-            select child_key, submission_id, row_no, source_id, version_at, record_key from lake.identified.birth where known_to is null
-            union all
-            select child_key, submission_id, row_no, null, version_at, record_key from lake.clinical.consent where known_to is null
-            union all
-            select child_key, submission_id, row_no, null, version_at, record_key from lake.clinical.confirmation where known_to is null
-            union all
-            select child_key, submission_id, row_no, null, version_at, record_key from lake.clinical.screening
-            where known_to is null and birth_on > date '{since}')
+        with listed_child as (select distinct owner_id, child_key from listed), told as ({" union all ".join(sources)})
         select owner_id, child_key, s.file_name, t.row_no, t.source_id
         from told t join listed_child using (child_key)
         join lake.ledger.submission s on s.submission_id = t.submission_id and s.sender_id = owner_id
@@ -95,5 +131,5 @@ def _view_own_rows(connection: Connection, on: date) -> None:
 
 def _neutralise(sent: pl.Series) -> pl.Series:
     """Texts of senders as no spreadsheet runs them."""
-    texts = {text: neutralise(text) for text in sent.unique().drop_nulls()}
-    return sent.replace(texts)
+    odd = sent.filter(sent.str.contains(r"^[^\p{L}\p{N}]")).unique()
+    return sent.replace({text: neutralise(text) for text in odd}) if len(odd) else sent

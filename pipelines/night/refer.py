@@ -1,4 +1,4 @@
-"""The night's feeds: gate, place, compose, gate again, seal, and only then send; and the worklists of what is withheld."""
+"""The night's feeds: gate, place, compose, gate again, seal, and only then send; and the lists of facilities."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import polars as pl
 from pipelines.consent.gate import Gated, gate_consent
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.intake import open_day
-from pipelines.night.lists import write_worklists
+from pipelines.night.lists import write_due, write_worklists
 from pipelines.night.seal import FLAGGED, write_drafts
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, place_flags
 from pipelines.settings import Settings
@@ -54,7 +54,8 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
         write_anchors(connection, settings)
         settled += settle_outbox(connection, settings)
         write_worklists(connection, settings, on)
-    return {**counts, "delivered": settled}
+        asked = write_due(connection, settings, on)
+    return {**counts, "delivered": settled, **asked}
 
 
 def settle_outbox(connection: Connection, settings: Settings) -> int:

@@ -9,7 +9,7 @@ from datetime import date
 import polars as pl
 
 from pipelines.risk.age import close_step, is_at_risk, is_for, is_under_3, open_step
-from pipelines.risk.protocol import Protocol, Step
+from pipelines.risk.protocol import Protocol, Step, choose_protocol
 
 CALENDAR = {
     "child_key": pl.Int64, "programme": pl.String, "step_code": pl.String, "opens_on": pl.Date, "closes_on": pl.Date,
@@ -29,8 +29,8 @@ def list_calendar(
     """
     day = pl.lit(on)
     child = birth.filter(pl.col("died_on").is_null() & is_under_3(pl.col("birth_on"), day))
-    protocol = max((p for p in protocols if p.valid_from <= on), key=lambda p: p.valid_from, default=protocols[0])
-    begun = [_begin_step(child, step, protocol).filter(pl.col("opens_on") <= day) for step in protocol.steps]
+    protocol = choose_protocol(protocols, on)
+    begun = [begin_step(child, step, protocol).filter(pl.col("opens_on") <= day) for step in protocol.steps]
     key = ["child_key", "programme"]
     steps = (
         pl.concat(begun)
@@ -49,10 +49,11 @@ def list_calendar(
     )
     answered = steps.join(seen, on=[*key, "step_code"], how="left", validate="1:1")
     answered = answered.filter(pl.col("examined_on").is_not_null() | pl.col("next_on").is_null())
-    return pl.concat([_name_state(answered, on), _list_repeats(child, verdict, on)]).sort(*key, "opens_on")
+    return pl.concat([_name_state(answered, on), list_repeats(child, verdict, on)]).sort(*key, "opens_on")
 
 
-def _begin_step(child: pl.DataFrame, step: Step, protocol: Protocol) -> pl.DataFrame:
+def begin_step(child: pl.DataFrame, step: Step, protocol: Protocol) -> pl.DataFrame:
+    """A step of the children whom it is for, from its first day to its last."""
     meant = is_for(step)
     if step.only_at_risk and protocol.at_risk is not None:  # reading refuses such a step where nobody is described
         meant &= is_at_risk(protocol.at_risk)
@@ -66,7 +67,8 @@ def _begin_step(child: pl.DataFrame, step: Step, protocol: Protocol) -> pl.DataF
     )
 
 
-def _list_repeats(child: pl.DataFrame, verdict: pl.DataFrame, on: date) -> pl.DataFrame:
+def list_repeats(child: pl.DataFrame, verdict: pl.DataFrame, on: date) -> pl.DataFrame:
+    """The repeats that verdicts ask for, of these children: due, or overdue."""
     asked = verdict.filter((pl.col("verdict") == "repeat_due") & pl.col("repeat_due_on").is_not_null())
     repeats = asked.join(child.select("child_key"), on="child_key", how="semi").select(
         "child_key",
