@@ -7,7 +7,9 @@ import pytest
 from pipelines import flow
 from pipelines.errors import UserError
 from pipelines.night.rows import MASK, list_records
-from tests.nation import FIRST, bear, confirm, examine, run, send, settle, write_file
+from pipelines.night.verify import verify_store
+from pipelines.store.lake import open_lake
+from tests.nation import FIRST, ask, bear, confirm, examine, run, send, settle, write_file
 
 
 @pytest.fixture
@@ -67,3 +69,29 @@ def test_a_held_batch_shows_its_rows_as_held_and_a_file_in_landing_is_said_to_li
     with pytest.raises(UserError) as lying:
         list_records(settings, landed, is_identified=False)
     assert lying.value.code == "submission_not_judged"
+
+
+def test_who_confirmed_is_kept_with_each_version_and_shown_only_to_whoever_asks_for_identity(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(2)}])
+    (one,) = send(settings, tmp_path, [{"confirmation": confirm(2, worker_id="NURSE 7")}], "one")
+    run(settings, FIRST)
+    later = confirm(2, worker_id="NURSE 9", action_code="correct", issued_at=f"{FIRST}T08:00:00")
+    (two,) = send(settings, tmp_path, [{"confirmation": later}], "two")
+    run(settings, FIRST + timedelta(days=1))
+    for submission, worker in ((one, "NURSE 7"), (two, "NURSE 9")):
+        assert [row["worker_id"] for row in list_records(settings, submission, is_identified=True)] == [worker]
+        assert worker not in str(list_records(settings, submission, is_identified=False))
+    held = "select worker_id, known_to is null from lake.identified.confirmation order by known_from"
+    assert ask(settings, held) == [("NURSE 7", False), ("NURSE 9", True)]
+
+
+def test_a_home_made_before_a_table_was_thought_of_gets_it_and_keeps_who_confirms_from_then_on(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(n)} for n in (2, 4)])
+    send(settings, tmp_path, [{"confirmation": confirm(2)}])
+    run(settings, FIRST)
+    with open_lake(settings) as connection:
+        connection.execute("drop table lake.identified.confirmation")
+    send(settings, tmp_path, [{"confirmation": confirm(4, worker_id="NURSE 4")}], "b")
+    run(settings, FIRST + timedelta(days=1))
+    assert ask(settings, "select worker_id from lake.identified.confirmation") == [("NURSE 4",)]
+    assert not [check for check in verify_store(settings, is_deep=True) if check.broken]

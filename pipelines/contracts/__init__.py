@@ -27,6 +27,7 @@ from pipelines.contracts.clinical_tables import (
 from pipelines.contracts.codes import AUTHORITIES, DECISIONS, PROGRAMMES, PURPOSES, RESULTS
 from pipelines.contracts.identified_tables import (
     IdentifiedBirth,
+    IdentifiedConfirmation,
     IdentifiedConsent,
     IdentifiedDecision,
     IdentifiedIin,
@@ -57,6 +58,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "identified.iin": IdentifiedIin,
     "identified.decision": IdentifiedDecision,
     "identified.consent": IdentifiedConsent,
+    "identified.confirmation": IdentifiedConfirmation,
     "identified.waiting": IdentifiedWaiting,
     "identified.quarantine": IdentifiedQuarantine,
     "clinical.birth": ClinicalBirth,

@@ -52,6 +52,14 @@ class IdentifiedConsent(KeptRecord):
     authority_document = identified("document of authority")
 
 
+class IdentifiedConfirmation(KeptRecord):
+    """identified.confirmation: who confirmed or rejected; the answer itself is in clinical.confirmation."""
+
+    sender_id = clinical("who sent it", nullable=False)
+    source_id = identified("the sender's id of the record", nullable=False)
+    worker_id = identified("register id of the health worker", nullable=False)
+
+
 class IdentifiedWaiting(Kept):
     """identified.waiting: accepted records whose child is not known yet, with the reason; tried every run."""
 

@@ -29,7 +29,7 @@ _OWN_ROW = "child_key, submission_id, row_no, {} as source_id, version_at, recor
 _OWN_RECORDS = f"""
     select {_OWN_ROW.format("source_id")} from lake.identified.birth where known_to is null
     union all select {_OWN_ROW.format("null")} from lake.clinical.consent where known_to is null
-    union all select {_OWN_ROW.format("null")} from lake.clinical.confirmation where known_to is null"""
+    union all select {_OWN_ROW.format("source_id")} from lake.identified.confirmation where known_to is null"""
 _OWN_RESULTS = f"select {_OWN_ROW.format('null')} from lake.clinical.screening where known_to is null and birth_on >= date '{{since}}'"
 """Results are asked for worklists only, and for children under 3: they are found by date of birth, and all of them are very many."""
 _NO_FACILITY = "no-facility"

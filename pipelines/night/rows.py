@@ -36,9 +36,11 @@ _IDENTIFIED = {
 } | {
     "consent": f"""lake.clinical.consent {_BORN} left join (
         select record_key, known_from, representative_iin, representative_name, authority_document
-        from lake.identified.consent) using (record_key, known_from)"""
+        from lake.identified.consent) using (record_key, known_from)""",
+    "confirmation": f"""lake.clinical.confirmation {_BORN} left join (
+        select record_key, known_from, sender_id, source_id, worker_id from lake.identified.confirmation) using (record_key, known_from)""",
 }  # fmt: skip
-"""What `--identified` reads: the clinical rows with who the child is, and of a consent who gave it."""
+"""What `--identified` reads: the clinical rows with who the child is, and of a consent or a confirmation who gave it."""
 
 Row = dict[str, object]
 

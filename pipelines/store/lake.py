@@ -26,7 +26,7 @@ Connection = duckdb.DuckDBPyConnection
 
 @contextmanager
 def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connection]:
-    """A DuckDB connection with the lake attached as `lake`; tables are made when `is_new` and absent."""
+    """A DuckDB connection with the lake attached as `lake`; tables are made when `is_new`, those that a home lacks also later."""
     catalogue = settings.lake / "catalogue.sqlite"
     if not is_new and not settings.catalogue and not catalogue.exists():
         raise _name_missing(settings)
@@ -52,10 +52,11 @@ def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connectio
             f"(data_path '{_quote(str(settings.lake.absolute() / 'data'))}', encrypted, data_inlining_row_limit 0, "
             "override_data_path true)"  # a home may be moved, or restored elsewhere
         )
-        if is_new:
-            _create_tables(connection)
-        elif not _has_tables(connection):  # the very first run was killed before it had made them
+        made = _count_tables(connection)
+        if not is_new and not made:  # the very first run was killed before it had made them
             raise _name_missing(settings)
+        if made < len(LAKE):  # none, or not those that came into the contracts since the home was made
+            _create_tables(connection)
         yield connection
     finally:
         connection.close()
@@ -221,16 +222,14 @@ def _name_missing(settings: Settings) -> UserError:
     return UserError("lake_missing", f"no lake under {settings.home}: run `erte receive` and `erte run` first")
 
 
-def _has_tables(connection: Connection) -> bool:
+def _count_tables(connection: Connection) -> int:
     made = connection.execute(  # of the catalogue itself: duckdb_tables() would load every table's columns first
         "select count(*) from __ducklake_metadata_lake.ducklake_table where end_snapshot is null"
     ).fetchone()
-    return bool(made and made[0] >= len(LAKE))
+    return int(made[0]) if made else 0
 
 
 def _create_tables(connection: Connection) -> None:
-    if _has_tables(connection):
-        return
     with transact(connection):
         for schema in sorted({name.split(".")[0] for name in LAKE}):
             connection.execute(f"create schema if not exists lake.{schema}")
