@@ -347,3 +347,23 @@ def test_the_ledger_is_listed_by_sender_state_and_day_and_status_answers_with_it
     assert runner.invoke(app, ["ledger", "--state", "lost", *home]).exit_code == 2
     assert runner.invoke(app, ["status", "ffffffffff", *home]).exit_code == 2
     assert runner.invoke(app, ["ledger", "--help"]).exit_code == 0
+
+
+def test_an_accepted_row_with_a_finding_is_named_by_its_senders_own_id_as_a_refused_one_is(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(2)}])
+    guardian = consent(2, authority_code="guardian")
+    send(settings, tmp_path, [{"consent": guardian}, {"consent": consent(4)}, {"consent": consent(6, "blue")}])
+    run(settings, FIRST)
+    told = {(f["code"], f["source_id"]) for f in read_findings(settings)}
+    known = {"authority_unproven": guardian, "child_unknown": consent(4), "decision_unknown": consent(6, "blue")}
+    assert told == {(code, row["source_id"]) for code, row in known.items()}
+    send(settings, tmp_path, [{"birth": bear(4)}], "b")
+    run(settings, SECOND)
+    assert {(f["code"], f["source_id"]) for f in read_findings(settings)} == told
+    page = next(path for path in settings.reports.glob("feedback/*/feedback.html") if "authority_unproven" in path.read_text("utf-8"))
+    assert f"({guardian['source_id']})" in page.read_text("utf-8")
+
+
+def read_findings(settings):
+    told = [json.loads(path.read_text())["findings"] for path in settings.reports.glob("feedback/*/feedback.json")]
+    return [finding for findings in told for finding in findings if finding["row_no"]]

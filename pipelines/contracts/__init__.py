@@ -31,6 +31,7 @@ from pipelines.contracts.identified_tables import (
     IdentifiedConsent,
     IdentifiedDecision,
     IdentifiedIin,
+    IdentifiedNoted,
     IdentifiedQuarantine,
     IdentifiedWaiting,
 )
@@ -60,6 +61,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "identified.consent": IdentifiedConsent,
     "identified.confirmation": IdentifiedConfirmation,
     "identified.waiting": IdentifiedWaiting,
+    "identified.noted": IdentifiedNoted,
     "identified.quarantine": IdentifiedQuarantine,
     "clinical.birth": ClinicalBirth,
     "clinical.screening": ClinicalScreening,

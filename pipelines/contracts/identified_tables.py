@@ -71,6 +71,14 @@ class IdentifiedWaiting(Kept):
     record = identified("the judged record as JSON", nullable=False)
 
 
+class IdentifiedNoted(dy.Schema):
+    """identified.noted: accepted rows that have a finding, by the name their sender knows them by."""
+
+    submission_id = clinical("submission", nullable=False)
+    row_no = clinical("row", dy.Int64, nullable=False)
+    source_id = identified("the sender's id of the record", nullable=False)
+
+
 class IdentifiedQuarantine(dy.Schema):
     """identified.quarantine: refused rows as sent."""
 

@@ -83,7 +83,7 @@ def stage_group(settings: Settings, run_id: str, group: Sequence[str], on: date)
 
 
 def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
-    """Judge one file into folder/<submission_id>/: accepted, quarantine, finding and mends Parquet and receipt.json."""
+    """Judge one file into folder/<submission_id>/: accepted, quarantine, finding, noted and mends Parquet and receipt.json."""
     submission_id, delivery = hash_file(path), find_delivery(settings.landing, path)
     done, read_with = folder / submission_id, stamp_delivery(delivery)
     if (done / "receipt.json").exists() and json.loads((done / "receipt.json").read_text()).get("delivery") == read_with:
@@ -183,7 +183,8 @@ def _stage_chunks(
             keyed.select(filled).write_parquet(  # a column that nobody filled is not written: half of the cost of staging
                 draft / f"accepted-{judged.kind}-{number:05}.parquet", compression="uncompressed", statistics=False, row_group_size=250_000
             )
-        for name, frame in (("quarantine", judged.quarantine), ("finding", _detail(judged.finding)), ("mends", judged.mends)):
+        told = {"quarantine": judged.quarantine, "finding": _detail(judged.finding), "noted": judged.noted, "mends": judged.mends}
+        for name, frame in told.items():
             if len(frame):
                 frame.write_parquet(draft / f"{name}-{number:05}.parquet", compression="lz4")
     if not counts["received_count"]:

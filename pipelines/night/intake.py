@@ -162,9 +162,9 @@ def _write_ledger(
     )
     append_rows(connection, "ledger.finding", pl.concat([finding, told, holding]))
     record_holds(connection, held)
-    quarantine = {"row_no": pl.Int64(), "source_id": pl.String(), "row_text": pl.String()}
-    rows_refused = read_staged(folder, "quarantine-*.parquet", dict(quarantine))
-    append_rows(connection, "identified.quarantine", rows_refused.filter(told_of))
+    named = {"row_no": pl.Int64(), "source_id": pl.String()}
+    for table, schema in (("noted", named), ("quarantine", {**named, "row_text": pl.String()})):
+        append_rows(connection, f"identified.{table}", read_staged(folder, f"{table}-*.parquet", dict(schema)).filter(told_of))
 
 
 def _name_status(receipt: dict[str, object], held: dict[str, str]) -> str:
