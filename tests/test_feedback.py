@@ -364,6 +364,15 @@ def test_an_accepted_row_with_a_finding_is_named_by_its_senders_own_id_as_a_refu
     assert f"({guardian['source_id']})" in page.read_text("utf-8")
 
 
+def test_a_file_of_several_senders_is_in_the_ledger_of_each_of_them_and_of_nobody_else(settings, tmp_path):
+    (mixed,) = send(settings, tmp_path, [{"birth": bear(2)}, {"birth": bear(3)}])
+    (own,) = send(settings, tmp_path, [{"birth": bear(4)}], "own")
+    run(settings, FIRST)
+    listed = {s: {row["submission_id"] for row in tell_ledger(settings, s, None, None, 50)} for s in ("M1", "M2", "P1")}
+    assert listed == {"M1": {mixed, own}, "M2": {mixed}, "P1": set()}
+    assert {row["submission_id"] for row in tell_ledger(settings, None, "accepted", FIRST, 50)} == {mixed, own}
+
+
 def read_findings(settings):
     told = [json.loads(path.read_text())["findings"] for path in settings.reports.glob("feedback/*/feedback.json")]
     return [finding for findings in told for finding in findings if finding["row_no"]]

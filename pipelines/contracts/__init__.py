@@ -44,6 +44,7 @@ from pipelines.contracts.ledger_tables import (
     Resent,
     SenderCode,
     Submission,
+    SubmissionSender,
 )
 from pipelines.contracts.published_tables import PUBLISHED
 from pipelines.contracts.records import NOTICES, PROBLEMS, RECORDS, WHO, ScreeningRecord
@@ -74,6 +75,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "clinical.placement": Placement,
     "clinical.referral": Referral,
     "ledger.submission": Submission,
+    "ledger.submission_sender": SubmissionSender,
     "ledger.finding": Finding,
     "ledger.delivery": Delivery,
     "ledger.profile": Profile,
