@@ -138,6 +138,7 @@ def _name_places(settings: Settings) -> dict[str, Path | str]:
         "feeds of the PMPCs": settings.outbox,
         "feedback for senders": settings.reports / "feedback",
         "worklists of facilities": settings.reports / "worklist",
+        "what is due, by facility": settings.reports / "due",
         "checks of the batches (Data Docs)": settings.reports / "data-docs" / "index.html",
         "published warehouse": settings.published / "erte.duckdb",
         "logs of the DAGs": settings.airflow / "logs" / "demo",

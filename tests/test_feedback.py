@@ -395,3 +395,32 @@ def test_a_finding_says_what_may_be_written_instead():
 def test_no_text_leaves_a_place_open():
     codes = [*read_messages()["code"], *(f"x_{problem}" for problem in read_messages()["problem"])]
     assert not [code for code in codes for text in tell_finding(code, "x", {}).values() if re.search(r"\{\w*\}", text)]
+
+
+def test_an_accepted_row_with_a_finding_is_named_by_its_senders_own_id_as_a_refused_one_is(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(2)}])
+    guardian = consent(2, authority_code="guardian")
+    send(settings, tmp_path, [{"consent": guardian}, {"consent": consent(4)}, {"consent": consent(6, "blue")}])
+    run(settings, FIRST)
+    told = {(f["code"], f["source_id"]) for f in read_findings(settings)}
+    known = {"authority_unproven": guardian, "child_unknown": consent(4), "decision_unknown": consent(6, "blue")}
+    assert told == {(code, row["source_id"]) for code, row in known.items()}
+    send(settings, tmp_path, [{"birth": bear(4)}], "b")
+    run(settings, SECOND)
+    assert {(f["code"], f["source_id"]) for f in read_findings(settings)} == told
+    page = next(path for path in settings.reports.glob("feedback/*/feedback.html") if "authority_unproven" in path.read_text("utf-8"))
+    assert f"({guardian['source_id']})" in page.read_text("utf-8")
+
+
+def test_a_file_of_several_senders_is_in_the_ledger_of_each_of_them_and_of_nobody_else(settings, tmp_path):
+    (mixed,) = send(settings, tmp_path, [{"birth": bear(2)}, {"birth": bear(3)}])
+    (own,) = send(settings, tmp_path, [{"birth": bear(4)}], "own")
+    run(settings, FIRST)
+    listed = {s: {row["submission_id"] for row in tell_ledger(settings, s, None, None, 50)} for s in ("M1", "M2", "P1")}
+    assert listed == {"M1": {mixed, own}, "M2": {mixed}, "P1": set()}
+    assert {row["submission_id"] for row in tell_ledger(settings, None, "accepted", FIRST, 50)} == {mixed, own}
+
+
+def read_findings(settings):
+    told = [json.loads(path.read_text())["findings"] for path in settings.reports.glob("feedback/*/feedback.json")]
+    return [finding for findings in told for finding in findings if finding["row_no"]]

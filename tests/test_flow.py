@@ -328,7 +328,7 @@ def test_a_kill_between_any_two_steps_loses_nothing_and_the_next_run_goes_on(set
 def test_a_lake_whose_tables_were_never_made_is_told_as_missing_and_the_next_run_makes_them(settings, tmp_path, monkeypatch):
     send(settings, tmp_path, flagged(2))
     with monkeypatch.context() as killed:
-        killed.setattr(lake, "_create_tables", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr(lake, "_complete_tables", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(settings, FIRST)
     with pytest.raises(UserError) as told:

@@ -44,6 +44,7 @@ STATE = {
     "consent": "select child_key, decision, decided_on from lake.clinical.consent where known_to is null",
     "representative": "select child_key, representative_iin from lake.identified.consent where known_to is null",
     "confirmation": "select child_key, programme, confirmation from lake.clinical.confirmation where known_to is null",
+    "worker": "select child_key, worker_id from lake.identified.confirmation where known_to is null",
     "report": "select child_key, referral_id, report_status from lake.clinical.pmpc_report where known_to is null",
     "waiting": "select record_kind, record_key, reason from lake.identified.waiting where known_to is null",
     "verdict": "select child_key, programme, verdict, decided_on, result_count from lake.clinical.verdict where known_to is null",

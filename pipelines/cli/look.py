@@ -74,8 +74,8 @@ def records(
 
 
 _TOLD = ("row_no", "state", "held_in", "findings", "reason", "programme", "component", "value", "unit", "result_code", "examined_on", "birth_on",
-         "sex_code", "birth_order", "purpose", "decision", "decided_on", "confirmation", "report_status", "reported_on", "annex", "measure",
-         "child_count", "child_key")  # fmt: skip
+         "sex_code", "birth_order", "birth_weight_g", "gestation_wk", "phc_id", "died_on", "purpose", "decision", "decided_on", "confirmation",
+         "report_status", "reported_on", "annex", "measure", "child_count", "child_key")  # fmt: skip
 _WHO = ("child_iin", "family_name", "given_name", "mother_iin", "mother_family_name", "history_no", "source_id", "row_text")
 
 

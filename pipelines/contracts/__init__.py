@@ -27,9 +27,11 @@ from pipelines.contracts.clinical_tables import (
 from pipelines.contracts.codes import AUTHORITIES, DECISIONS, PROGRAMMES, PURPOSES, RESULTS
 from pipelines.contracts.identified_tables import (
     IdentifiedBirth,
+    IdentifiedConfirmation,
     IdentifiedConsent,
     IdentifiedDecision,
     IdentifiedIin,
+    IdentifiedNoted,
     IdentifiedQuarantine,
     IdentifiedWaiting,
 )
@@ -42,6 +44,7 @@ from pipelines.contracts.ledger_tables import (
     Resent,
     SenderCode,
     Submission,
+    SubmissionSender,
 )
 from pipelines.contracts.published_tables import PUBLISHED
 from pipelines.contracts.records import NOTICES, PROBLEMS, RECORDS, WHO, ScreeningRecord
@@ -57,7 +60,9 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "identified.iin": IdentifiedIin,
     "identified.decision": IdentifiedDecision,
     "identified.consent": IdentifiedConsent,
+    "identified.confirmation": IdentifiedConfirmation,
     "identified.waiting": IdentifiedWaiting,
+    "identified.noted": IdentifiedNoted,
     "identified.quarantine": IdentifiedQuarantine,
     "clinical.birth": ClinicalBirth,
     "clinical.screening": ClinicalScreening,
@@ -70,6 +75,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "clinical.placement": Placement,
     "clinical.referral": Referral,
     "ledger.submission": Submission,
+    "ledger.submission_sender": SubmissionSender,
     "ledger.finding": Finding,
     "ledger.delivery": Delivery,
     "ledger.profile": Profile,

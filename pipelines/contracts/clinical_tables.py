@@ -106,6 +106,7 @@ class Verdict(Kept):
         "first usable examination of the programme; null = none (declined, not done, spoiled, pending)", dy.Date
     )
     last_examined_on = clinical("last result of the programme, usable or not", dy.Date, nullable=False)
+    last_usable_on = clinical("last usable examination of the programme; null = none", dy.Date)
     decided_on = clinical("examination that decided", dy.Date)
     repeat_due_on = clinical("day by which the repeat is due", dy.Date)
     is_first_positive = clinical("the first usable examination was not clear (refer rate)", dy.Bool, nullable=False)

@@ -52,6 +52,14 @@ class IdentifiedConsent(KeptRecord):
     authority_document = identified("document of authority")
 
 
+class IdentifiedConfirmation(KeptRecord):
+    """identified.confirmation: who confirmed or rejected; the answer itself is in clinical.confirmation."""
+
+    sender_id = clinical("who sent it", nullable=False)
+    source_id = identified("the sender's id of the record", nullable=False)
+    worker_id = identified("register id of the health worker", nullable=False)
+
+
 class IdentifiedWaiting(Kept):
     """identified.waiting: accepted records whose child is not known yet, with the reason; tried every run."""
 
@@ -61,6 +69,14 @@ class IdentifiedWaiting(Kept):
     row_no = clinical("row", dy.Int64, nullable=False)
     reason = clinical("child_unknown, twin_ambiguous, keys_disagree, referral_unknown", nullable=False)
     record = identified("the judged record as JSON", nullable=False)
+
+
+class IdentifiedNoted(dy.Schema):
+    """identified.noted: accepted rows that have a finding, by the name their sender knows them by."""
+
+    submission_id = clinical("submission", nullable=False)
+    row_no = clinical("row", dy.Int64, nullable=False)
+    source_id = identified("the sender's id of the record", nullable=False)
 
 
 class IdentifiedQuarantine(dy.Schema):

@@ -25,6 +25,13 @@ class Submission(dy.Schema):
     run_id = clinical("run that committed it", nullable=False)
 
 
+class SubmissionSender(dy.Schema):
+    """ledger.submission_sender: the senders of a file that holds accepted rows of several; a file of one sender has no row."""
+
+    submission_id = clinical("submission", nullable=False)
+    sender_id = clinical("a sender of it", nullable=False)
+
+
 class Finding(dy.Schema):
     """ledger.finding: a code on a row; never a value."""
 

@@ -45,9 +45,12 @@ def render_card(card: Mapping[str, Any], chart: str) -> str:
 
 
 def render_index(
-    cards: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]], unnamed: Mapping[str, int], on: str
+    cards: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]], unnamed: Mapping[str, int], due: Mapping[str, Any], on: str
 ) -> str:
-    """The steward's page: every sender by name, held files, and files whose sender is not known."""
+    """The steward's page: every sender by name, held files, files whose sender is not known, and what is due.
+
+    `due`: what night.lists keeps as counts.json; empty where no list was written yet.
+    """
 
     def write_section(language: str) -> str:
         def t(name: str) -> str:
@@ -79,9 +82,21 @@ def render_index(
             f"<h2>{t('held')}</h2>", waiting if held else f"<p>{c('none')}</p>",
             f"<h2>{t('title')}</h2>", write_table(heads, rows, numbers=(2, 3, 4, 6, 7, 8)),
             f"<h2>{t('unnamed')}</h2>", write_tiles(tiles) if tiles else f"<p>{c('none')}</p>",
+            *([f"<h2>{t('asked')}</h2>", f'<p class="soft">{escape(due["on"])}. {t("lists")}</p>', _list_due(due, language)] if due else []),
         ])  # fmt: skip
 
     return write_page("Erte", write_section, is_broad=True)
+
+
+def _list_due(due: Mapping[str, Any], language: str) -> str:
+    def t(name: str) -> str:
+        return say("index", name, language)
+
+    rows = (
+        (say("programme", row["programme"], language), t("repeat" if row["is_repeat"] else "step"), str(row["due"]), str(row["overdue"]))
+        for row in due["counts"]
+    )
+    return write_table([t("programme"), t("what"), t("due"), t("overdue")], rows, numbers=(2, 3))
 
 
 def draw_funnel(

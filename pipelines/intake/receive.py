@@ -33,6 +33,7 @@ _UNSUPPORTED = (b"%PDF", b"<")
 class JudgedChunk(NamedTuple):
     """One chunk's outcome: `quarantine` has row_no, source_id, row_text; counts are of rows of the file.
 
+    `noted`: row_no and source_id of accepted rows that have a finding.
     `mends`: what came of rows that name refused ones (intake.mends). `sender_ids`: the first two senders that its rows name,
     those of refused rows included (as sent, checked by nobody).
     """
@@ -41,6 +42,7 @@ class JudgedChunk(NamedTuple):
     accepted: pl.DataFrame
     quarantine: pl.DataFrame
     finding: pl.DataFrame
+    noted: pl.DataFrame
     mends: pl.DataFrame
     received_count: int
     sender_ids: tuple[str, ...]
@@ -120,4 +122,12 @@ def judge_chunk(
     assert received == judged.accepted["row_no"].n_unique() + len(quarantine)  # noqa: S101  # law 1
     senders = tuple(record["sender_id"].drop_nulls().unique(maintain_order=True).head(2))
     mends = list_mends(chunk.rows, record, judged.refused)
-    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, mends, received, senders)
+    noted = _note_rows(judged.accepted, judged.finding)
+    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, noted, mends, received, senders)
+
+
+def _note_rows(accepted: pl.DataFrame, finding: pl.DataFrame) -> pl.DataFrame:
+    """row_no, source_id: by which name the sender knows accepted rows that have a finding; a row of several records has its first."""
+    found = finding["row_no"].drop_nulls().unique()
+    named = accepted.filter(pl.col("row_no").is_in(found.implode())) if len(found) else accepted.clear()
+    return named.select("row_no", "source_id").unique("row_no", keep="first", maintain_order=True)

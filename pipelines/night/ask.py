@@ -45,6 +45,7 @@ def tell_status(settings: Settings) -> dict[str, object]:
             {"what": "feedback, one folder a submission", "path": str(settings.reports / "feedback")},
             {"what": "report cards, one a sender", "path": str(settings.reports / "sender" / "index.html")},
             {"what": "worklists, one file a facility", "path": str(settings.reports / "worklist")},
+            {"what": "examinations due and overdue, one file a facility", "path": str(settings.reports / "due")},
             {"what": "checks of batches (Data Docs)", "path": str(settings.reports / "data-docs")},
         ],
     }  # fmt: skip

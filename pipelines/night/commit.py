@@ -16,7 +16,7 @@ _TARGETS = {
     "birth": ("identified.birth", "clinical.birth"),
     "screening": ("clinical.screening",),
     "consent": ("identified.consent", "clinical.consent"),
-    "confirmation": ("clinical.confirmation",),
+    "confirmation": ("identified.confirmation", "clinical.confirmation"),
     "pmpc_report": ("clinical.pmpc_report",),
 }
 _COMPUTED = {

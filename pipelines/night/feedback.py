@@ -17,6 +17,7 @@ from pipelines.store.lake import Connection, put_frame, read_rows
 
 _SHOWN = 10_000
 """Findings listed one by one in a feedback file; beyond that the counts by code say it."""
+_NAMES = pl.DataFrame(schema={"row_no": pl.Int64, "source_id": pl.String})
 _CHANGED = """
     select submission_id from lake.ledger.submission where received_on >= $1 or status = 'held'
     union select submission_id from lake.ledger.resent where resent_on >= $1
@@ -40,6 +41,7 @@ def write_feedback(connection: Connection, settings: Settings, since: date) -> i
     put_frame(connection, "lacking", pl.DataFrame({"submission_id": [row["submission_id"] for row in lacking]}))
     finding = read_rows(connection, "from lake.ledger.finding semi join lacking using (submission_id)")
     refused = read_rows(connection, "from lake.identified.quarantine semi join lacking using (submission_id)")
+    names = _read_names(connection)
     findings = {key[0]: part for key, part in finding.partition_by("submission_id", as_dict=True).items()}
     refusals = {key[0]: part for key, part in refused.partition_by("submission_id", as_dict=True).items()}
     layouts = {layout.name: layout for layout in list_layouts()}
@@ -50,9 +52,18 @@ def write_feedback(connection: Connection, settings: Settings, since: date) -> i
         closings = list_closings(connection, submission_id).to_dicts() if row["quarantined_count"] else []
         _write_folder(
             settings, row, findings.get(submission_id, finding.clear()), refusals.get(submission_id, refused.clear()),
-            layouts.get(row["layout"]), closings, reasons.get(submission_id),
+            names.get(submission_id, _NAMES.clear()), layouts.get(row["layout"]), closings, reasons.get(submission_id),
         )  # fmt: skip
     return len(lacking)
+
+
+def _read_names(connection: Connection) -> dict[str, pl.DataFrame]:
+    """By which name its sender knows each accepted row that has a finding (_NAMES), by submission; of those that waited too."""
+    named = read_rows(connection, """
+        select submission_id, row_no, source_id from lake.identified.noted semi join lacking using (submission_id)
+        union all
+        select submission_id, row_no, record ->> '$.source_id' from lake.identified.waiting semi join lacking using (submission_id)""")  # fmt: skip
+    return {key[0]: part.drop("submission_id") for key, part in named.partition_by("submission_id", as_dict=True).items()}
 
 
 def _read_reasons(connection: Connection) -> dict[str, str]:
@@ -63,14 +74,14 @@ def _read_reasons(connection: Connection) -> dict[str, str]:
 
 
 def _write_folder(
-    settings: Settings, row: Mapping[str, object], finding: pl.DataFrame, refused: pl.DataFrame, layout: Layout | None,
+    settings: Settings, row: Mapping[str, object], finding: pl.DataFrame, refused: pl.DataFrame, names: pl.DataFrame, layout: Layout | None,
     closings: Sequence[Mapping[str, object]], reason: str | None,
 ) -> None:  # fmt: skip
     submission_id = str(row["submission_id"])
     folder = settings.reports / "feedback"
     draft, done = folder / f".{submission_id}", folder / submission_id
     draft.mkdir(parents=True, exist_ok=True, mode=0o700)
-    headers, source = name_headers(layout), refused.select("row_no", "source_id").unique("row_no")
+    headers, source = name_headers(layout), pl.concat([refused.select("row_no", "source_id"), names]).unique("row_no", keep="first")
     shown = finding.sort("row_no", "code", nulls_last=False).head(_SHOWN)
     told = tell_findings(shown.select("row_no", "column", "code", "severity", "detail"), source, headers)
     safe = [pl.Series(name, [text and neutralise(text) for text in told[name]], pl.String) for name in ("source_id", "column")]

@@ -85,7 +85,7 @@ def stage_group(settings: Settings, run_id: str, group: Sequence[str], on: date)
 
 
 def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
-    """Judge one file into folder/<submission_id>/: accepted, quarantine, finding and mends Parquet and receipt.json."""
+    """Judge one file into folder/<submission_id>/: accepted, quarantine, finding, noted and mends Parquet and receipt.json."""
     submission_id, delivery = hash_file(path), find_delivery(settings.landing, path)
     done, read_with = folder / submission_id, stamp_delivery(delivery)
     if (done / "receipt.json").exists() and json.loads((done / "receipt.json").read_text()).get("delivery") == read_with:
@@ -95,7 +95,7 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
     draft.mkdir(parents=True, mode=0o700)
     receipt: dict[str, object] = {
         "submission_id": submission_id, "path": str(path), "file_name": path.name, "size_bytes": path.stat().st_size,
-        "received_on": on.isoformat(), "layout": None, "record_kind": None, "sender_id": None, "refusal_code": None,
+        "received_on": on.isoformat(), "layout": None, "record_kind": None, "sender_id": None, "sender_ids": [], "refusal_code": None,
         "received_count": 0, "accepted_count": 0, "quarantined_count": 0, "delivery": read_with,
     }  # fmt: skip
     named: set[str] = set()
@@ -175,8 +175,7 @@ def _stage_chunks(
         counts["received_count"] += judged.received_count
         counts["quarantined_count"] += len(judged.quarantine)
         counts["accepted_count"] += judged.received_count - len(judged.quarantine)
-        if len(senders) <= 1:
-            senders.update(judged.accepted["sender_id"].unique().head(2).to_list())
+        senders.update(judged.accepted["sender_id"].unique().to_list())
         if len(named) <= 1:
             named.update(judged.sender_ids)
         if len(judged.accepted):
@@ -185,15 +184,17 @@ def _stage_chunks(
             keyed.select(filled).write_parquet(  # a column that nobody filled is not written: half of the cost of staging
                 draft / f"accepted-{judged.kind}-{number:05}.parquet", compression="uncompressed", statistics=False, row_group_size=250_000
             )
-        for name, frame in (("quarantine", judged.quarantine), ("finding", _detail(judged.finding)), ("mends", judged.mends)):
+        beside = {"quarantine": judged.quarantine, "finding": _detail(judged.finding), "noted": judged.noted, "mends": judged.mends}
+        for name, frame in beside.items():
             if len(frame):
                 frame.write_parquet(draft / f"{name}-{number:05}.parquet", compression="lz4")
     if not counts["received_count"]:
         if not opened.may_be_empty:
             raise FileRefusedError("file_without_rows")
         return {**counts, "layout": layout.name}
+    several = sorted(senders) if len(senders) > 1 else []
     only = senders.pop() if len(senders) == 1 else None
-    return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only}
+    return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only, "sender_ids": several}
 
 
 def _detail(finding: pl.DataFrame) -> pl.DataFrame:

@@ -25,6 +25,7 @@ from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, put_frame, read_rows, transact
 
 _NO_TEXT = pl.lit(None, pl.String)
+_SENDERS = {"submission_id": pl.String, "sender_id": pl.String}
 
 
 def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
@@ -151,6 +152,8 @@ def _write_ledger(
     ]  # fmt: skip
     if rows:
         append_rows(connection, "ledger.submission", pl.DataFrame(rows, infer_schema_length=None))
+    senders = [(r["submission_id"], sender) for r in fresh for sender in r.get("sender_ids", ())]  # type: ignore[attr-defined]
+    append_rows(connection, "ledger.submission_sender", pl.DataFrame(senders, _SENDERS, orient="row"))
     told_of = pl.col("submission_id").is_in(pl.Series(ids, dtype=pl.String).implode())  # of a held file too: its sender may mend
     finding = read_staged(folder, "finding-*.parquet", LEDGER_FINDING).filter(told_of)
     told = waiting.unique(maintain_order=True).select(  # a row of several results waits once for one reason
@@ -168,9 +171,9 @@ def _write_ledger(
     )
     append_rows(connection, "ledger.finding", pl.concat([finding, told, holding]))
     record_holds(connection, held)
-    quarantine = {"row_no": pl.Int64(), "source_id": pl.String(), "row_text": pl.String()}
-    rows_refused = read_staged(folder, "quarantine-*.parquet", dict(quarantine))
-    append_rows(connection, "identified.quarantine", rows_refused.filter(told_of))
+    named = {"row_no": pl.Int64(), "source_id": pl.String()}
+    for table, schema in (("noted", named), ("quarantine", {**named, "row_text": pl.String()})):
+        append_rows(connection, f"identified.{table}", read_staged(folder, f"{table}-*.parquet", dict(schema)).filter(told_of))
 
 
 def _name_status(receipt: dict[str, object], held: dict[str, str]) -> str:

@@ -29,7 +29,7 @@ from pipelines.store.lake import Connection, hold_lock, open_lake, put_frame, re
 _KEPT = {
     "screening": ("clinical.screening",),
     "consent": ("identified.consent", "clinical.consent"),
-    "confirmation": ("clinical.confirmation",),
+    "confirmation": ("identified.confirmation", "clinical.confirmation"),
 }
 """Kinds that are linked by what their records say of the child -> the tables they are kept in."""
 

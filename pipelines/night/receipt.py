@@ -57,10 +57,11 @@ def read_receipts(connection: Connection, submissions: Sequence[str]) -> pl.Data
 def list_receipts(
     connection: Connection, *, sender: str | None = None, state: str | None = None, since: date | None = None
 ) -> pl.DataFrame:
-    """The ledger, newest first: receipts of a sender, in a state, received since a day."""
-    wanted = "(select submission_id from lake.ledger.submission where sender_id is not distinct from coalesce(?, sender_id)"
-    wanted += " and received_on >= coalesce(?, date '0001-01-01'))"
-    found = read_rows(connection, f"from ({RECEIPT.format(asked=wanted)})", [sender, since] * 3)
+    """The ledger, newest first: receipts of a sender (also of files of several), in a state, received since a day."""
+    of_sender = """(sender_id = $1 or submission_id in (select submission_id from lake.ledger.submission_sender where sender_id = $1))"""
+    wanted = f"(select submission_id from lake.ledger.submission where ($1::varchar is null or {of_sender})"
+    wanted += " and received_on >= coalesce($2, date '0001-01-01'))"
+    found = read_rows(connection, f"from ({RECEIPT.format(asked=wanted)})", [sender, since])
     return found.filter(pl.col("state") == state) if state else found
 
 

@@ -1,4 +1,4 @@
-"""The night's feeds: gate, place, compose, gate again, seal, and only then send; and the worklists of what is withheld."""
+"""The night's feeds: gate, place, compose, gate again, seal, and only then send; and the lists of facilities."""
 
 import json
 import shutil
@@ -9,9 +9,9 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.consent.gate import Gated, gate_consent
-from pipelines.intake.repair import neutralise
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.intake import open_day
+from pipelines.night.lists import write_due, write_worklists
 from pipelines.night.seal import FLAGGED, write_drafts
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, place_flags
 from pipelines.settings import Settings
@@ -53,8 +53,9 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
             counts = _seal_feeds(connection, settings, registers, on)
         write_anchors(connection, settings)
         settled += settle_outbox(connection, settings)
-        write_worklists(connection, settings)
-    return {**counts, "delivered": settled}
+        write_worklists(connection, settings, on)
+        asked = write_due(connection, settings, on)
+    return {**counts, "delivered": settled, **asked}
 
 
 def settle_outbox(connection: Connection, settings: Settings) -> int:
@@ -79,31 +80,6 @@ def settle_outbox(connection: Connection, settings: Settings) -> int:
         else:
             shutil.rmtree(draft)
     return delivered
-
-
-def write_worklists(connection: Connection, settings: Settings) -> int:
-    """One CSV a facility: flags that are withheld or aged out, with the reason and since when; no identity in it.
-
-    A child is named by our pseudonym and by the file and line in which its birth was reported.
-    """
-    waiting = read_rows(connection, """
-        select p.owner_id, p.place, p.reason, p.known_from as since, p.child_key, f.flag_id, f.programme, f.disorder,
-               f.examined_on, s.file_name as birth_file, b.row_no as birth_row
-        from lake.clinical.placement p
-        join lake.clinical.flag f on f.flag_id = p.flag_id and f.known_to is null
-        join lake.clinical.birth b on b.child_key = p.child_key and b.known_to is null
-        left join lake.ledger.submission s on s.submission_id = b.submission_id
-        where p.known_to is null and p.place in ('withheld', 'aged_out')
-        order by p.owner_id, p.known_from, f.flag_id""")  # fmt: skip
-    waiting = waiting.with_columns(pl.Series("birth_file", [name and neutralise(name) for name in waiting["birth_file"]], pl.String))
-    folder, draft = settings.reports / "worklist", settings.reports / ".worklist"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True, mode=0o700)
-    for (owner,), part in waiting.partition_by("owner_id", as_dict=True).items():
-        part.drop("owner_id").write_csv(draft / f"{owner or 'no-facility'}.csv")
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
-    return len(waiting)
 
 
 def _seal_feeds(connection: Connection, settings: Settings, registers: Registers, on: date) -> dict[str, int]:

@@ -4,29 +4,30 @@ The archived file is read and judged once more, so that every row is told of: al
 that a later file has superseded. Which version is held, and by which file, is looked up by the key of the record.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from pipelines.contracts import LAKE, RECORDS, describe_degree
 from pipelines.night.archive import judge_again
 from pipelines.night.ask import find_submission
 from pipelines.night.audit import record_look
+from pipelines.night.mask import mask_record, mask_sent
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, open_lake, put_frame, read_rows
 
-MASK = "***"
 _KEPT_IN = {
     "birth": "identified.birth", "screening": "clinical.screening", "consent": "clinical.consent",
     "confirmation": "clinical.confirmation", "pmpc_report": "clinical.pmpc_report",
     "aggregate": "clinical.aggregate",
 }  # fmt: skip
-_IDENTITY = {
-    column
-    for contract in (*LAKE.values(), *RECORDS.values())
-    for column, degree in describe_degree(contract).items() if degree == "identified"
-}  # fmt: skip
+_CLINICAL_BIRTH = ("birth_at", "birth_weight_g", "gestation_wk", "is_complicated", "phc_id", "died_on")
+_BIRTH = f"""lake.identified.birth left join (
+    select record_key, content_hash, {", ".join(_CLINICAL_BIRTH)} from (
+        from sent_birth
+        union all select record_key, content_hash, {", ".join(_CLINICAL_BIRTH)} from lake.clinical.birth semi join sent_birth using (record_key))
+    qualify row_number() over (partition by record_key, content_hash) = 1) using (record_key, content_hash)"""
+"""A birth record with what clinical.birth keeps of it: as this file says it, or as the version that is shown does."""
 _BORN = """left join (
     select child_key, any_value(child_iin) as child_iin, any_value(mother_iin) as mother_iin, any_value(family_name) as family_name,
            any_value(given_name) as given_name, any_value(history_no) as history_no
@@ -36,9 +37,11 @@ _IDENTIFIED = {
 } | {
     "consent": f"""lake.clinical.consent {_BORN} left join (
         select record_key, known_from, representative_iin, representative_name, authority_document
-        from lake.identified.consent) using (record_key, known_from)"""
+        from lake.identified.consent) using (record_key, known_from)""",
+    "confirmation": f"""lake.clinical.confirmation {_BORN} left join (
+        select record_key, known_from, sender_id, source_id, worker_id from lake.identified.confirmation) using (record_key, known_from)""",
 }  # fmt: skip
-"""What `--identified` reads: the clinical rows with who the child is, and of a consent who gave it."""
+"""What `--identified` reads: the clinical rows with who the child is, and of a consent or a confirmation who gave it."""
 
 Row = dict[str, object]
 
@@ -55,17 +58,24 @@ def list_records(settings: Settings, submission: str, *, is_identified: bool) ->
         given = str(receipt["submission_id"])
         refused = read_rows(connection, "from lake.identified.quarantine where submission_id = ?", [given]).to_dicts()
         found = read_rows(connection, """
-            select row_no, string_agg(distinct code, ' ' order by code) as findings
-            from lake.ledger.finding where submission_id = ? group by row_no""", [given])  # fmt: skip
-        rows = [
+            select row_no, list_sort(list(distinct code)) as codes, list("column") as columns
+            from lake.ledger.finding where submission_id = ? group by row_no""", [given]).to_dicts()  # fmt: skip
+        rows: list[Row] = [
             *({"state": "quarantined", "held_in": None, **row} for row in refused),
             *_list_accepted(connection, settings, receipt, is_identified=is_identified),
         ]
         if is_identified:
             record_look(connection, settings, given, {"rows": receipt["received_count"]})
-    codes = dict(found.iter_rows())
-    shown = [{**_mask(row, is_identified), "findings": codes.get(row["row_no"], "")} for row in rows]
+    faults = {row["row_no"]: (row["codes"], row["columns"]) for row in found}
+    shown = [_show_row(row, receipt["layout"], *faults.get(row["row_no"], ((), ())), is_identified=is_identified) for row in rows]
     return sorted(shown, key=lambda row: (int(str(row["row_no"])), str(row["state"])))
+
+
+def _show_row(row: Row, layout: object, codes: Sequence[str], columns: Sequence[str | None], *, is_identified: bool) -> Row:
+    told = row if is_identified else mask_record(row)
+    if not is_identified and row["state"] == "quarantined":
+        told["row_text"] = mask_sent(str(row["row_text"]), str(layout), columns, codes)
+    return {**told, "findings": " ".join(codes)}
 
 
 def count_unheld(connection: Connection, settings: Settings, receipt: Mapping[str, Any]) -> int:
@@ -87,7 +97,9 @@ def _list_accepted(connection: Connection, settings: Settings, receipt: Mapping[
             yield from ({"state": receipt["status"], "held_in": None, **row} for row in records.to_dicts())
             continue
         _view_sent(connection, kind, records, given)
-        source = _IDENTIFIED.get(kind) if is_identified else None
+        if kind == "birth":
+            put_frame(connection, "sent_birth", records.select("record_key", "content_hash", *_CLINICAL_BIRTH))
+        source = _BIRTH if kind == "birth" else _IDENTIFIED.get(kind) if is_identified else None
         yield from read_rows(connection, f"""
             select s.state, case when s.state <> 'accepted' then left(s.held_in, 12) end as held_in, s.row_no, k.* exclude (row_no)
             from sent_state s
@@ -125,7 +137,3 @@ def _view_sent(connection: Connection, kind: str, records: pl.DataFrame, given: 
         left join waiting w on w.record_key = s.record_key""", [given, kind])  # fmt: skip
     held = read_rows(connection, "select count(*) from sent_state").item()
     assert held == len(records)  # noqa: S101
-
-
-def _mask(record: Row, is_identified: bool) -> Row:
-    return {k: (v if is_identified or v is None or k not in _IDENTITY else MASK) for k, v in record.items()}

@@ -11,11 +11,12 @@ import polars as pl
 from pipelines.contracts.age import reach_months
 from pipelines.risk.age import close_step, is_at_risk, is_for, open_step
 from pipelines.risk.deadlines import CALENDAR, KEY, list_deadlines, list_examinations_to_come, list_repeats
+from pipelines.risk.protocol import choose_protocol
 from pipelines.risk.reading import is_usable
 from pipelines.risk.shape import Programme, Protocol, Step
 
 EXAMINED = ("child_key", "programme", "component", "examined_on", "result_code", "status_code", "is_transfused")
-_DECLINED = pl.col("result_code").eq_missing("declined")
+DECLINED = pl.col("result_code").eq_missing("declined")
 
 
 def list_calendar(
@@ -28,36 +29,40 @@ def list_calendar(
     `birth`: clinical.birth; `examined`: EXAMINED of clinical.screening; `verdict`: clinical.verdict, current rows. A missed
     step is no longer listed once the next one of its programme has begun, nor one that the child no longer needs.
     """
-    protocol = max((p for p in protocols if p.valid_from <= on), key=lambda p: p.valid_from, default=protocols[0])
-    child = birth.filter(pl.col("died_on").is_null())
-    seen = pl.concat(
-        examined.select(EXAMINED)
-        .filter((pl.col("programme") == name) & (pl.col("examined_on") <= on))
-        .with_columns(is_usable=is_usable(programme))
-        for name, programme in protocol.programmes.items()
-    )
+    protocol = choose_protocol(protocols, on)
+    child, seen = birth.filter(pl.col("died_on").is_null()), mark_usable(examined, protocol, on)
     listed = [
         _list_steps(child, seen, verdict, protocol, on),
         list_repeats(child, verdict, on),
         *(list_deadlines(child, seen, verdict, protocol, deadline, on) for deadline in protocol.deadlines),
         *(list_examinations_to_come(child, seen, verdict, protocol, programme, on) for programme in protocol.programmes.values()),
     ]
-    return pl.concat(listed).pipe(_keep_of_age, child, protocol, on).sort(*KEY, "opens_on", "closes_on")
+    return pl.concat(listed).pipe(keep_of_age, child, protocol, on).sort(*KEY, "opens_on", "closes_on")
+
+
+def mark_usable(examined: pl.DataFrame, protocol: Protocol, on: date) -> pl.DataFrame:
+    """Results of the protocol's programmes up to a day, each with is_usable."""
+    return pl.concat(
+        examined.select(EXAMINED)
+        .filter((pl.col("programme") == name) & (pl.col("examined_on") <= on))
+        .with_columns(is_usable=is_usable(programme))
+        for name, programme in protocol.programmes.items()
+    )
 
 
 def _list_steps(
     child: pl.DataFrame, seen: pl.DataFrame, verdict: pl.DataFrame, protocol: Protocol, on: date
 ) -> pl.DataFrame:
-    steps = pl.concat(_begin_step(child, step, protocol) for step in protocol.steps).filter(pl.col("opens_on") <= on)
+    steps = pl.concat(begin_step(child, step, protocol) for step in protocol.steps).filter(pl.col("opens_on") <= on)
     steps = steps.sort(*KEY, "opens_on").with_columns(next_on=pl.col("opens_on").shift(-1).over(KEY))
     answers = (
-        steps.join(seen.filter(pl.col("is_usable") | _DECLINED), on=KEY, how="inner")
+        steps.join(seen.filter(pl.col("is_usable") | DECLINED), on=KEY, how="inner")
         .filter(
             (pl.col("examined_on") >= pl.col("opens_on"))
             & (pl.col("next_on").is_null() | (pl.col("examined_on") < pl.col("next_on")))
         )
         .group_by(*KEY, "step_code")
-        .agg(pl.col("examined_on").filter("is_usable").min(), is_declined=_DECLINED.any())
+        .agg(pl.col("examined_on").filter("is_usable").min(), is_declined=DECLINED.any())
     )
     answered = steps.join(answers, on=[*KEY, "step_code"], how="left", validate="1:1").join(
         verdict.select(*KEY, "verdict"), on=KEY, how="left", validate="m:1"
@@ -65,12 +70,13 @@ def _list_steps(
     if answered.height != steps.height:
         raise AssertionError(f"{steps.height} steps, {answered.height} with their answers")
     is_needed = pl.col("next_on").is_null() & ~pl.col("needless_after").list.contains(pl.col("verdict")).fill_null(False)
-    silent = answered.filter(pl.col("is_declined").is_null() & is_needed).join(_find_left(seen, protocol), on=KEY, how="anti")
+    silent = answered.filter(pl.col("is_declined").is_null() & is_needed).join(find_left(seen, protocol), on=KEY, how="anti")
     told = answered.filter(pl.col("is_declined").is_not_null())
     return _name_state(pl.concat([told, silent]), on)
 
 
-def _begin_step(child: pl.DataFrame, step: Step, protocol: Protocol) -> pl.DataFrame:
+def begin_step(child: pl.DataFrame, step: Step, protocol: Protocol) -> pl.DataFrame:
+    """A step of the children whom it is for, from its first day to its last."""
     meant = is_for(step)
     if step.only_at_risk and protocol.at_risk is not None:  # reading refuses such a step where nobody is described
         meant &= is_at_risk(protocol.at_risk)
@@ -85,7 +91,7 @@ def _begin_step(child: pl.DataFrame, step: Step, protocol: Protocol) -> pl.DataF
     )
 
 
-def _find_left(seen: pl.DataFrame, protocol: Protocol) -> pl.DataFrame:
+def find_left(seen: pl.DataFrame, protocol: Protocol) -> pl.DataFrame:
     """child_key, programme of children whom the settling examination took out of the cohort, and none brought back since."""
     return pl.concat(_find_left_of(seen, programme) for programme in protocol.programmes.values())
 
@@ -111,7 +117,7 @@ def _name_state(steps: pl.DataFrame, on: date) -> pl.DataFrame:
     return steps.with_columns(state=state).select(pl.col(name).cast(dtype) for name, dtype in CALENDAR.items())
 
 
-def _keep_of_age(listed: pl.DataFrame, child: pl.DataFrame, protocol: Protocol, on: date) -> pl.DataFrame:
+def keep_of_age(listed: pl.DataFrame, child: pl.DataFrame, protocol: Protocol, on: date) -> pl.DataFrame:
     """Each programme's rows of children under the age up to which it is listed."""
     of_age = pl.concat(
         child.filter(pl.lit(on) < reach_months(pl.col("birth_on"), programme.listed_until_months)).select(

@@ -42,11 +42,13 @@ def _describe_first(read: pl.DataFrame, count: int) -> pl.DataFrame:
     day = pl.col("examined_on").to_physical().cast(pl.Int64)
     found = take_greatest(
         read, count, first=pl.when(pl.col("is_usable")).then(-day), last=day,
+        last_usable=pl.when(pl.col("is_usable")).then(day),
         usable=pl.when(is_usable).then(-day), positive=pl.when(is_usable & (pl.col("level") > _CLEAR)).then(-day),
     )  # fmt: skip
     return found.select(
         (-pl.col("first")).cast(pl.Int32).cast(pl.Date).alias("first_examined_on"),
         pl.col("last").cast(pl.Int32).cast(pl.Date).alias("last_examined_on"),
+        pl.col("last_usable").cast(pl.Int32).cast(pl.Date).alias("last_usable_on"),
         count_rows(read, count).alias("result_count"),
         (pl.col("positive") == pl.col("usable")).fill_null(value=False).alias("is_first_positive"),
     )

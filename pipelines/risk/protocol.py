@@ -42,6 +42,11 @@ def load_protocols(folder: Path) -> tuple[Protocol, ...]:
     return tuple(_read_protocol(file) for file in files)
 
 
+def choose_protocol(protocols: tuple[Protocol, ...], on: date) -> Protocol:
+    """The redaction in force on a day; the oldest for a day before all of them."""
+    return max((p for p in protocols if p.valid_from <= on), key=lambda p: p.valid_from, default=protocols[0])
+
+
 def describe_rule(protocols: tuple[Protocol, ...], rule_code: str, protocol: str | None = None) -> Rule:
     """The rule of a code with its paragraph, text and what clears it; of the protocol named, else of the newest that has it.
 

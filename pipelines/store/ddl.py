@@ -1,6 +1,6 @@
 """SQL of tables from their contracts, so that no schema is kept twice."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 
 import dataframely as dy
 import polars as pl
@@ -16,17 +16,25 @@ _SQL_TYPES: dict[type[pl.DataType], str] = {
 }
 
 
-def write_ddl(table: str, contract: type[dy.Schema], held: Collection[str] = ()) -> list[str]:
-    """The statements that make a lake table, or add to one that stands what it has not (`held`: its columns), with comments.
+def write_ddl(table: str, contract: type[dy.Schema], held: Mapping[str, bool]) -> list[str]:
+    """The statements that make a lake table, or change one that stands, with comments. DuckLake keeps not null, no keys.
 
-    DuckLake keeps not null, no keys; an added column may be null.
+    `held`: the columns it has, and whether each may be null.
     """
-    declared = {name: _declare(name, column) for name, column in contract.columns().items()}
     if held:
-        made = [f"alter table {table} add column {text.removesuffix(' not null')}" for name, text in declared.items() if name not in held]
+        made = list(change_columns(table, contract, held))
     else:
-        made = [f"create table {table} ({', '.join(declared.values())})"]
+        made = [f"create table {table} ({', '.join(_declare(name, column) for name, column in contract.columns().items())})"]
     return [*made, *write_comments(table, contract)]
+
+
+def change_columns(table: str, contract: type[dy.Schema], held: Mapping[str, bool]) -> Iterator[str]:
+    """What makes a table of an earlier release like its contract: added columns may be null, and those that now may be."""
+    for name, column in contract.columns().items():
+        if name not in held:
+            yield f"alter table {table} add column {_declare(name, column).removesuffix(' not null')}"
+        elif column.nullable and not held[name]:
+            yield f'alter table {table} alter column "{name}" drop not null'
 
 
 def write_published_ddl(table: str, contract: type[dy.Schema], name: str | None = None) -> list[str]:

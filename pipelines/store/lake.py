@@ -20,7 +20,7 @@ import polars as pl
 from pipelines.contracts import LAKE
 from pipelines.errors import BusyError, UserError
 from pipelines.settings import Settings
-from pipelines.store.ddl import write_ddl
+from pipelines.store.ddl import change_columns, write_ddl
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -34,7 +34,7 @@ def connect(path: str | Path = ":memory:", **given: Any) -> Connection:
 
 @contextmanager
 def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connection]:
-    """A DuckDB connection with the lake attached as `lake`; tables are made when `is_new` and absent."""
+    """A DuckDB connection with the lake attached as `lake`; tables are made, or completed, when `is_new`."""
     catalogue = settings.lake / "catalogue.sqlite"
     if not is_new and not settings.catalogue and not catalogue.exists():
         raise _name_missing(settings)
@@ -233,20 +233,20 @@ def _name_outdated(settings: Settings) -> UserError:
     return UserError("lake_outdated", f"the lake under {settings.home} was made by an earlier release: `erte run` completes it")
 
 
-def _list_lacking(connection: Connection) -> dict[str, set[str]]:
-    """The tables of the contracts that the lake has not or not whole, with the columns it has of them.
+def _list_lacking(connection: Connection) -> dict[str, dict[str, bool]]:
+    """The tables that the lake has not as the contracts say, with the columns it has of them, and whether each may be null.
 
     Of the catalogue itself: duckdb_columns() would load every table first. None is there when the first run was killed early.
     """
-    held: dict[str, set[str]] = {table: set() for table in LAKE}
-    for table, column in connection.execute("""
-        select s.schema_name || '.' || t.table_name, c.column_name
+    held: dict[str, dict[str, bool]] = {table: {} for table in LAKE}
+    for table, column, may_be_null in connection.execute("""
+        select s.schema_name || '.' || t.table_name, c.column_name, c.nulls_allowed
         from __ducklake_metadata_lake.ducklake_table t
         join __ducklake_metadata_lake.ducklake_schema s on s.schema_id = t.schema_id and s.end_snapshot is null
         join __ducklake_metadata_lake.ducklake_column c on c.table_id = t.table_id and c.end_snapshot is null
         where t.end_snapshot is null""").fetchall():
-        held.setdefault(table, set()).add(column)
-    return {table: held[table] for table, contract in LAKE.items() if not held[table] >= set(contract.column_names())}
+        held.setdefault(table, {})[column] = bool(may_be_null)
+    return {table: held[table] for table, contract in LAKE.items() if any(change_columns(table, contract, held[table])) or not held[table]}
 
 
 def _complete_tables(connection: Connection) -> None:

@@ -1,0 +1,147 @@
+"""What a facility has to do, one CSV a facility, written anew every night: flags that are withheld, and examinations that are due.
+
+A list is a document to the facility that has the child in its care: it is entitled to know the child, as the PMPC that gets
+a feed is. So a list identifies (degree 1, like a feed): folders 0700, files 0600, and no log or page repeats its lines. A
+child is named by what its facility can look up: the line of the newest file of its own that is about the child, and the
+birth's maternity, history number, date, sex and order, as the spine has them. No name, IIN, address or telephone is in it.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipelines.intake.repair import neutralise
+from pipelines.risk.calendar import EXAMINED
+from pipelines.risk.failsafe import count_unanswered, list_telling, list_unanswered, read_horizon
+from pipelines.risk.protocol import choose_protocol, load_protocols
+from pipelines.settings import PACKAGE, Settings
+from pipelines.store.lake import Connection, put_frame, read_rows
+
+_SENT_TEXT = ("maternity_id", "history_no", "own_file", "own_source_id")
+_OWN_ROW = "child_key, submission_id, row_no, {} as source_id, version_at, record_key"
+_OWN_RECORDS = f"""
+    select {_OWN_ROW.format("source_id")} from lake.identified.birth where known_to is null
+    union all select {_OWN_ROW.format("null")} from lake.clinical.consent where known_to is null
+    union all select {_OWN_ROW.format("source_id")} from lake.identified.confirmation where known_to is null"""
+_OWN_RESULTS = f"select {_OWN_ROW.format('null')} from lake.clinical.screening where known_to is null and birth_on >= date '{{since}}'"
+"""Results are asked for worklists only, and for children under 3: they are found by date of birth, and all of them are very many."""
+_NO_FACILITY = "no-facility"
+_COUNTS = "counts.json"
+
+
+def write_worklists(connection: Connection, settings: Settings, on: date) -> int:
+    """Flags that are withheld or aged out, with the reason and since when, under reports/worklist; how many."""
+    connection.execute("""
+        create or replace temp table listed as
+        select p.owner_id, p.place, p.reason, p.known_from as since, f.flag_id, f.programme, f.disorder, f.examined_on, p.child_key
+        from lake.clinical.placement p
+        join lake.clinical.flag f on f.flag_id = p.flag_id and f.known_to is null
+        where p.known_to is null and p.place in ('withheld', 'aged_out')""")
+    _list_own_rows(connection, _OWN_RECORDS, _OWN_RESULTS.format(since=on.replace(year=on.year - 3, day=1)))
+    told = _name_children(connection, "place, reason, since, flag_id, programme, disorder, examined_on", ("since", "flag_id"))
+    write_lists(settings.reports / "worklist", told)
+    return len(told)
+
+
+def write_due(connection: Connection, settings: Settings, on: date) -> dict[str, int]:
+    """Examinations that are due or overdue on a day, under reports/due; how many of each.
+
+    A file of counts beside the lists is what the steward's overview shows; it holds counts alone.
+    """
+    protocols = load_protocols(PACKAGE / "risk" / settings.protocol)
+    protocol = choose_protocol(protocols, on)
+    most = max(programme.listed_until_months for programme in protocol.programmes.values())
+    since = on.replace(year=on.year - 1 - most // 12, day=1)
+    birth = read_rows(connection, """
+        select child_key, birth_on, gestation_wk, birth_weight_g, is_complicated, died_on from lake.clinical.birth
+        where known_to is null and not is_cancelled and died_on is null and birth_on >= ?""", [since])  # fmt: skip
+    verdict = read_rows(connection, """
+        select child_key, programme, verdict, decided_on, repeat_due_on, last_usable_on from lake.clinical.verdict
+        where known_to is null and birth_on >= ?""", [since])  # fmt: skip
+    told = read_rows(connection, f"""
+        with result as (
+            select {", ".join(EXAMINED)} from lake.clinical.screening where known_to is null and not is_cancelled and birth_on >= $since),
+        asked as (
+            select child_key, programme from lake.clinical.verdict
+            where known_to is null and birth_on >= $since and verdict in (select unnest($verdicts)))
+        from result where result_code = 'declined' or programme in (select unnest($programmes)) or component in (select unnest($components))
+        union from result semi join asked using (child_key, programme)""",
+        {"since": since, **{name: list(values) for name, values in list_telling(protocol)._asdict().items()}})  # fmt: skip
+    unanswered = list_unanswered(birth, told, verdict, protocols, on, read_horizon())
+    put_frame(connection, "unanswered", unanswered)
+    connection.execute("""
+        create or replace temp table listed as
+        select coalesce(b.phc_id, b.maternity_id) as owner_id, u.* from unanswered u
+        join (from lake.clinical.birth where known_to is null) b using (child_key)""")
+    _list_own_rows(connection, _OWN_RECORDS)
+    told = _name_children(connection, "state, programme, step_code, opens_on, closes_on", ("state", "closes_on", "programme", "child_key"))
+    counts = count_unanswered(unanswered)
+    write_lists(settings.reports / "due", told, {_COUNTS: json.dumps({"on": on.isoformat(), "counts": counts.to_dicts()})})
+    return {"due": int(counts["due"].sum()), "overdue": int(counts["overdue"].sum())}
+
+
+def read_due_counts(settings: Settings) -> dict[str, Any]:
+    """What is due by programme (failsafe.count_unanswered) and on which day; empty before the first lists."""
+    path = settings.reports / "due" / _COUNTS
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+
+
+def write_lists(folder: Path, told: pl.DataFrame, beside: Mapping[str, str] = {}) -> None:
+    """One CSV an owner (`owner_id`), and the files `beside`, in a folder that is put in the place of the earlier one."""
+    draft = folder.with_name(f".{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True, mode=0o700)
+    for (owner,), part in told.partition_by("owner_id", as_dict=True, maintain_order=True).items():
+        with os.fdopen(os.open(draft / name_list(owner), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            part.drop("owner_id").write_csv(file)
+    for name, text in beside.items():
+        (draft / name).write_text(text)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+
+
+def name_list(owner_id: object) -> str:
+    """The file name of a facility's list; an id that could be a path is named by its hash."""
+    owner = str(owner_id or _NO_FACILITY)
+    plain = re.fullmatch(r"\w[\w-]{0,39}", owner, re.ASCII)
+    return (owner if plain else hashlib.sha256(owner.encode()).hexdigest()[:16]) + ".csv"
+
+
+def _name_children(connection: Connection, columns: str, order: Sequence[str]) -> pl.DataFrame:
+    """The rows of temp table `listed`, by owner, each with its child named; `own_...`: where the owner itself last told of it."""
+    named = read_rows(connection, f"""
+        select owner_id, {columns}, b.birth_on, b.sex_code, i.birth_order, b.maternity_id, i.history_no,
+               own.file_name as own_file, own.row_no as own_row, own.source_id as own_source_id, child_key
+        from listed join lake.clinical.birth b using (child_key)
+        left join lake.identified.birth i on i.record_key = b.record_key and i.known_to is null
+        left join own_row own using (owner_id, child_key)
+        where b.known_to is null""")  # fmt: skip
+    assert len(named) == read_rows(connection, "select count(*) from listed").item()  # noqa: S101
+    return named.with_columns(_neutralise(named[name]) for name in _SENT_TEXT).sort(
+        "owner_id", *order, descending=[name == "state" for name in ("owner_id", *order)]  # what is overdue first
+    )
+
+
+def _list_own_rows(connection: Connection, *sources: str) -> None:
+    """Temp table `own_row`: of each listed child the newest row, of these sources, of a file that its owner sent alone."""
+    connection.execute(f"""
+        create or replace temp table own_row as
+        with listed_child as (select distinct owner_id, child_key from listed), told as ({" union all ".join(sources)})
+        select owner_id, child_key, s.file_name, t.row_no, t.source_id
+        from told t join listed_child using (child_key)
+        join lake.ledger.submission s on s.submission_id = t.submission_id and s.sender_id = owner_id
+        qualify row_number() over (partition by owner_id, child_key order by version_at desc, record_key) = 1""")
+
+
+def _neutralise(sent: pl.Series) -> pl.Series:
+    """Texts of senders as no spreadsheet runs them."""
+    odd = sent.filter(sent.str.contains(r"^[^\p{L}\p{N}]")).unique()
+    return sent.replace({text: neutralise(text) for text in odd}) if len(odd) else sent

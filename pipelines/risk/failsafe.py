@@ -1,0 +1,128 @@
+"""The failsafe list: what is due or overdue and that nobody has done, of a whole nation at once.
+
+Source: DOMAIN decision 3 (a missing repeat is overdue, never silently clear). It says of a child what the calendar says of
+it; it is asked for a nation every night, so that a step is reckoned only for those whom their age brings near it, and by
+the last usable examination that a verdict keeps, not by every result.
+"""
+
+import tomllib
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from pipelines.risk.calendar import DECLINED, begin_step, find_left, keep_of_age, mark_usable
+from pipelines.risk.deadlines import KEY, REPEAT, list_deadlines, list_examinations_to_come, list_repeats
+from pipelines.risk.protocol import choose_protocol
+from pipelines.risk.shape import Protocol, Step
+
+FAILSAFE = {
+    "child_key": pl.Int64, "programme": pl.String, "step_code": pl.String, "opens_on": pl.Date, "closes_on": pl.Date, "state": pl.String,
+}  # fmt: skip
+_LEAST_WK, _MOST_WK = 20, 45
+"""Weeks of gestation that a birth record may say (contracts.records)."""
+
+
+class Horizon(NamedTuple):
+    """How near the last day of a step must be for it to stand on the list (failsafe.toml)."""
+
+    due_within_days: int
+    overdue_for_days: int
+
+
+class Telling(NamedTuple):
+    """Which results say more than a verdict does: all of some programmes, of some components, of children with some verdicts."""
+
+    programmes: tuple[str, ...]
+    components: tuple[str, ...]
+    verdicts: tuple[str, ...]
+
+
+@cache
+def read_horizon() -> Horizon:
+    """The horizon of the list."""
+    return Horizon(**tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")))
+
+
+def list_telling(protocol: Protocol) -> Telling:
+    """The results that `list_unanswered` needs, besides those that were declined."""
+    programmes = protocol.programmes.values()
+    return Telling(
+        tuple(p.name for p in programmes if p.follow_up), tuple(sorted({c for p in programmes for c in p.settled_by})),
+        tuple(sorted({v for d in protocol.deadlines for v in d.verdicts})),
+    )  # fmt: skip
+
+
+def list_unanswered(
+    birth: pl.DataFrame, told: pl.DataFrame, verdict: pl.DataFrame, protocols: tuple[Protocol, ...], on: date, horizon: Horizon
+) -> pl.DataFrame:
+    """One row a child and step, repeat or deadline (FAILSAFE), in no order: state `due` or `overdue` on a day.
+
+    `birth`: clinical.birth of children of age; `told`: calendar.EXAMINED of the results of `list_telling` and the declined
+    ones, more do no harm; `verdict`: their clinical.verdict, one row a child and programme.
+    """
+    protocol = choose_protocol(protocols, on)
+    child, seen = birth.filter(pl.col("died_on").is_null()), mark_usable(told, protocol, on)
+    after = [
+        *(list_deadlines(child, seen, verdict, protocol, deadline, on) for deadline in protocol.deadlines),
+        *(list_examinations_to_come(child, seen, verdict, protocol, programme, on) for programme in protocol.programmes.values()),
+    ]
+    missed_on, near_on = on - timedelta(days=horizon.overdue_for_days), on + timedelta(days=horizon.due_within_days)
+    listed = [
+        *(_list_steps(child, seen, verdict, programme, protocol, on, horizon) for programme in protocol.programmes),
+        list_repeats(child, verdict, on), *after,
+    ]  # fmt: skip
+    is_near = (pl.col("step_code") == REPEAT) | pl.col("closes_on").is_between(missed_on, near_on)
+    return (
+        pl.concat(part.select(list(FAILSAFE)).filter(is_near, pl.col("state").is_in(["due", "overdue"])) for part in listed)
+        .pipe(keep_of_age, child, protocol, on)
+    )  # fmt: skip
+
+
+def count_unanswered(unanswered: pl.DataFrame) -> pl.DataFrame:
+    """By programme, and the repeats apart: how many are due and how many overdue."""
+    state = pl.col("state")
+    return (
+        unanswered.group_by("programme", (pl.col("step_code") == REPEAT).alias("is_repeat"))
+        .agg((state == "due").sum().cast(pl.Int64).alias("due"), (state == "overdue").sum().cast(pl.Int64).alias("overdue"))
+        .sort("programme", "is_repeat")
+    )
+
+
+def _list_steps(
+    child: pl.DataFrame, seen: pl.DataFrame, verdict: pl.DataFrame, programme: str, protocol: Protocol, on: date, horizon: Horizon
+) -> pl.DataFrame:
+    """The step of a programme that began last, where nobody has examined the child since it began and it is still needed."""
+    steps = [step for step in protocol.steps if step.programme == programme]
+    begun = [
+        begin_step(_pick_near(child, step, protocol, on, horizon), step, protocol).filter(pl.col("opens_on") <= on) for step in steps
+    ]
+    if not begun:
+        return pl.DataFrame(schema=FAILSAFE)
+    last = verdict.select(*KEY, "verdict", "last_usable_on")
+    declined = seen.filter(DECLINED).group_by(KEY).agg(pl.col("examined_on").max().alias("declined_on"))
+    is_needless = pl.col("needless_after").list.contains(pl.col("verdict")).fill_null(value=False)
+    answered = pl.max_horizontal("last_usable_on", "declined_on")
+    return (
+        pl.concat(begun).sort("opens_on").unique("child_key", keep="last", maintain_order=True)
+        .join(last, on=KEY, how="left", validate="1:1").join(declined, on=KEY, how="left", validate="1:1")
+        .filter((answered < pl.col("opens_on")).fill_null(value=True) & ~is_needless)
+        .join(find_left(seen, protocol), on=KEY, how="anti")
+        .with_columns(pl.when(pl.col("closes_on") < on).then(pl.lit("overdue")).otherwise(pl.lit("due")).alias("state"))
+        .select(list(FAILSAFE))
+    )  # fmt: skip
+
+
+def _pick_near(child: pl.DataFrame, step: Step, protocol: Protocol, on: date, horizon: Horizon) -> pl.DataFrame:
+    """Children who by their date of birth alone may have begun a step, and not ended it too long ago; a few too many."""
+    start, end = {
+        "hours": (step.start // 24, step.end // 24),
+        "days": (step.start, step.end),
+        "months": (step.start * 28, step.end * 31),
+        "postconceptual_weeks": ((step.start - _MOST_WK) * 7, (step.end - _LEAST_WK) * 7),
+    }[step.unit]
+    corrected = pl.when(pl.col("gestation_wk") < protocol.age.preterm_below_wk).then((protocol.age.term_wk - _LEAST_WK) * 7).otherwise(0)
+    latest, earliest = pl.lit(on - timedelta(days=start)), pl.lit(on - timedelta(days=end + horizon.overdue_for_days + 1))
+    return child.filter(pl.col("birth_on").is_between(earliest - pl.duration(days=corrected), latest))

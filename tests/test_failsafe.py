@@ -1,0 +1,66 @@
+"""The failsafe list of a nation says of every child what its calendar says of it."""
+
+from datetime import date, timedelta
+
+import polars as pl
+
+from pipelines.risk.assess import assess_risk
+from pipelines.risk.calendar import list_calendar
+from pipelines.risk.failsafe import Horizon, list_telling, list_unanswered, read_horizon
+from pipelines.risk.protocol import choose_protocol
+from tests.test_risk import BORN, PROTOCOLS, SCHEMA, bear, draw, spot
+
+ON = date(2025, 9, 15)
+RESULTS = [
+    ("hearing", "oae_left", "pass"), ("hearing", "oae_left", "refer"), ("hearing", "oae_left", "not_done"), ("hearing", "oae_left", "declined"),
+    ("hearing", "diagnosis", "confirmed"), ("hearing", "diagnosis", "excluded"), ("blood_spot", "tsh", "abnormal"), ("blood_spot", "tsh", "declined"),
+    ("eyes", "rop", "normal"), ("eyes", "rop", "excluded"), ("eyes", "rop", "confirmed"), ("phenotype", "syndrome", "normal"),
+    ("development", "motor", "normal"), ("development", "motor", "pending"), ("autism", "mchat_r", "normal"),
+]  # fmt: skip
+
+
+def live(count):
+    """Children of every age and gestation, with two examinations each, of one programme or of two, at every age."""
+    births = [(n, date(2018, 3, 1) + timedelta(days=n * 3 // 2), None, (None, 24, 26, 31, 36, 40)[n % 6], 1500 + n, n % 7 == 0, None)
+              for n in range(count)]  # fmt: skip
+    rows = [
+        {"child_key": n, "programme": programme, "component": component, "examined_on": born + timedelta(days=(n * 37 + 400 * k) % 900),
+         "result_code": code, "status_code": "final", "record_key": 2 * n + k}
+        for n, born, *_ in births for k in (0, 1) for programme, component, code in [RESULTS[(n * 7 + k * 4) % len(RESULTS)]]
+    ]  # fmt: skip
+    screening = pl.DataFrame(rows, schema=SCHEMA).filter(pl.col("examined_on") <= ON)
+    return pl.DataFrame(births, schema=bear().schema, orient="row"), screening
+
+
+def test_the_failsafe_list_of_many_children_says_of_each_what_its_calendar_says():
+    birth, screening = live(1900)
+    verdict = assess_risk(screening, birth, PROTOCOLS).verdict
+    calendar = list_calendar(birth, screening, verdict, PROTOCOLS, ON).filter(
+        pl.col("state").is_in(["due", "overdue"])
+        & ((pl.col("step_code") == "repeat") | pl.col("closes_on").is_between(ON - timedelta(days=60), ON + timedelta(days=14)))
+    )
+    telling = list_telling(choose_protocol(PROTOCOLS, ON))
+    asked = verdict.filter(pl.col("verdict").is_in(telling.verdicts))
+    told = screening.filter(
+        (pl.col("result_code") == "declined") | pl.col("programme").is_in(telling.programmes) | pl.col("component").is_in(telling.components)
+        | pl.struct("child_key", "programme").is_in(asked.select(pl.struct("child_key", "programme")).to_series().implode())
+    )  # fmt: skip
+    assert told.height < screening.height
+    listed = list_unanswered(birth, told, verdict, PROTOCOLS, ON, Horizon(14, 60))
+    assert sorted(listed.rows()) == sorted(calendar.select(listed.columns).rows())
+    assert set(listed["state"]) == {"due", "overdue"}
+    assert listed["step_code"].n_unique() > 12
+
+
+def test_a_repeat_stays_on_the_failsafe_list_until_the_child_turns_3_and_a_missed_step_until_its_next():
+    results = draw(*spot(2, 12.0))
+    verdict = assess_risk(results, bear(), PROTOCOLS).verdict
+
+    def ask(on):
+        told = list_unanswered(bear(), results, verdict, PROTOCOLS, on, read_horizon())
+        return set(told.select(pl.col("programme") + " " + pl.col("step_code") + " " + pl.col("state")).to_series())
+
+    assert ask(BORN + timedelta(days=10)) >= {"blood_spot repeat due", "hearing hearing_newborn overdue", "phenotype phenotype_newborn overdue"}
+    assert "hearing hearing_newborn overdue" not in ask(date(2025, 4, 10))
+    assert "blood_spot repeat overdue" in ask(date(2027, 12, 31))
+    assert "blood_spot repeat overdue" not in ask(date(2028, 1, 1))

@@ -1,0 +1,56 @@
+"""The lists of facilities: who is withheld, and what is due, in words that the facility can act on."""
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from pipelines import flow
+from tests.nation import BORN, FIRST, bear, examine, name_iin, run, send, settle
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return settle(tmp_path / "home")
+
+
+def read_list(settings, kind, owner):
+    return pl.read_csv(settings.reports / kind / f"{owner}.csv", infer_schema=False).to_dicts()
+
+
+def test_a_worklist_names_the_child_by_its_facilitys_own_file_and_by_the_birth_and_by_nothing_else(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(n)} for n in (2, 4)])
+    send(settings, tmp_path, [{"screening": examine(2, "motor", 1.2, 14, sender_id="P1")}], "clinic")
+    send(settings, tmp_path, [{"screening": examine(4, "motor", 1.2, 14)}, {"screening": examine(6, "motor", 2.9, 14)}], "laboratory")
+    run(settings, FIRST)
+    of_clinic, of_laboratory = sorted(read_list(settings, "worklist", "P1"), key=lambda row: row["history_no"])
+    assert (of_clinic["own_file"].partition("-")[2], of_clinic["own_row"]) == ("clinic-screening.csv", "2")
+    assert (of_laboratory["own_file"], of_laboratory["own_row"]) == (None, None)
+    assert [of_laboratory[name] for name in ("maternity_id", "history_no", "birth_on", "birth_order")] == ["M1", "H4", str(BORN), "1"]
+    told = (settings.reports / "worklist" / "P1.csv").read_text()
+    assert not [value for n in (2, 4) for value in (name_iin(n), f"FAMILY{n}", f"GIVEN{n}", f"STREET {n}", f"+7700000{n:04}") if value in told]
+
+
+def test_only_the_owner_of_the_home_reads_a_worklist_and_no_facilitys_id_leads_out_of_its_folder(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(2, phc_id="../../P9")}, {"screening": examine(2, "motor", 1.2, 14)}])
+    run(settings, FIRST)
+    (worklist,) = (settings.reports / "worklist").iterdir()
+    assert (worklist.stat().st_mode & 0o777, worklist.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert "consent_pending" in worklist.read_text()
+
+
+def test_a_facility_gets_each_night_a_list_of_what_is_due_and_overdue_and_the_steward_its_counts(settings, tmp_path):
+    send(settings, tmp_path, [{"birth": bear(2)}, {"birth": bear(4, died_on="2026-02-12")}, {"screening": examine(2, "tsh", 14.0)}])
+    run(settings, FIRST)
+    asked = {(row["step_code"], row["state"]) for row in read_list(settings, "due", "P1")}
+    assert asked == {("repeat", "overdue"), ("repeat_analysed", "overdue"), ("diagnosis", "due"), ("hearing_newborn", "overdue"),
+                     ("phenotype_newborn", "overdue"), ("development_birth", "due")}  # fmt: skip
+    assert {row["history_no"] for row in read_list(settings, "due", "P1")} == {"H2"}
+    send(settings, tmp_path, [{"screening": examine(2, "tsh", 2.0, 19, stage_code="repeat")}], "b")
+    counts = run(settings, FIRST + timedelta(days=1))
+    assert "repeat" not in {row["step_code"] for row in read_list(settings, "due", "P1")}
+    assert (counts["due"], counts["overdue"]) == (1, 2)
+    flow.tell_senders(settings, FIRST + timedelta(days=1))
+    overview = (settings.reports / "sender" / "index.html").read_text("utf-8")
+    assert "Examinations that are due or overdue" in overview
+    assert "H2" not in overview
