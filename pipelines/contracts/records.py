@@ -218,6 +218,10 @@ class ConfirmationRecord(_OfChild):
     def confirmed_on_in_future(cls) -> pl.Expr:
         return pl.col("confirmed_on") <= pl.col("received_on")
 
+    @dy.rule()
+    def confirmed_on_before_birth(cls) -> pl.Expr:
+        return pl.col("confirmed_on") >= pl.col("birth_on")
+
 
 class PmpcReportRecord(_Envelope):
     """What a PMPC says of a referral: an event on the way, or its conclusion."""

@@ -6,6 +6,7 @@ import polars as pl
 
 from pipelines.contracts import RECORDS, WHO
 from pipelines.identity.link import SPINE, learn_iins, link_children, mint_children
+from pipelines.night.arrived import count_rows
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows, replace_state
 
 _DAY = {"screening": "examined_on", "consent": "decided_on", "confirmation": "confirmed_on"}
@@ -51,13 +52,18 @@ def link_records(connection: Connection, kind: str, on: date) -> None:
     answer = answer.join(linked.unlinked, on="ref", how="left")
     _keep_answer(connection, _doubt_days(connection, answer))
     connection.execute("create or replace temp macro asked_no(record_key, who_no) as who_no")
-    connection.execute(f"""
-        create or replace temp table early as select a.record_key from arrived a join answer n on n.asked_no = a.who_no
-        where a.{_DAY[kind]} < n.born_on""")
+    if count_rows(connection, "select count(*) from answer where is_undated"):  # one that says the day of birth was held against it
+        connection.execute(f"""
+            create or replace temp table early as
+            select a.record_key from arrived a join (from answer where is_undated) n on n.asked_no = a.who_no
+            where a.{_DAY[kind]} < n.born_on""")
 
 
 def _doubt_days(connection: Connection, answer: pl.DataFrame) -> pl.DataFrame:
-    """The answer with born_on, the spine's day of birth; a child found by an IIN who was born on another day than the record says is not meant."""
+    """The answer with born_on, the spine's day of birth, and is_undated where the record did not say that day.
+
+    A child found by an IIN who was born on another day than the record says is not meant.
+    """
     put_frame(connection, "found_child", answer.select("child_key").drop_nulls().unique())
     born = read_rows(connection, """
         select child_key, birth_on as born_on from lake.clinical.birth semi join found_child using (child_key) where known_to is null""")  # fmt: skip
@@ -67,6 +73,7 @@ def _doubt_days(connection: Connection, answer: pl.DataFrame) -> pl.DataFrame:
     return told.select(
         "asked_no", pl.when(~is_other).then("child_key").alias("child_key"),
         pl.when(is_other).then(pl.lit("keys_disagree")).otherwise("reason").alias("reason"), "born_on",
+        (pl.col("birth_on").ne_missing(pl.col("born_on")) & pl.col("born_on").is_not_null() & ~is_other).alias("is_undated"),
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def list_calendar(
         *(list_deadlines(child, seen, verdict, protocol, deadline, on) for deadline in protocol.deadlines),
         *(list_examinations_to_come(child, seen, verdict, protocol, programme, on) for programme in protocol.programmes.values()),
     ]
-    return pl.concat(listed).pipe(keep_of_age, child, protocol, on).sort(*KEY, "opens_on", "closes_on")
+    return pl.concat(listed).pipe(_keep_of_age, child, protocol, on).sort(*KEY, "opens_on", "closes_on")
 
 
 def mark_usable(examined: pl.DataFrame, protocol: Protocol, on: date) -> pl.DataFrame:
@@ -117,7 +117,7 @@ def _name_state(steps: pl.DataFrame, on: date) -> pl.DataFrame:
     return steps.with_columns(state=state).select(pl.col(name).cast(dtype) for name, dtype in CALENDAR.items())
 
 
-def keep_of_age(listed: pl.DataFrame, child: pl.DataFrame, protocol: Protocol, on: date) -> pl.DataFrame:
+def _keep_of_age(listed: pl.DataFrame, child: pl.DataFrame, protocol: Protocol, on: date) -> pl.DataFrame:
     """Each programme's rows of children under the age up to which it is listed."""
     of_age = pl.concat(
         child.filter(pl.lit(on) < reach_months(pl.col("birth_on"), programme.listed_until_months)).select(

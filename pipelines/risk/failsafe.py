@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.risk.calendar import DECLINED, begin_step, find_left, keep_of_age, mark_usable
-from pipelines.risk.deadlines import KEY, REPEAT, list_deadlines, list_examinations_to_come, list_repeats
+from pipelines.contracts.age import reach_months
+from pipelines.risk.calendar import DECLINED, begin_step, find_left, mark_usable
+from pipelines.risk.deadlines import REPEAT, list_deadlines, list_examinations_to_come, list_repeats
 from pipelines.risk.protocol import choose_protocol
 from pipelines.risk.shape import Protocol, Step
 
@@ -64,21 +65,21 @@ def list_unanswered(
     ones, more do no harm; `verdict`: their clinical.verdict, one row a child and programme.
     """
     protocol = choose_protocol(protocols, on)
-    child, seen = birth.filter(pl.col("died_on").is_null()), mark_usable(told, protocol, on)
-    after = [
-        *(list_deadlines(child, seen, verdict, protocol, deadline, on) for deadline in protocol.deadlines),
-        *(list_examinations_to_come(child, seen, verdict, protocol, programme, on) for programme in protocol.programmes.values()),
-    ]
+    living, seen = birth.filter(pl.col("died_on").is_null()), mark_usable(told, protocol, on)
     missed_on, near_on = on - timedelta(days=horizon.overdue_for_days), on + timedelta(days=horizon.due_within_days)
-    listed = [
-        *(_list_steps(child, seen, verdict, programme, protocol, on, horizon) for programme in protocol.programmes),
-        list_repeats(child, verdict, on), *after,
-    ]  # fmt: skip
     is_near = (pl.col("step_code") == REPEAT) | pl.col("closes_on").is_between(missed_on, near_on)
-    return (
-        pl.concat(part.select(list(FAILSAFE)).filter(is_near, pl.col("state").is_in(["due", "overdue"])) for part in listed)
-        .pipe(keep_of_age, child, protocol, on)
-    )  # fmt: skip
+    listed = []
+    for name, programme in protocol.programmes.items():
+        child = living.filter(pl.lit(on) < reach_months(pl.col("birth_on"), programme.listed_until_months))
+        mine, stood = seen.filter(pl.col("programme") == name), verdict.filter(pl.col("programme") == name)
+        listed += [
+            _list_steps(child, mine, stood, name, protocol, on, horizon), list_repeats(child, stood, on),
+            list_examinations_to_come(child, mine, stood, protocol, programme, on),
+            *(list_deadlines(child, mine, stood, protocol, d, on) for d in protocol.deadlines if d.programme == name),
+        ]  # fmt: skip
+    return pl.concat(
+        part.select(list(FAILSAFE)).filter(is_near, pl.col("state").is_in(["due", "overdue"])) for part in listed
+    )
 
 
 def count_unanswered(unanswered: pl.DataFrame) -> pl.DataFrame:
@@ -94,22 +95,23 @@ def count_unanswered(unanswered: pl.DataFrame) -> pl.DataFrame:
 def _list_steps(
     child: pl.DataFrame, seen: pl.DataFrame, verdict: pl.DataFrame, programme: str, protocol: Protocol, on: date, horizon: Horizon
 ) -> pl.DataFrame:
-    """The step of a programme that began last, where nobody has examined the child since it began and it is still needed."""
+    """The step of a programme that began last: near its end, still needed, and nobody has examined the child since it began."""
     steps = [step for step in protocol.steps if step.programme == programme]
     begun = [
         begin_step(_pick_near(child, step, protocol, on, horizon), step, protocol).filter(pl.col("opens_on") <= on) for step in steps
     ]
     if not begun:
         return pl.DataFrame(schema=FAILSAFE)
-    last = verdict.select(*KEY, "verdict", "last_usable_on")
-    declined = seen.filter(DECLINED).group_by(KEY).agg(pl.col("examined_on").max().alias("declined_on"))
+    last = verdict.select("child_key", "verdict", "last_usable_on")
+    declined = seen.filter(DECLINED).group_by("child_key").agg(pl.col("examined_on").max().alias("declined_on"))
     is_needless = pl.col("needless_after").list.contains(pl.col("verdict")).fill_null(value=False)
     answered = pl.max_horizontal("last_usable_on", "declined_on")
     return (
         pl.concat(begun).sort("opens_on").unique("child_key", keep="last", maintain_order=True)
-        .join(last, on=KEY, how="left", validate="1:1").join(declined, on=KEY, how="left", validate="1:1")
+        .filter(pl.col("closes_on").is_between(on - timedelta(days=horizon.overdue_for_days), on + timedelta(days=horizon.due_within_days)))
+        .join(last, on="child_key", how="left", validate="1:1").join(declined, on="child_key", how="left", validate="1:1")
         .filter((answered < pl.col("opens_on")).fill_null(value=True) & ~is_needless)
-        .join(find_left(seen, protocol), on=KEY, how="anti")
+        .join(find_left(seen, protocol).filter(pl.col("programme") == programme), on="child_key", how="anti")
         .with_columns(pl.when(pl.col("closes_on") < on).then(pl.lit("overdue")).otherwise(pl.lit("due")).alias("state"))
         .select(list(FAILSAFE))
     )  # fmt: skip
