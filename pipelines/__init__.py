@@ -4,5 +4,5 @@ import os
 
 # Check digits are a narrow matrix product in every judge: the threads of BLAS would only wait for one another beside them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# A night asks polars for the same memory again and again: kept for half a minute it need not be cleared by the system each time.
-os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:30000,muzzy_decay_ms:30000")
+# A night asks polars for the same memory again and again: kept for five seconds it need not be cleared by the system each time.
+os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:5000,muzzy_decay_ms:5000")

@@ -6,6 +6,11 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
+from pipelines.night import workers
+
+if sys.argv[1:2] == ["run"]:  # beside what is imported below: a night of many rows shares its work
+    workers.begin()
+
 from pipelines.cli import decide, layout, look, night
 
 app = typer.Typer(

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 from typing import TypeVar
@@ -30,7 +30,7 @@ def share_work(
     done = 0
     if min(workers, len(tasks)) > 1:
         try:
-            with ProcessPoolExecutor(min(workers, len(tasks)), _ready(), _settle) as pool:
+            with ProcessPoolExecutor(min(workers, len(tasks)), begin(), _settle) as pool:
                 for result in pool.map(work, tasks, chunksize=chunk):
                     yield result
                     done += 1
@@ -39,10 +39,14 @@ def share_work(
     yield from map(work, tasks[done:])
 
 
-def _ready() -> ForkServerContext:
-    """Processes forked from one that has imported what a night needs, once, and done nothing: no lock of a thread is copied."""
+def begin() -> ForkServerContext:
+    """Start the process that workers are forked from, where it does not run yet; what it imports takes a second.
+
+    It has imported what a night needs, once, and done nothing: no lock of a thread is copied.
+    """
     context = get_context("forkserver")
     context.set_forkserver_preload(["__main__", "pipelines.flow"])
+    forkserver.ensure_running()
     return context
 
 

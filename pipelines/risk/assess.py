@@ -5,6 +5,7 @@ in force on the day of its examination (one before the first protocol, by the fi
 are combined is that of its last examination: a later protocol never changes an earlier verdict.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import dataframely as dy
@@ -26,6 +27,9 @@ _UNJUDGED = {
     "is_usable": pl.Boolean, "disorder": pl.String, "is_settling": pl.Boolean, "is_second": pl.Boolean,
     "rule_no": pl.Int16, "level": pl.Int8, "needs_repeat": pl.Boolean, "cleared_by": pl.String,
 }  # fmt: skip
+
+
+_SIDE_BY_SIDE = 2
 
 
 class Assessed(NamedTuple):
@@ -63,15 +67,21 @@ def assess_risk(screening: pl.DataFrame, birth: pl.DataFrame, protocols: tuple[P
     number = pl.sum_horizontal([pl.col("examined_on") >= p.valid_from for p in protocols[1:]] or [pl.lit(0)])
     rows = rows.with_columns(protocol_no=number.cast(pl.Int16))
     rules = tuple(NumberedRule(p, rule) for p in protocols for rule in p.rules)
-    verdicts, flags = [], []
-    for programme in PROGRAMMES:
+
+    def assess(programme: str) -> Assessed | None:
         mine = rows.filter(pl.col("programme") == programme)
-        if mine.height:
-            read = _read(mine, programme, protocols, rules)
-            weighed = weigh_repeats(read)
-            standing = _stand(weighed, programme, protocols, child.height)
-            verdicts.append(conclude_verdicts(read, weighed, standing, programme, child, protocols, rules))
-            flags.append(raise_flags(read, weighed, programme, rules))
+        if mine.is_empty():
+            return None
+        read = _read(mine, programme, protocols, rules)
+        weighed = weigh_repeats(read)
+        standing = _stand(weighed, programme, protocols, child.height)
+        return Assessed(
+            conclude_verdicts(read, weighed, standing, programme, child, protocols, rules), raise_flags(read, weighed, programme, rules)
+        )
+
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:  # much of each is one thread of polars
+        found = [one for one in pool.map(assess, PROGRAMMES) if one]
+    verdicts, flags = [one.verdict for one in found], [one.flag for one in found]
     return Assessed(_shape(verdicts, Verdict, ["child_key", "programme"]), _shape(flags, Flag, ["flag_id"]))
 
 
