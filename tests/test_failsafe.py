@@ -6,7 +6,7 @@ import polars as pl
 
 from pipelines.risk.assess import assess_risk
 from pipelines.risk.calendar import list_calendar
-from pipelines.risk.failsafe import Horizon, list_telling, list_unanswered, read_horizon
+from pipelines.risk.failsafe import Horizon, list_telling, list_unanswered, list_windows, read_horizon
 from pipelines.risk.protocol import choose_protocol
 from tests.test_risk import BORN, PROTOCOLS, SCHEMA, bear, draw, spot
 
@@ -39,14 +39,24 @@ def test_the_failsafe_list_of_many_children_says_of_each_what_its_calendar_says(
         pl.col("state").is_in(["due", "overdue"])
         & ((pl.col("step_code") == "repeat") | pl.col("closes_on").is_between(ON - timedelta(days=60), ON + timedelta(days=14)))
     )
-    telling = list_telling(choose_protocol(PROTOCOLS, ON))
-    asked = verdict.filter(pl.col("verdict").is_in(telling.verdicts))
-    told = screening.filter(
-        (pl.col("result_code") == "declined") | pl.col("programme").is_in(telling.programmes) | pl.col("component").is_in(telling.components)
-        | pl.struct("child_key", "programme").is_in(asked.select(pl.struct("child_key", "programme")).to_series().implode())
+    telling = list_telling(choose_protocol(PROTOCOLS, ON), Horizon(14, 60))
+    is_told = pl.any_horizontal(
+        *((pl.col("programme") == programme) & (pl.col("verdict") == found) for programme, found in telling.asked),
+        *((pl.col("programme") == name) & (pl.col("last_usable_on") >= ON - timedelta(days=days)) for name, days in telling.going_on.items()),
     )  # fmt: skip
+    asked = verdict.filter(is_told | (pl.col("verdict") == "repeat_due"))
+    told = pl.concat([
+        screening.filter((pl.col("result_code") == "declined") | pl.col("component").is_in(telling.components)),
+        screening.join(asked.filter(is_told), on=["child_key", "programme"], how="semi"),
+    ]).unique()  # fmt: skip
     assert told.height < screening.height
-    listed = list_unanswered(birth, told, verdict, PROTOCOLS, ON, Horizon(14, 60))
+    near = pl.any_horizontal(
+        pl.col("birth_on").is_between(w.earliest, w.latest) & ((pl.col("gestation_wk") < 37).fill_null(False) if w.is_preterm else True)
+        for w in list_windows(choose_protocol(PROTOCOLS, ON), ON, Horizon(14, 60))
+    )
+    some = birth.filter(near | pl.col("child_key").is_in(asked["child_key"].implode()))
+    assert some.height < birth.height
+    listed = list_unanswered(some, told, verdict, PROTOCOLS, ON, Horizon(14, 60))
     assert sorted(listed.rows()) == sorted(calendar.select(listed.columns).rows())
     assert set(listed["state"]) == {"due", "overdue"}
     assert listed["step_code"].n_unique() > 12

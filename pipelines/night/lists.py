@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ import polars as pl
 
 from pipelines.intake.repair import neutralise
 from pipelines.risk.calendar import EXAMINED
-from pipelines.risk.failsafe import count_unanswered, list_telling, list_unanswered, read_horizon
+from pipelines.risk.failsafe import Telling, count_unanswered, list_telling, list_unanswered, list_windows, read_horizon
 from pipelines.risk.protocol import choose_protocol, load_protocols
+from pipelines.risk.shape import Protocol
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, put_frame, read_rows
 
@@ -58,23 +59,18 @@ def write_due(connection: Connection, settings: Settings, on: date) -> dict[str,
     """
     protocols = load_protocols(PACKAGE / "risk" / settings.protocol)
     protocol = choose_protocol(protocols, on)
-    most = max(programme.listed_until_months for programme in protocol.programmes.values())
-    since = on.replace(year=on.year - 1 - most // 12, day=1)
-    birth = read_rows(connection, """
-        select child_key, birth_on, gestation_wk, birth_weight_g, is_complicated, died_on from lake.clinical.birth
-        where known_to is null and not is_cancelled and died_on is null and birth_on >= ?""", [since])  # fmt: skip
+    telling = list_telling(protocol, read_horizon())
+    _view_near(connection, protocol, telling, on)
+    birth = read_rows(connection, "from near_child")
     verdict = read_rows(connection, """
-        select child_key, programme, verdict, decided_on, repeat_due_on, last_usable_on from lake.clinical.verdict
-        where known_to is null and birth_on >= ?""", [since])  # fmt: skip
+        select child_key, programme, verdict, decided_on, repeat_due_on, last_usable_on from lake.clinical.verdict v
+        join listed_since using (programme) semi join near_child using (child_key) where known_to is null and v.birth_on >= since""")  # fmt: skip
+    result = f"""
+        select {", ".join(EXAMINED)} from lake.clinical.screening semi join {{}} where known_to is null and not is_cancelled
+        and birth_on >= (select min(since) from listed_since)"""
     told = read_rows(connection, f"""
-        with result as (
-            select {", ".join(EXAMINED)} from lake.clinical.screening where known_to is null and not is_cancelled and birth_on >= $since),
-        asked as (
-            select child_key, programme from lake.clinical.verdict
-            where known_to is null and birth_on >= $since and verdict in (select unnest($verdicts)))
-        from result where result_code = 'declined' or programme in (select unnest($programmes)) or component in (select unnest($components))
-        union from result semi join asked using (child_key, programme)""",
-        {"since": since, **{name: list(values) for name, values in list_telling(protocol)._asdict().items()}})  # fmt: skip
+        {result.format("near_child using (child_key)")} and (result_code = 'declined' or component in (select unnest(?)))
+        union {result.format("(from asked where is_told) using (child_key, programme)")}""", [list(telling.components)])  # fmt: skip
     unanswered = list_unanswered(birth, told, verdict, protocols, on, read_horizon())
     put_frame(connection, "unanswered", unanswered)
     connection.execute("""
@@ -86,6 +82,33 @@ def write_due(connection: Connection, settings: Settings, on: date) -> dict[str,
     counts = count_unanswered(unanswered)
     write_lists(settings.reports / "due", told, {_COUNTS: json.dumps({"on": on.isoformat(), "counts": counts.to_dicts()})})
     return {"due": int(counts["due"].sum()), "overdue": int(counts["overdue"].sum())}
+
+
+def _view_near(connection: Connection, protocol: Protocol, telling: Telling, on: date) -> None:
+    """Temp tables `listed_since` (programme -> births from which it is listed), `asked` and `near_child`: who may be on the list."""
+    years = {name: 1 + programme.listed_until_months // 12 for name, programme in protocol.programmes.items()}
+    since = [(name, on.replace(year=on.year - back, day=1)) for name, back in years.items()]
+    put_frame(connection, "listed_since", pl.DataFrame(since, {"programme": pl.String, "since": pl.Date}, orient="row"))
+    deadlines = ", ".join(f"('{programme}', '{verdict}')" for programme, verdict in telling.asked)
+    going_on = " or ".join(
+        f"(programme = '{name}' and last_usable_on >= date '{on - timedelta(days=days)}')" for name, days in telling.going_on.items()
+    )
+    is_told = " or ".join(part for part in (f"(programme, verdict) in ({deadlines})" if deadlines else "", going_on) if part) or "false"
+    connection.execute(f"""
+        create or replace temp table asked as select child_key, programme, coalesce({is_told}, false) as is_told
+        from lake.clinical.verdict v join listed_since using (programme)
+        where known_to is null and v.birth_on >= since and (verdict = 'repeat_due' or {is_told})""")
+    windows = list_windows(protocol, on, read_horizon())
+    near = " or ".join(
+        f"birth_on between date '{w.earliest}' and date '{w.latest}'"
+        + (f" and gestation_wk < {protocol.age.preterm_below_wk}" if w.is_preterm else "")
+        for w in windows
+    ) or "false"  # fmt: skip
+    connection.execute(f"""
+        create or replace temp table near_child as
+        select child_key, birth_on, gestation_wk, birth_weight_g, is_complicated, died_on from lake.clinical.birth
+        where known_to is null and not is_cancelled and died_on is null and birth_on >= (select min(since) from listed_since)
+        and ({near} or child_key in (select child_key from asked))""")
 
 
 def read_due_counts(settings: Settings) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pipelines.risk.shape import Protocol, Step
 FAILSAFE = {
     "child_key": pl.Int64, "programme": pl.String, "step_code": pl.String, "opens_on": pl.Date, "closes_on": pl.Date, "state": pl.String,
 }  # fmt: skip
+_MONTH_DAYS, _MONTH_SLACK = 30.4375, 4
 _LEAST_WK, _MOST_WK = 20, 45
 """Weeks of gestation that a birth record may say (contracts.records)."""
 
@@ -34,11 +35,23 @@ class Horizon(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """Which results say more than a verdict does: all of some programmes, of some components, of children with some verdicts."""
+    """Which results say more than a verdict does.
 
-    programmes: tuple[str, ...]
+    components: of these all. asked: (programme, verdict) of deadlines. going_on: programmes whose examinations go on after a
+    verdict, and the days after the last of them in which the next one is asked for.
+    """
+
     components: tuple[str, ...]
-    verdicts: tuple[str, ...]
+    asked: tuple[tuple[str, str], ...]
+    going_on: dict[str, int]
+
+
+class Window(NamedTuple):
+    """Dates of birth at which the last day of some step is near; `is_preterm`: of children born too early alone."""
+
+    earliest: date
+    latest: date
+    is_preterm: bool
 
 
 @cache
@@ -47,13 +60,35 @@ def read_horizon() -> Horizon:
     return Horizon(**tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")))
 
 
-def list_telling(protocol: Protocol) -> Telling:
+def list_windows(protocol: Protocol, on: date, horizon: Horizon) -> list[Window]:
+    """The births among which steps are near their end on a day; a few days too many."""
+    windows = []
+    for step in protocol.steps:
+        least, most = _reach_days(step)
+        latest = on - timedelta(days=least - horizon.due_within_days - 1)
+        earliest = on - timedelta(days=most + horizon.overdue_for_days + 1)
+        windows.append(Window(earliest, latest, is_preterm=False))
+        if protocol.programmes[step.programme].is_age_corrected:
+            windows.append(Window(earliest - timedelta(days=(protocol.age.term_wk - _LEAST_WK) * 7), latest, is_preterm=True))
+    return windows
+
+
+def _reach_days(step: Step) -> tuple[int, int]:
+    """The fewest and the most days of life at which a step ends."""
+    if step.unit == "postconceptual_weeks":
+        return (step.end - _MOST_WK) * 7, (step.end - _LEAST_WK) * 7
+    days = {"hours": step.end / 24, "days": step.end, "months": step.end * _MONTH_DAYS}[step.unit]
+    return int(days) - _MONTH_SLACK, int(days) + _MONTH_SLACK
+
+
+def list_telling(protocol: Protocol, horizon: Horizon) -> Telling:
     """The results that `list_unanswered` needs, besides those that were declined."""
     programmes = protocol.programmes.values()
     return Telling(
-        tuple(p.name for p in programmes if p.follow_up), tuple(sorted({c for p in programmes for c in p.settled_by})),
-        tuple(sorted({v for d in protocol.deadlines for v in d.verdicts})),
-    )  # fmt: skip
+        tuple(sorted({c for p in programmes for c in p.settled_by})),
+        tuple(sorted({(d.programme, v) for d in protocol.deadlines for v in d.verdicts})),
+        {p.name: max(p.follow_up.within_days.values()) + horizon.overdue_for_days for p in programmes if p.follow_up},
+    )
 
 
 def list_unanswered(
