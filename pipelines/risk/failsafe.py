@@ -64,7 +64,7 @@ def list_windows(protocol: Protocol, on: date, horizon: Horizon) -> list[Window]
     """The births among which steps are near their end on a day; a few days too many."""
     windows = []
     for step in protocol.steps:
-        least, most = _reach_days(step)
+        least, most = _reach_days(step.unit, step.end)
         latest = on - timedelta(days=least - horizon.due_within_days - 1)
         earliest = on - timedelta(days=most + horizon.overdue_for_days + 1)
         windows.append(Window(earliest, latest, is_preterm=False))
@@ -73,11 +73,11 @@ def list_windows(protocol: Protocol, on: date, horizon: Horizon) -> list[Window]
     return windows
 
 
-def _reach_days(step: Step) -> tuple[int, int]:
-    """The fewest and the most days of life at which a step ends."""
-    if step.unit == "postconceptual_weeks":
-        return (step.end - _MOST_WK) * 7, (step.end - _LEAST_WK) * 7
-    days = {"hours": step.end / 24, "days": step.end, "months": step.end * _MONTH_DAYS}[step.unit]
+def _reach_days(unit: str, bound: int) -> tuple[int, int]:
+    """The fewest and the most days of life at which an age of a step is reached."""
+    if unit == "postconceptual_weeks":
+        return (bound - _MOST_WK) * 7, (bound - _LEAST_WK) * 7
+    days = {"hours": bound / 24, "days": bound, "months": bound * _MONTH_DAYS}[unit]
     return int(days) - _MONTH_SLACK, int(days) + _MONTH_SLACK
 
 
@@ -101,8 +101,7 @@ def list_unanswered(
     """
     protocol = choose_protocol(protocols, on)
     living, seen = birth.filter(pl.col("died_on").is_null()), mark_usable(told, protocol, on)
-    missed_on, near_on = on - timedelta(days=horizon.overdue_for_days), on + timedelta(days=horizon.due_within_days)
-    is_near = (pl.col("step_code") == REPEAT) | pl.col("closes_on").is_between(missed_on, near_on)
+    is_near = (pl.col("step_code") == REPEAT) | _is_near(on, horizon)
     listed = []
     for name, programme in protocol.programmes.items():
         child = living.filter(pl.lit(on) < reach_months(pl.col("birth_on"), programme.listed_until_months))
@@ -143,10 +142,10 @@ def _list_steps(
     answered = pl.max_horizontal("last_usable_on", "declined_on")
     return (
         pl.concat(begun).sort("opens_on").unique("child_key", keep="last", maintain_order=True)
-        .filter(pl.col("closes_on").is_between(on - timedelta(days=horizon.overdue_for_days), on + timedelta(days=horizon.due_within_days)))
+        .filter(_is_near(on, horizon))
         .join(last, on="child_key", how="left", validate="1:1").join(declined, on="child_key", how="left", validate="1:1")
         .filter((answered < pl.col("opens_on")).fill_null(value=True) & ~is_needless)
-        .join(find_left(seen, protocol).filter(pl.col("programme") == programme), on="child_key", how="anti")
+        .join(find_left(seen, protocol), on="child_key", how="anti")
         .with_columns(pl.when(pl.col("closes_on") < on).then(pl.lit("overdue")).otherwise(pl.lit("due")).alias("state"))
         .select(list(FAILSAFE))
     )  # fmt: skip
@@ -154,12 +153,11 @@ def _list_steps(
 
 def _pick_near(child: pl.DataFrame, step: Step, protocol: Protocol, on: date, horizon: Horizon) -> pl.DataFrame:
     """Children who by their date of birth alone may have begun a step, and not ended it too long ago; a few too many."""
-    start, end = {
-        "hours": (step.start // 24, step.end // 24),
-        "days": (step.start, step.end),
-        "months": (step.start * 28, step.end * 31),
-        "postconceptual_weeks": ((step.start - _MOST_WK) * 7, (step.end - _LEAST_WK) * 7),
-    }[step.unit]
+    start, end = _reach_days(step.unit, step.start)[0], _reach_days(step.unit, step.end)[1]
     corrected = pl.when(pl.col("gestation_wk") < protocol.age.preterm_below_wk).then((protocol.age.term_wk - _LEAST_WK) * 7).otherwise(0)
     latest, earliest = pl.lit(on - timedelta(days=start)), pl.lit(on - timedelta(days=end + horizon.overdue_for_days + 1))
     return child.filter(pl.col("birth_on").is_between(earliest - pl.duration(days=corrected), latest))
+
+
+def _is_near(on: date, horizon: Horizon) -> pl.Expr:
+    return pl.col("closes_on").is_between(on - timedelta(days=horizon.overdue_for_days), on + timedelta(days=horizon.due_within_days))
