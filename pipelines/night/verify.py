@@ -14,8 +14,8 @@ from pipelines.referral.verify import verify_chain, verify_feed
 from pipelines.risk.assess import assess_risk
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
+from pipelines.store.counted import read_told
 from pipelines.store.lake import Connection, connect, open_lake, put_frame, read_rows
-from pipelines.store.warehouse import read_told
 
 _RECORD_TABLES = [t for t, c in LAKE.items() if "record_key" in c.column_names() and t != "identified.waiting"]
 

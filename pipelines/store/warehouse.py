@@ -6,7 +6,7 @@ Everything is told as known on a day: versions learned later are not seen, so th
 
 import shutil
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +16,8 @@ import polars as pl
 
 from pipelines.contracts import PUBLISHED
 from pipelines.errors import UserError
-from pipelines.indicators.disclose import ALL, NATION, UNKNOWN, Limits, disclose
-from pipelines.indicators.interval import add_intervals
-from pipelines.indicators.release import renew_tables
-from pipelines.settings import PROJECT, Settings
+from pipelines.settings import Settings
+from pipelines.store.counted import PROMISED, SQL, fill_indicators, list_years, read_definitions
 from pipelines.store.ddl import say_meaning, write_comments, write_published_ddl
 from pipelines.store.lake import Connection, connect, put_frame
 from pipelines.store.release import swap_release, write_parquet
@@ -37,7 +35,6 @@ from pipelines.store.settled import (
     sort_years,
 )
 
-_SQL, _PROMISED = PROJECT / "sql", PROJECT / "warehouse"
 _BY_YEAR = {"facility_month": "year(month)", "indicator": "birth_year", "published.indicator": "birth_year"}
 """Tables whose rows are of one year of birth -> that year."""
 
@@ -72,7 +69,7 @@ def build_warehouse(
         years = sort_years(connection, base, on, [p["due_days"] for p in _read_programmes().values() if "due_days" in p])
         _empty_draft(connection, base, years)
         _fill_marts(connection, years, on, at_risk)
-        _fill_indicators(connection, settings, years.counted, on)
+        fill_indicators(connection, settings, years.counted, on)
         counts = _fill_release(connection, settings, on, definitions)
         _reconcile(connection, years, on)
         parquet = write_parquet(connection, settings, on, counts, base, years)
@@ -111,7 +108,7 @@ def _view_known(connection: Connection, settings: Settings, on: date, registers:
     connection.execute("""
         create or replace temp macro place_rank(place) as
         case place when 'referred' then 1 when 'withheld' then 2 when 'aged_out' then 3 else 4 end""")
-    put_frame(connection, "region_row", pl.read_csv(_PROMISED / "reference" / "regions.csv", infer_schema=False))
+    put_frame(connection, "region_row", pl.read_csv(PROMISED / "reference" / "regions.csv", infer_schema=False))
 
 
 def _view_table(connection: Connection, table: str, on: date, year: int | None = None) -> None:
@@ -138,12 +135,12 @@ def _empty_draft(connection: Connection, base: Base | None, years: Years) -> Non
         if table != "pathway":
             _make_table(connection, table, contract)
     connection.execute("insert or ignore into region by name select kato2, iso, name_kk, name_ru, name_en from region_row")
-    definitions = _read_definitions()
+    definitions = read_definitions()
     put_frame(connection, "definition_row", definitions)
     connection.execute("insert into indicator_definition by name from definition_row")
     for table, born in _BY_YEAR.items() if base else ():
         anew = years.counted if "indicator" in table else years.told
-        kept = _list_years(set(years.spine) - set(anew))
+        kept = list_years(set(years.spine) - set(anew))
         connection.execute(f"insert into {table} from earlier.{table if '.' in table else f'main.{table}'} where {born} in {kept}")
 
 
@@ -154,8 +151,8 @@ def _make_table(connection: Connection, table: str, contract: type[dy.Schema], n
 
 def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr) -> None:
     """One year of birth at a time, so that the lake reads no file of another, and memory is bounded by a year."""
-    told = (_SQL / "marts" / "pathway.sql").read_text("utf-8")
-    by_month = (_SQL / "marts" / "facility_month.sql").read_text("utf-8")
+    told = (SQL / "marts" / "pathway.sql").read_text("utf-8")
+    by_month = (SQL / "marts" / "facility_month.sql").read_text("utf-8")
     for year in years.told:
         for table in ("birth", "verdict"):
             _view_table(connection, table, on, year)
@@ -170,7 +167,7 @@ def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr
         connection.execute(comment)
     connection.execute("comment on column pathway.age_months is 'completed months on the day of the release, of the youngest born in that month'")
     for table in ("denominator", "data_quality", "published.pmpc_network"):
-        mart = (_SQL / "marts" / f"{table.removeprefix('published.')}.sql").read_text("utf-8")
+        mart = (SQL / "marts" / f"{table.removeprefix('published.')}.sql").read_text("utf-8")
         connection.execute(f"insert into {table} by name {mart}")
     connection.execute(f"create or replace temp view pathway_programme as {_list_programmes()}")
 
@@ -201,83 +198,7 @@ def _say_due(programme: Mapping[str, Any]) -> str:
 
 
 def _read_programmes() -> dict[str, Any]:
-    return tomllib.loads((_PROMISED / "programmes.toml").read_text("utf-8"))
-
-
-def _fill_indicators(connection: Connection, settings: Settings, years: Iterable[int], on: date) -> None:
-    """Indicators of the years of birth that are counted anew, and what of them may leave the ministry."""
-    definitions = _read_definitions()
-    parts = []
-    for file in sorted((_SQL / "indicators").glob("*.sql")):
-        parts.append(connection.execute(f"""
-            with counted as (  -- once, finest first: children are many, their groups few
-                select indicator_id, coalesce(kato2, '{UNKNOWN}') as kato2, birth_year, sex_code, stratum, age_band, count(*) as eligible,
-                    count(*) filter (is_excluded) as excluded, count(*) filter (not is_excluded and is_counted) as numerator
-                from ({file.read_text("utf-8")})
-                where birth_year in {_list_years(years)}
-                group by all)
-            select indicator_id, coalesce(kato2, '{NATION}') as kato2, birth_year, coalesce(sex_code, '{ALL}') as sex_code, stratum, age_band,
-                sum(eligible)::bigint as eligible, sum(excluded)::bigint as excluded, sum(numerator)::bigint as numerator
-            from counted
-            group by indicator_id, birth_year, stratum, age_band,
-                grouping sets ((kato2, sex_code), (kato2), (sex_code), ())""").pl())
-    counted = pl.concat(parts)
-    joined = counted.join(definitions, on="indicator_id", how="left", suffix="_text", validate="m:1")
-    if len(joined) != len(counted) or joined["unit"].null_count():
-        raise AssertionError("an indicator without a definition")
-    valued = add_intervals(joined.with_columns((pl.col("eligible") - pl.col("excluded")).alias("denominator")))
-    value, good = pl.col("value"), pl.col("is_high_good")
-    reached = {
-        name: pl.when(good).then(value >= pl.col(name)).otherwise(value <= pl.col(name)) for name in ("achievable", "acceptable")
-    }
-    met = (
-        pl.when(value.is_null() | good.is_null()).then(None)
-        .when(reached["achievable"]).then(pl.lit("achievable"))
-        .when(reached["acceptable"]).then(pl.lit("acceptable")).otherwise(pl.lit("none"))
-    )  # fmt: skip
-    _insert(connection, "indicator", valued.with_columns(met.alias("threshold_met")))
-    limits = Limits(settings.small_count, settings.rounding, settings.least_denominator)
-    regions = [region for (region,) in connection.execute("select kato2 from region").fetchall()]
-    told = renew_tables(disclose(valued, limits, [*regions, UNKNOWN]), read_told(settings, on), on, limits)
-    _insert(connection, "published.indicator", told)
-
-
-def read_told(settings: Settings, before: date | None = None) -> pl.DataFrame:
-    """published.indicator of every release kept, of those before a day, one below the other; empty when there are none."""
-    days = sorted(path.stem.removeprefix("erte-") for path in settings.published.glob("erte-*.duckdb"))
-    parts = []
-    for day in days:
-        if before is None or day < before.isoformat():
-            with connect(settings.published / f"erte-{day}.duckdb", read_only=True) as release:
-                parts.append(_name_bands(release.execute("from published.indicator").pl()))
-    return pl.concat(parts) if parts else pl.DataFrame()
-
-
-def _name_bands(told: pl.DataFrame) -> pl.DataFrame:
-    """published.indicator of a release made before age bands had a column of their own: they were strata of all categories."""
-    if "age_band" in told.columns:
-        return told
-    is_band = pl.col("stratum").is_in(["under 1", "1 year", "2 years"])
-    return told.with_columns(
-        pl.when(is_band).then("stratum").otherwise(pl.lit(ALL)).alias("age_band"),
-        pl.when(is_band).then(pl.lit(ALL)).otherwise("stratum").alias("stratum"),
-    ).select(PUBLISHED["published.indicator"].column_names())
-
-
-def _insert(connection: Connection, table: str, rows: pl.DataFrame) -> None:
-    columns = [row[0] for row in connection.execute(f"describe {table}").fetchall()]
-    put_frame(connection, "inserted_row", rows.select(columns))
-    connection.execute(f"insert into {table} by name from inserted_row")
-
-
-def _read_definitions() -> pl.DataFrame:
-    raw = tomllib.loads((_PROMISED / "indicators.toml").read_text("utf-8"))
-    rows = [
-        {"indicator_id": name, "acceptable": None, "achievable": None, "is_high_good": None, **entry,
-         "method": "byar" if entry["unit"] == "rate" else "wilson", "valid_from": date(2026, 1, 1)}
-        for name, entry in raw.items()
-    ]  # fmt: skip
-    return pl.DataFrame(rows, infer_schema_length=None)
+    return tomllib.loads((PROMISED / "programmes.toml").read_text("utf-8"))
 
 
 def _fill_release(connection: Connection, settings: Settings, on: date, definitions: str) -> dict[str, int]:
@@ -301,11 +222,6 @@ def _reconcile(connection: Connection, years: Years, on: date) -> None:
     told = _count(connection, "select count(*) from pathway where is_flagged")
     if not (spine == pathway == months) or flagged != told:
         raise AssertionError(f"marts do not reconcile: spine {spine}, pathway {pathway}, months {months}, flagged {flagged}/{told}")
-
-
-def _list_years(years: Iterable[int]) -> str:
-    """SQL: a list of years to look for one in."""
-    return f"({', '.join(str(year) for year in sorted(years)) or 'null'})"
 
 
 def _quote(text: str) -> str:
