@@ -1,148 +1,175 @@
-"""What a reader can work out of published counts: a linear program over every telling and every linked table (law 9).
+"""The judge of the rule that hides (law 9): a linear program of all that a reader knows, over the counts that nobody tells.
 
-Not the rule that hides (disclose, release), but its judge: it knows only what is published, and tries to bound each hidden cell.
+Unknown are the children by region, stratum, age band and sex on each day on which regions were told. The nation is known exactly; a
+region's cells are shown, hidden or not told at all; bands and sexes add up to all, strata are covered by the whole of them, numerators by
+their denominators; counts of a year only grow, unless what was told cannot be so. Recovered is each count of a region, whether it has a
+cell or not, that is pinned to a small one: at least 1, at most small, fewer than LEAST_WIDTH values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy.optimize import linprog
-from scipy.sparse import coo_array
 
-from pipelines.indicators.disclose import ALL, LEAST_WIDTH, NATION, TABLE, Limits, bound_cell
-from pipelines.indicators.release import Told
-
-LINKED: Mapping[str, tuple[str | None, tuple[str, ...]]] = {
-    "consent": (None, ("given", "refused", "withdrawn", "pending")),
-    "impairment": ("all", ("physical", "mental", "complex")),
-}
-"""Indicator -> the stratum whose numerator is the sum of the others' in every region; None = its denominator."""
+from pipelines.indicators.disclose import ALL, LEAST_WIDTH, Limits
+from pipelines.indicators.known import FALLING, LINKED, Known, Strata, read_known
+from pipelines.indicators.program import GIVEN, SUPPOSED, SURE, Program
+from pipelines.indicators.search import find_pinned
 
 
-class Program(NamedTuple):
-    """Cells with bounds, and equations over them: (cells with factor, total)."""
+class Counts(NamedTuple):
+    """Unknown counts on a day, of a stratum or of strata that share them."""
 
-    bounds: list[tuple[float, float]]
-    equal: list[tuple[dict[int, float], float]]
-    at_most: list[tuple[dict[int, float], float]]
-
-
-Sums = Sequence[tuple[int, Sequence[int]]]
-"""(table, its parts) by position."""
-
-
-def list_recovered(tables: Sequence[Sequence[Told]], limits: Limits, sums: Sums = (), covers: Sums = ()) -> int:
-    """How many hidden cells a reader can pin to a small count: at least 1, at most `small`, fewer than `LEAST_WIDTH` values.
-
-    `tables`: each a list of tellings, oldest first, of counts that only grow; in the newest telling each region
-    of a table is the sum of its parts (`sums`), or at least that (`covers`).
-    """
-    program, cells = _write_program(tables, limits, sums, covers)
-    if not _is_possible(program):
-        program.at_most.clear()  # counts went down somewhere: the tellings are not linked
-    solver = _Solver(program)
-    hidden = [first + i for told, first in cells for i, shown in enumerate(told.shown) if shown is None]
-    return sum(_is_pinned(solver, cell, limits) for cell in hidden)
+    column: int
+    day: int
+    strata: list[int]
+    bands: list[int]  # which they are by
+    numbers: np.ndarray  # region x band x sex (one, where the nation's sexes are unknown)
+    nation: np.ndarray  # band x sex, nan where unknown
 
 
-def _is_pinned(solver: "_Solver", cell: int, limits: Limits) -> bool:
-    low = solver.bound(cell, 1.0)
-    if low is None or low < 1:
-        return False
-    high = solver.bound(cell, -1.0)
-    return high is not None and high <= limits.small and high - low + 1 < LEAST_WIDTH
+class Group(NamedTuple):
+    """The program of linked strata, and the stratum that each of its cells is of; all, where they share it."""
+
+    name: tuple[str, int, str]  # indicator, year of birth, stratum or all linked ones
+    program: Program
+    strata: np.ndarray
 
 
-def _write_program(
-    tables: Sequence[Sequence[Told]], limits: Limits, sums: Sums, covers: Sums
-) -> tuple[Program, list[tuple[Told, int]]]:
-    program, cells, newest = Program([], [], []), [], []
-    for tellings in tables:
-        before: int | None = None
-        for told in tellings:
-            first, width = len(program.bounds), len(told.shown)
-            program.bounds.extend(bound_cell(shown, told.total, limits) for shown in told.shown)
-            program.equal.append(({first + i: 1.0 for i in range(width)}, float(told.total)))
-            if before is not None:
-                program.at_most.extend(({before + i: 1.0, first + i: -1.0}, 0.0) for i in range(width))
-            cells.append((told, first))
-            before = first
-        newest.append(before or 0)
-    for linked, rows in ((sums, program.equal), (covers, program.at_most)):
-        for whole, parts in linked:
-            width = len(tables[whole][-1].shown)
-            rows.extend(({newest[whole] + i: -1.0, **{newest[p] + i: 1.0 for p in parts}}, 0.0) for i in range(width))
-    return program, cells
+def attack_release(published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None = None) -> tuple[int, int]:
+    """(counts of regions tried, counts recovered) of published.indicator of one or more releases; `counted` as of `read_known`."""
+    groups = [write_program(known, limits) for known in read_known(published, counted)]
+    return sum(len(group.strata) for group in groups), sum(len(strata) for _, strata in _list_recovered(groups, limits))
 
 
-class _Solver:
-    """The program, written once, asked for the least (sign 1) or greatest (-1) value of its cells."""
-
-    def __init__(self, program: Program) -> None:
-        self.bounds, width = program.bounds, len(program.bounds)
-        self.equal, self.at_most = _write_rows(program.equal, width), _write_rows(program.at_most, width)
-
-    def bound(self, cell: int, sign: float) -> int | None:
-        """A whole number, or None when nothing fits."""
-        cost = np.zeros(len(self.bounds))
-        cost[cell] = sign
-        solved = linprog(cost, A_eq=self.equal[0], b_eq=self.equal[1], A_ub=self.at_most[0], b_ub=self.at_most[1],
-                         bounds=self.bounds, method="highs")  # fmt: skip
-        if solved.status != 0:
-            return None
-        return int(np.ceil(solved.fun - 1e-6)) if sign > 0 else int(np.floor(-solved.fun + 1e-6))
+def find_recovered(published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None = None) -> list[tuple[str, int, str, str]]:
+    """Groups and strata of which a count is recovered."""
+    groups = [write_program(known, limits) for known in read_known(published, counted)]
+    return [(*name, stratum) for name, strata in _list_recovered(groups, limits) for stratum in np.unique(strata).tolist()]
 
 
-def _is_possible(program: Program) -> bool:
-    return _Solver(program).bound(0, 1.0) is not None
+def _list_recovered(groups: Sequence[Group], limits: Limits) -> Iterator[tuple[tuple[str, int, str], np.ndarray]]:
+    pinned = find_pinned([group.program for group in groups], limits.small, LEAST_WIDTH)
+    return ((group.name, group.strata[of]) for group, of in zip(groups, pinned, strict=True))
 
 
-def _write_rows(rows: list[tuple[dict[int, float], float]], width: int) -> tuple[coo_array | None, list[float] | None]:
-    if not rows:
-        return None, None
-    places = [(number, cell, factor) for number, (factors, _) in enumerate(rows) for cell, factor in factors.items()]
-    at, cells, factors = zip(*places, strict=True)
-    return coo_array((factors, (at, cells)), shape=(len(rows), width)), [total for _, total in rows]
+def write_program(known: Known, limits: Limits) -> Group:
+    """All that limits the counts of linked strata, and as cells each that may be small and is not shown."""
+    program, before, strata = Program(), dict[tuple[int, int], Counts](), [np.zeros(0, str)]
+    moves = program.add_moves(2, len(known.strata) + 1, *known.truth.shape[-3:])
+    for day in range(known.total.shape[1]):
+        now = dict(_add_day(program, known, day, moves))
+        for key, counts in now.items():
+            _limit_by_nation(program, known, counts)
+            _limit_by_telling(program, known, counts, limits)
+            if key in before and (key[0], known.strata[key[1]]) not in FALLING.get(known.name[0], ()):
+                _limit_by_growth(program, before[key], counts)
+            tried = program.cells.count
+            _list_cells(program, known, counts)
+            strata.append(np.full(program.cells.count - tried, ALL if key[1] < 0 else known.strata[key[1]]))
+        _limit_by_relation(program, known, now.values())
+        before |= now
+    return Group(known.name, program, np.concatenate(strata))
 
 
-def attack_release(published: pl.DataFrame, limits: Limits) -> tuple[int, int]:
-    """(hidden cells tried, cells recovered) of published.indicator of one or more releases: each table, and linked ones."""
-    regions = published.filter(pl.col("kato2") != NATION)
-    names = sorted(regions["kato2"].unique())
-    parts = regions.unique([*TABLE, "kato2", "told_on"]).sort("told_on").partition_by(TABLE, as_dict=True)
-    chains = {
-        (*name, column): [_read(told, column, names) for told in table.partition_by("told_on", maintain_order=True)]
-        for name, table in parts.items() for column in ("numerator", "denominator")
-    }  # fmt: skip
-    tried = sum(shown is None for chain in chains.values() for told in chain for shown in told.shown)
-    recovered = sum(
-        list_recovered([chain], limits) for chain in chains.values()
-        if any(None in told.shown for told in chain) and any(told.says_anything for told in chain)
-    )  # fmt: skip
-    days = {name: table["told_on"].max() for name, table in parts.items()}
-    for indicator_id, (whole, strata) in LINKED.items():
-        for year in sorted({name[1] for name in days if name[0] == indicator_id}):
-            wanted = [(indicator_id, year, s, ALL) for s in ((whole or strata[0]), *strata)]
-            if not all(name in days for name in wanted) or len({days[name] for name in wanted}) > 1:
-                continue  # told on different days: the counts need not add up
-            columns = ["numerator" if whole else "denominator", *["numerator"] * len(strata)]
-            newest = [[chains[*name, column][-1]] for name, column in zip(wanted, columns, strict=True)]
-            recovered += list_recovered(newest, limits, [(0, range(1, len(newest)))])
-    return tried, recovered + _attack_bands(chains, limits)
+def _add_day(program: Program, known: Known, day: int, moves: np.ndarray) -> Iterator[tuple[tuple[int, int], Counts]]:
+    nation, told = known.nation[:, day], known.told[:, day]
+    is_known, is_told, rest = ~np.isnan(nation[..., 0, 0]), ~np.isnan(told).all(axis=-1), nation.shape[-2] - 1
+    related, there = LINKED.get(known.name[0]), np.flatnonzero((is_known | is_told.any(axis=-1)).any(axis=0)).tolist()
+    settled = np.flatnonzero(np.nansum(nation, axis=(0, 1, 3)) > 0).tolist() or [rest]
+    for column in (0, 1):
+        is_shared = bool(column and related and related.is_one_denominator)
+        for strata in [there] if is_shared else [[s] for s in there]:
+            exact = [s for s in strata if is_known[column, s]]
+            key = (column, -1 if is_shared else strata[0])
+            moved, chain = moves[key], int(moves[key].min())
+            if exact:
+                bands, of_nation = settled, nation[column, exact[0]][settled]
+                numbers = program.add_counts(chain, day, known.truth[column, day, exact[0]][:, bands], moved[:, bands, :, None])
+            else:
+                bands = [*np.flatnonzero(is_told[column, strata, 1:].any(axis=0)).tolist(), rest]
+                of_nation = np.full((len(bands), 1), np.nan)
+                others = [band for band in range(rest + 1) if band not in bands[:-1]]
+                each = [moved[:, [band] if band != rest else others].reshape(len(moved), 1, 1, -1) for band in bands]
+                numbers = np.hstack([program.add_counts(chain, day, np.full(of.shape[:3], np.nan), of) for of in each])
+            yield key, Counts(column, day, strata, bands, numbers, of_nation)
 
 
-def _attack_bands(chains: Mapping[tuple[object, ...], list[Told]], limits: Limits) -> int:
-    """Age bands that are told of regions, with the table of all ages that covers them."""
-    recovered = 0
-    for (*name, band, column), chain in chains.items():
-        bands = [other[-1] for (*its, of, c), other in chains.items() if (its, c) == (name, column) and of != ALL]
-        if band == ALL and any(told.says_anything for told in bands):
-            recovered += list_recovered([[chain[-1]], *([told] for told in bands)], limits, covers=[(0, range(1, len(bands) + 1))])
-    return recovered
+def _list_tables(known: Known, counts: Counts) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Of each table that was told that day (0 = all bands): its counts, a row a region; what is shown of each; its total."""
+    for table in range(known.told.shape[3]):
+        if not table or table - 1 in counts.bands:
+            numbers = counts.numbers[:, [counts.bands.index(table - 1)]] if table else counts.numbers
+            told = {shown.tobytes(): shown for shown in known.told[counts.column, counts.day, counts.strata, table]}.values()
+            for shown in told:
+                if not np.isnan(shown).all():
+                    yield table, numbers.reshape(len(numbers), -1), shown
 
 
-def _read(table: pl.DataFrame, column: str, names: list[str]) -> Told:
-    shown = dict(table.select("kato2", column).iter_rows())
-    return Told(int(table[f"national_{column}"][0]), tuple(shown.get(kato2, 0) for kato2 in names))
+def _limit_by_nation(program: Program, known: Known, counts: Counts) -> None:
+    if not np.isnan(counts.nation).any():
+        program.limit(counts.numbers.reshape(len(counts.numbers), -1).T, counts.nation.ravel(), counts.nation.ravel(), weight=GIVEN)
+    else:
+        for table, numbers, _ in _list_tables(known, counts):
+            program.limit(numbers.reshape(1, -1), *[_read_total(known, counts, table)] * 2, weight=GIVEN)
+
+
+def _read_total(known: Known, counts: Counts, table: int) -> int:
+    return int(np.nanmax(known.total[counts.column, counts.day, counts.strata, table]))
+
+
+def _limit_by_telling(program: Program, known: Known, counts: Counts, limits: Limits) -> None:
+    reach = limits.rounding // 2
+    for table, numbers, shown in _list_tables(known, counts):
+        is_some, is_none = shown > 0, shown == 0
+        program.limit(numbers[is_some], np.maximum(shown[is_some] - reach, limits.small + 1), shown[is_some] + reach)
+        program.limit(numbers[is_none], 0, 0, weight=GIVEN)
+
+
+def _limit_by_growth(program: Program, old: Counts, new: Counts) -> None:
+    """Counts only grow, by sex where the nation's are known on both days; but not those that fall in the nation."""
+    is_by_sex = not np.isnan(old.nation).any() and not np.isnan(new.nation).any()
+    grew = old.nation.sum(axis=0) <= new.nation.sum(axis=0) if is_by_sex else np.ones(1, bool)
+    sides = []
+    for counts in (old, new):
+        numbers = counts.numbers if is_by_sex else counts.numbers.reshape(len(counts.numbers), -1, 1)
+        numbers = numbers[..., grew].transpose(0, 2, 1)
+        sides.append(numbers.reshape(-1, numbers.shape[-1]))
+    program.limit(sides[0], -np.inf, 0, less=sides[1], weight=SUPPOSED)
+
+
+def _limit_by_relation(program: Program, known: Known, counts: Collection[Counts]) -> None:
+    """Parts are covered by their whole, and each other stratum where it covers them too; a numerator by its denominator."""
+    related = LINKED.get(known.name[0], Strata(()))
+    x, n = ({known.strata[s]: c for c in counts if c.column == column for s in c.strata} for column in (0, 1))
+    covered = [([part], n.get(name)) for name, part in x.items()]
+    for of in (x,) if related.is_one_denominator else (x, n):
+        whole = of.get(related.whole) if related.whole else n.get(related.parts[0])
+        covered.append(([of[name] for name in related.parts if name in of], whole))
+    if related.is_covering:
+        covered.extend(([part], x.get(related.whole)) for name, part in x.items() if name not in {*related.parts, related.whole})
+    for parts, whole in covered:
+        if parts and whole and not (sum(p.nation.sum() for p in parts) > whole.nation.sum()):
+            is_alike = all(p.bands == whole.bands and p.numbers.shape == whole.numbers.shape for p in parts)
+            each, to = ([c.numbers.reshape((-1, 1) if is_alike else (len(c.numbers), -1)) for c in cs] for cs in (parts, [whole]))
+            program.limit(np.hstack(each), -np.inf, 0, less=to[0], weight=GIVEN)
+
+
+def _list_cells(program: Program, known: Known, counts: Counts) -> None:
+    """Each count of a region by band and sex, by band, by sex and of all, where the nation has any and none is shown."""
+    shown = np.full((counts.nation.shape[0] + 1, len(counts.numbers)), np.nan)
+    for table, _, told in _list_tables(known, counts):
+        row = counts.bands.index(table - 1) + 1 if table else 0
+        shown[row] = np.fmax(shown[row], told)
+    is_any, (_, bands, sexes) = shown[0] != 0, counts.numbers.shape
+    by_band, by_sex = counts.numbers[is_any].transpose(1, 0, 2), counts.numbers[is_any].transpose(2, 0, 1)
+    program.cells.add(counts.numbers[~(shown[0] >= 0)].reshape(-1, bands * sexes))
+    for band, of in enumerate(by_band if bands > 1 else ()):
+        if counts.nation[band].sum() != 0:
+            program.cells.add(of[~(shown[band + 1, is_any] >= 0)])
+    for sex, of in enumerate(by_sex if sexes > 1 else ()):
+        if counts.nation[:, sex].sum() != 0:
+            program.cells.add(of)
+    if bands > 1 and sexes > 1:
+        program.cells.add(by_band[:, :, :].transpose(0, 2, 1)[counts.nation != 0].reshape(-1, 1))

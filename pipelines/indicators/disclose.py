@@ -9,7 +9,7 @@ alone leaves open. So regions are told by age band only where no region hides an
 all, in whatever stratum; else not at all. A band told of no region tells of none: its children may live in any that has some.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -40,12 +40,10 @@ def disclose(indicator: pl.DataFrame, limits: Limits, regions: Sequence[str] = (
     kept = _add_absent(indicator.filter((pl.col("kato2") == NATION) | (pl.col("sex_code") == "all")), regions)
     parts = [kept.filter(pl.col("kato2") == NATION).with_columns(shown_x="numerator", shown_n="denominator", is_hidden=pl.lit(value=False))]
     for _, cells in kept.filter(pl.col("kato2") != NATION).sort("kato2").partition_by(TABLE, as_dict=True).items():
-        x, n = ([hide_cells(cells[c].to_list(), limits)] for c in ("numerator", "denominator"))
-        parts.append(
-            cells.with_columns(
-                pl.Series("shown_x", x[0], dtype=pl.Int64), pl.Series("shown_n", n[0], dtype=pl.Int64), is_hidden=pl.lit(value=False)
-            )
-        )
+        x = hide_cells(cells["numerator"].to_list(), limits)
+        among = cells["denominator"].to_list()
+        n = hide_cells(among, limits, [i for i, count in enumerate(among) if not count and x[i] is None])
+        parts.append(cells.with_columns(pl.Series("shown_x", x, pl.Int64), pl.Series("shown_n", n, pl.Int64), is_hidden=pl.lit(value=False)))
     shown = pl.concat(parts).pipe(_hide_bands).with_columns(is_hidden=pl.col("shown_x").is_null() | pl.col("shown_n").is_null())
     enough = (pl.col("shown_n") >= limits.least_denominator) & ~pl.col("is_hidden")
     share = pl.min_horizontal("shown_x", "shown_n") / pl.col("shown_n") * pl.col("per")
@@ -72,31 +70,30 @@ def _add_absent(kept: pl.DataFrame, regions: Sequence[str]) -> pl.DataFrame:
     return pl.concat([kept, none.select(kept.columns)])
 
 
-def hide_cells(counts: list[int], limits: Limits) -> list[int | None]:
-    """What is shown of the cells of one table whose exact total is published: rounded counts, None = hidden."""
-    hidden = {i for i, count in enumerate(counts) if 0 < count <= limits.small}
-    while hidden and not is_safe(counts, hidden, limits):
-        rest = [i for i, count in enumerate(counts) if i not in hidden and count > 0] or [
-            i for i in range(len(counts)) if i not in hidden
-        ]
-        if not rest:
+def hide_cells(counts: list[int], limits: Limits, also: Collection[int] = ()) -> list[int | None]:
+    """What is shown of the cells of one table whose exact total is published: rounded counts, None = hidden; `also`: to be hidden anyway."""
+    hidden = {i for i, count in enumerate(counts) if 0 < count <= limits.small} | {*also}
+    while not is_safe(counts, hidden, limits):
+        shown = [i for i in range(len(counts)) if i not in hidden]
+        zeros, others = [i for i in shown if counts[i] == 0], [i for i in shown if counts[i] > 0]
+        if not shown:
             break
-        least = min(counts[i] for i in rest)
-        hidden |= {i for i in rest if counts[i] == least} if least == 0 else {min(i for i in rest if counts[i] == least)}
+        hidden |= {min(others, key=lambda i: counts[i])} if others and (hidden or not zeros) else {*zeros}
     return [None if i in hidden else round_half_up(count, limits.rounding) for i, count in enumerate(counts)]
 
 
 def is_safe(counts: list[int], hidden: set[int], limits: Limits) -> bool:
-    """True when total and shown cells leave every small hidden count at least `LEAST_WIDTH` values, the true one inside."""
+    """True when total and shown cells leave every small hidden count, and what is outside any one region, at least `LEAST_WIDTH` values."""
     total = sum(counts)
     bounds = [bound_cell(None if i in hidden else round_half_up(c, limits.rounding), total, limits) for i, c in enumerate(counts)]
     low, high = sum(b[0] for b in bounds), sum(b[1] for b in bounds)
-    for i in hidden:
-        if 0 < counts[i] <= limits.small:
-            least = max(bounds[i][0], total - (high - bounds[i][1]))
-            most = min(bounds[i][1], total - (low - bounds[i][0]))
-            if most - least + 1 < LEAST_WIDTH:
-                return False
+    for i, count in enumerate(counts):
+        least = max(bounds[i][0], total - (high - bounds[i][1]))
+        most = min(bounds[i][1], total - (low - bounds[i][0]))
+        if i in hidden and 0 < count <= limits.small and most - least + 1 < LEAST_WIDTH:
+            return False
+        if least and total - least + 1 < LEAST_WIDTH:
+            return False
     return True
 
 

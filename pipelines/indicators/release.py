@@ -61,7 +61,9 @@ def renew_tables(fresh: pl.DataFrame, earlier: pl.DataFrame, on: date, limits: L
 
 
 def may_renew(table: pl.DataFrame, tellings: list[pl.DataFrame], limits: Limits) -> bool:
-    """True when the regions of a table may be told anew after these tellings (oldest first)."""
+    """True when the regions of a table are to be told anew after these tellings (oldest first)."""
+    if tellings and all(table[column].equals(tellings[-1][column]) for column, _ in _COLUMNS):
+        return False  # nothing new: each telling more is one more to compare
     for column, total in _COLUMNS:
         regions = sorted({*table["kato2"], *(k for t in tellings for k in t["kato2"])})
         now, *then = (_read_told(t, column, total, regions) for t in (table, *tellings))

@@ -119,9 +119,9 @@ def _verify_bytes(settings: Settings) -> Check:
 
 def _verify_published(settings: Settings) -> Check:
     """A linear program tries to pin hidden counts from what the kept releases publish (law 9)."""
-    told, limits = read_told(settings), Limits(settings.small_count, settings.rounding, settings.least_denominator)
-    tried, recovered = attack_release(told, limits) if len(told) else (0, 0)
-    return Check("9", "no hidden count can be worked out from what is published, now or earlier", tried, recovered)
+    (told, counted), limits = read_told(settings), Limits(settings.small_count, settings.rounding, settings.least_denominator)
+    tried, recovered = attack_release(told, limits, counted) if len(told) else (0, 0)
+    return Check("9", "no small count of a region can be worked out from what is published, now or earlier", tried, recovered)
 
 
 def _verify_releases(connection: Connection, settings: Settings) -> Check:

@@ -10,9 +10,13 @@ from pipelines.contracts import PUBLISHED
 from pipelines.indicators.disclose import ALL, NATION, UNKNOWN, Limits, disclose
 from pipelines.indicators.interval import add_intervals
 from pipelines.indicators.release import renew_tables
+from pipelines.indicators.withhold import withhold
 from pipelines.settings import PROJECT, Settings
 from pipelines.store.lake import Connection, connect, put_frame
 
+COUNTED = {"indicator_id": pl.String, "birth_year": pl.Int32, "kato2": pl.String, "sex_code": pl.String, "stratum": pl.String, "age_band": pl.String,
+           "numerator": pl.Int64, "denominator": pl.Int64, "told_on": pl.Date}  # fmt: skip
+"""Columns of indicator that the judge of disclosure control is given, and the day as known on which they are told."""
 SQL, PROMISED = PROJECT / "sql", PROJECT / "warehouse"
 
 
@@ -50,30 +54,36 @@ def fill_indicators(connection: Connection, settings: Settings, years: Iterable[
     _insert(connection, "indicator", valued.with_columns(met.alias("threshold_met")))
     limits = Limits(settings.small_count, settings.rounding, settings.least_denominator)
     regions = [region for (region,) in connection.execute("select kato2 from region").fetchall()]
-    told = renew_tables(disclose(valued, limits, [*regions, UNKNOWN]), read_told(settings, on), on, limits)
-    _insert(connection, "published.indicator", told)
+    earlier, exact = read_told(settings, on, years)
+    told = renew_tables(disclose(valued, limits, [*regions, UNKNOWN]), earlier, on, limits)
+    counted = pl.concat([exact, valued.with_columns(pl.lit(on).alias("told_on")).select(*COUNTED)])
+    _insert(connection, "published.indicator", withhold(told, earlier, on, limits, counted))
 
 
-def read_told(settings: Settings, before: date | None = None) -> pl.DataFrame:
-    """published.indicator of every release kept, of those before a day, one below the other; empty when there are none."""
-    days = sorted(path.stem.removeprefix("erte-") for path in settings.published.glob("erte-*.duckdb"))
-    parts = []
-    for day in days:
+def read_told(settings: Settings, before: date | None = None, years: Iterable[int] | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Of every release kept, or those before a day, and of all years of birth or some: published.indicator, and exact counts (COUNTED)."""
+    columns = PUBLISHED["published.indicator"].column_names()
+    told, counted = [pl.DataFrame()], [pl.DataFrame(schema=COUNTED)]
+    born = f"birth_year in {list_years(years)}" if years is not None else "true"
+    for path in sorted(settings.published.glob("erte-*.duckdb")):
+        day = path.stem.removeprefix("erte-")
         if before is None or day < before.isoformat():
-            with connect(settings.published / f"erte-{day}.duckdb", read_only=True) as release:
-                parts.append(_name_bands(release.execute("from published.indicator").pl()))
-    return pl.concat(parts) if parts else pl.DataFrame()
+            with connect(path, read_only=True) as release:
+                told.append(_name_bands(release.execute(f"from published.indicator where {born}").pl()).select(columns))
+                exact = release.execute(f"select *, date '{day}' as told_on from indicator where kato2 <> '{NATION}' and {born}").pl()
+                counted.append(_name_bands(exact).select(*COUNTED))
+    return pl.concat(told[1:] or told), pl.concat(counted)
 
 
 def _name_bands(told: pl.DataFrame) -> pl.DataFrame:
-    """published.indicator of a release made before age bands had a column of their own: they were strata of all categories."""
+    """Indicators of a release made before age bands had a column of their own: they were strata of all categories."""
     if "age_band" in told.columns:
         return told
     is_band = pl.col("stratum").is_in(["under 1", "1 year", "2 years"])
     return told.with_columns(
         pl.when(is_band).then("stratum").otherwise(pl.lit(ALL)).alias("age_band"),
         pl.when(is_band).then(pl.lit(ALL)).otherwise("stratum").alias("stratum"),
-    ).select(PUBLISHED["published.indicator"].column_names())
+    )
 
 
 def _insert(connection: Connection, table: str, rows: pl.DataFrame) -> None:
