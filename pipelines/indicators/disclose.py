@@ -85,7 +85,7 @@ def hide_cells(counts: list[int], limits: Limits, also: Collection[int] = ()) ->
 def is_safe(counts: list[int], hidden: set[int], limits: Limits) -> bool:
     """True when total and shown cells leave every small hidden count, and what is outside any one region, at least `LEAST_WIDTH` values."""
     total = sum(counts)
-    bounds = [bound_cell(None if i in hidden else round_half_up(c, limits.rounding), total, limits) for i, c in enumerate(counts)]
+    bounds = bound_cells([None if i in hidden else round_half_up(c, limits.rounding) for i, c in enumerate(counts)], total, limits)
     low, high = sum(b[0] for b in bounds), sum(b[1] for b in bounds)
     for i, count in enumerate(counts):
         least = max(bounds[i][0], total - (high - bounds[i][1]))
@@ -97,14 +97,10 @@ def is_safe(counts: list[int], hidden: set[int], limits: Limits) -> bool:
     return True
 
 
-def bound_cell(shown: int | None, total: int, limits: Limits) -> tuple[int, int]:
-    """Least and greatest count that a reader must think possible for a cell shown so."""
-    if shown is None:
-        return 0, total
-    if shown == 0:
-        return 0, 0
-    reach = limits.rounding // 2
-    return max(shown - reach, limits.small + 1), shown + reach
+def bound_cells(shown: Sequence[int | None], total: int, limits: Limits) -> list[tuple[int, int]]:
+    """Least and greatest count that a reader must think possible for each cell of a table; beside a 0 that is told, hidden is no 0."""
+    hidden, reach = (int(0 in shown), total), limits.rounding // 2
+    return [hidden if cell is None else (max(cell - reach, limits.small + 1), cell + reach) if cell else (0, 0) for cell in shown]
 
 
 def round_half_up(count: int, base: int) -> int:

@@ -32,12 +32,14 @@ FALLING: Mapping[str, tuple[tuple[int, str], ...]] = {
 }
 """Numerators (0) and denominators (1) of strata that children leave again: nobody supposes that they only grow."""
 
+GROUP = ("indicator_id", "birth_year", "linked")
+
 
 class Known(NamedTuple):
     """All that is published of strata that are linked: counts of the nation and of regions, nan where there is none.
 
-    Bands and sexes of the nation end with what is left of all: children of none of them. Of a telling whose own release is gone only
-    the nation's total of each table is known.
+    Bands and sexes end with what is left of all: children of none of them. Of a telling whose own release is gone only the nation's total
+    of each table is known.
     """
 
     name: tuple[str, int, str]  # indicator, year of birth, stratum or all linked ones
@@ -46,9 +48,6 @@ class Known(NamedTuple):
     total: np.ndarray  # column x day x stratum x table (all bands, each band)
     told: np.ndarray  # column x day x stratum x table x region; -1 = hidden
     truth: np.ndarray  # column x day x stratum x region x band x sex; of days of which it is known
-
-
-GROUP = ("indicator_id", "birth_year", "linked")
 
 
 def name_group(rows: pl.DataFrame) -> pl.DataFrame:
@@ -64,38 +63,49 @@ def read_known(published: pl.DataFrame, counted: pl.DataFrame | None = None) -> 
     is_region = pl.col("kato2") != NATION
     is_said = is_region & (pl.col("numerator").is_not_null() | pl.col("denominator").is_not_null())
     named = name_group(published).filter(is_said.any().over(GROUP))
-    true: dict[tuple[object, ...], pl.DataFrame] = {}
+    if named.is_empty():
+        return
+    axes = {column: [*([first] if first else []), *sorted({*named[column].cast(pl.String)} - {first})] for column, first in _AXES.items()}
+    true = {}
     if counted is not None:
         days = named.filter(is_region | (pl.col("told_on") == pl.col("told_on").max().over(GROUP))).select(*GROUP, "told_on").unique()
-        true = _name_days(name_group(counted).join(days, on=[*GROUP, "told_on"], how="semi")).partition_by(GROUP, as_dict=True)
-    for name, rows in _name_days(named).partition_by(GROUP, as_dict=True).items():
-        indicator_id, year, stratum = name
-        yield _read_rows((str(indicator_id), int(str(year)), str(stratum)), rows, true.get(name))
+        true = _part(name_group(counted).join(days, on=[*GROUP, "told_on"], how="semi"), axes)
+    for name, rows in _part(named, axes).items():
+        yield _read_rows(name, rows, true.get(name), axes["stratum"])
 
 
-def _name_days(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.with_columns(pl.col("told_on").cast(pl.String))
+_AXES = {"told_on": None, "stratum": None, "age_band": ALL, "sex_code": ALL, "kato2": NATION}
+"""Axes, and the name on each that stands before the others."""
+_COUNTS = ("numerator", "denominator", "national_numerator", "national_denominator")
 
 
-def _read_rows(name: tuple[str, int, str], rows: pl.DataFrame, true: pl.DataFrame | None) -> Known:
-    names = {column: _list_names(rows[column], first) for column, first in _FIRST.items()}
-    is_nation = rows["kato2"] == NATION
-    day, stratum, band, sex, region = (_number(rows, column, names) for column in _FIRST)
-    days, strata, bands, sexes, regions = (len(of) for of in names.values())
-    shape = (2, days, strata, bands)
+def _part(rows: pl.DataFrame, axes: Mapping[str, list[str]]) -> dict[tuple[str, int, str], np.ndarray]:
+    """Rows of each group as numbers: place on each axis, then counts; -1 = hidden. What has no place is left out."""
+    places = [pl.col(c).cast(pl.String).cast(pl.Enum(names), strict=False).to_physical().cast(pl.Int64) for c, names in axes.items()]
+    numbered = rows.select(*GROUP, *places, *(pl.col(c).fill_null(-1) for c in _COUNTS if c in rows.columns)).drop_nulls(list(axes)).sort(GROUP)
+    names = numbered.select(GROUP).unique(maintain_order=True).rows()
+    ends = np.cumsum(numbered.group_by(GROUP, maintain_order=True).len()["len"].to_numpy())
+    return dict(zip(names, np.split(numbered.drop(GROUP).to_numpy(), ends[:-1]), strict=True))
+
+
+def _read_rows(name: tuple[str, int, str], rows: np.ndarray, true: np.ndarray | None, strata: list[str]) -> Known:
+    ours = [np.unique(rows[:, axis]) if axis < 2 else np.unique([0, *rows[:, axis]]) for axis in range(5)]
+    days, _, bands, sexes, regions = (len(of) for of in ours)
+    shape = (2, days, len(ours[1]), bands)
     nation, total, told = (np.full((*shape, *more), np.nan) for more in ((sexes,), (), (regions,)))
-    truth = np.full((2, days, strata, regions, bands, sexes), np.nan)
-    for column, count in enumerate(("numerator", "denominator")):
-        shown, of = rows[count].fill_null(-1).to_numpy(), is_nation.to_numpy()
-        nation[column, day[of], stratum[of], band[of], sex[of]] = shown[of]
-        told[column, day, stratum, band, region] = shown
-        total[column, day, stratum, band] = rows[f"national_{count}"].to_numpy()
+    truth = np.full((2, days, shape[2], regions, bands, sexes), np.nan)
+    day, stratum, band, sex, region = (np.searchsorted(of, rows[:, axis]) for axis, of in enumerate(ours))
+    is_nation = region == 0
+    for column in (0, 1):
+        nation[column, day[is_nation], stratum[is_nation], band[is_nation], sex[is_nation]] = rows[is_nation, 5 + column]
+        told[column, day, stratum, band, region] = rows[:, 5 + column]
+        total[column, day, stratum, band] = rows[:, 7 + column]
     if true is not None:
-        true = true.filter(*(pl.col(column).is_in(of) for column, of in names.items()))
-        at = [_number(true, column, names) for column in ("told_on", "stratum", "kato2", "age_band", "sex_code")]
-        truth[:, np.unique(at[0])] = 0
-        for column, count in enumerate(("numerator", "denominator")):
-            truth[(column, *at)] = true[count].to_numpy()
+        true = true[np.all([np.isin(true[:, axis], of) for axis, of in enumerate(ours)], axis=0)]
+        day, stratum, band, sex, region = (np.searchsorted(of, true[:, axis]) for axis, of in enumerate(ours))
+        truth[:, np.unique(day)] = 0
+        for column in (0, 1):
+            truth[column, day, stratum, region, band, sex] = true[:, 5 + column]
     told, truth = told[..., 1:], truth[:, :, :, 1:]
     told[np.isnan(nation[..., 0]) & ~(told >= 0).any(axis=-1)] = np.nan  # of a release that is gone, what shows no region tells of none
     is_told = ~np.isnan(told).all(axis=(0, 2, 3, 4))
@@ -105,21 +115,9 @@ def _read_rows(name: tuple[str, int, str], rows: pl.DataFrame, true: pl.DataFram
         if not kept or not all(np.array_equal(a[:, number], a[:, kept[-1]], equal_nan=True) for a in (nation, total, told)):
             kept.append(number)
     nation, truth = _split_rest(nation[:, kept]), _split_rest(truth[:, kept])
-    is_there = np.nansum(nation, axis=(0, 1, 2, 3)) > 0
-    sexed = is_there if is_there.any() else slice(1)
-    return Known(name, names["stratum"], nation[..., sexed], total[:, kept], told[:, kept], truth[..., sexed])
-
-
-_FIRST = {"told_on": None, "stratum": None, "age_band": ALL, "sex_code": ALL, "kato2": NATION}
-"""Axes, and the name on each that stands before the others."""
-
-
-def _list_names(column: pl.Series, first: str | None) -> list[str]:
-    return [*([first] if first else []), *sorted({*column.unique()} - {first})]
-
-
-def _number(rows: pl.DataFrame, column: str, names: Mapping[str, list[str]]) -> np.ndarray:
-    return rows[column].cast(pl.Enum(names[column])).to_physical().cast(pl.Int64).to_numpy()
+    sexed = np.nansum(nation, axis=(0, 1, 2, 3)) > 0
+    sexed[0] |= not sexed.any()
+    return Known(name, [strata[s] for s in ours[1]], nation[..., sexed], total[:, kept], told[:, kept], truth[..., sexed])
 
 
 def _split_rest(counts: np.ndarray) -> np.ndarray:

@@ -1,19 +1,17 @@
-"""Linear programs over unknown counts: all that is known of them, as limits on sums; a solution is a world that a reader must think possible.
+"""A linear program over unknown counts: all that is known of them, as limits on sums; a solution is a world that a reader must think possible.
 
-Truth saves time. Worlds in which all days of it differ alike are sought in a program as small as that of one day.
+What is true is a world too, and saves time: worlds in which every day differs from it alike are sought in a program as small as that of one day.
 """
 
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import block_diag, csr_array, eye_array, hstack, vstack
+from scipy.sparse import csr_array, eye_array, hstack, vstack
 
 GIVEN, SURE, SUPPOSED = np.inf, 1000.0, 1.0
 """How hard a row is given up where no world fits all of them: never; only when what is supposed does not explain it; at once."""
-NEAR = 1e-6
-_TOGETHER = 600
-"""Unknown counts up to which programs are solved as one: a solve of fewer costs less than its start."""
+NEAR = 1e-4
+"""What a solver's numbers may be off."""
 
 
 class Sums:
@@ -53,10 +51,11 @@ class Program:
     """Unknown counts of 0 and more, limits on sums of them (rows), and the sums that nobody may pin (cells)."""
 
     def __init__(self) -> None:
-        self.rows, self.cells, self._moved = Sums(), Sums(), Sums()
+        self._rows, self._cells, self._moved = Sums(), Sums(), Sums()
         self._moves = 0
         self._limits, self._truth = [np.zeros((3, 0))], [np.zeros(0)]
-        self._chain, self._day = [np.zeros(0, int)], [np.zeros(0, int)]
+        self._chain, self._day, self._group = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros(0, int)]
+        self._groups = 0
 
     @property
     def width(self) -> int:
@@ -68,6 +67,15 @@ class Program:
         """The day of each unknown count."""
         return np.concatenate(self._day)
 
+    @property
+    def group(self) -> np.ndarray:
+        """The group of each unknown count."""
+        return np.concatenate(self._group)
+
+    def begin_group(self) -> None:
+        """What is added from now on has to do with nothing that was added before."""
+        self._groups += 1
+
     def add_moves(self, *shape: int) -> np.ndarray:
         """Numbers of new moves: by what a world near the truth may differ from it on each day."""
         self._moves += int(np.prod(shape))
@@ -76,11 +84,11 @@ class Program:
     def add_counts(self, chain: int, day: int, truth: np.ndarray, moves: np.ndarray) -> np.ndarray:
         """Numbers of new unknown counts, in the shape of their truth (nan where unknown); the moves of each are along the last axis.
 
-        `chain`: counts of all days that have to do with one another.
+        `chain`: of all days the counts that may be wrong about one another.
         """
-        self._chain.append(np.full(truth.size, chain))
         numbers = np.arange(self.width, self.width + truth.size).reshape(truth.shape)
-        self._day.append(np.full(truth.size, day))
+        for of, value in ((self._chain, chain), (self._day, day), (self._group, self._groups)):
+            of.append(np.full(truth.size, value))
         self._truth.append(truth.ravel())
         self._moved.add(moves.reshape(truth.size, -1))
         return numbers
@@ -89,14 +97,22 @@ class Program:
         self, counts: np.ndarray, low: np.ndarray | float, high: np.ndarray | float, less: np.ndarray | None = None, weight: float = SURE
     ) -> None:
         """Each row of counts, less the row of `less`, sums up to something between the limits."""
-        self.rows.add(counts, less)
+        self._rows.add(counts, less)
         limits = np.empty((3, len(counts)))
         limits[0], limits[1], limits[2] = low, high, weight
         self._limits.append(limits)
 
+    def ask(self, counts: np.ndarray) -> None:
+        """Each row of counts is a cell."""
+        self._cells.add(counts)
+
+    def write_cells(self) -> csr_array:
+        """Cells over counts."""
+        return self._cells.write(self.width)
+
     def list_worlds(self) -> Space:
         """All worlds, over the counts that are not 0 in each of them."""
-        rows, (low, high, weight) = self.rows.write(self.width), np.concatenate(self._limits, axis=1)
+        rows, (low, high, weight) = self._rows.write(self.width), np.concatenate(self._limits, axis=1)
         more, less, is_open = csr_array(rows > 0), csr_array(rows < 0), np.ones(self.width, bool)
         while (closed := is_open & (((high <= 0) & (weight == GIVEN) & ~(less @ is_open)) @ more)).any():
             is_open &= ~closed
@@ -105,21 +121,33 @@ class Program:
         spread = eye_array(self.width, format="csr")[:, is_open]
         return Space(rows[kept], low[kept], high[kept], weight[kept], np.zeros(is_open.sum()), np.zeros(self.width), spread)
 
-    def list_true(self, worlds: Space) -> Space:
-        """Worlds that are the truth, but for chains of which it is not known, or not as it is supposed to be."""
+    def find_true(self, worlds: Space) -> np.ndarray:
+        """A world that is the truth, but for chains of which it is not known, or not such as it is supposed to be."""
         truth, chain = np.concatenate(self._truth) @ worlds.spread, np.concatenate(self._chain) @ worlds.spread
         said = worlds.rows @ np.nan_to_num(truth)
         untrue = ((said < worlds.low - NEAR) | (said > worlds.high + NEAR)) & (worlds.weight <= SUPPOSED)
         lost = np.isnan(truth) | np.isin(chain, chain[worlds.rows[untrue].indices])
         said = worlds.rows[:, ~lost] @ truth[~lost]
-        base, spread = worlds.spread @ np.where(lost, 0, truth), worlds.spread[:, lost]
-        return Space(worlds.rows[:, lost], worlds.low - said, worlds.high - said, worlds.weight, np.zeros(lost.sum()), base, spread)
+        found = solve(worlds.rows[:, lost], np.zeros(lost.sum()), worlds.low - said, worlds.high - said, np.zeros(lost.sum()))
+        if found is None:
+            return find_world(worlds, worlds.base)
+        truth[lost] = found
+        return worlds.spread @ truth
 
-    def list_near(self, worlds: Space, world: np.ndarray, day: int, *, is_until: bool) -> Space:
-        """Worlds in which every day from one on, or until one, differs from a world alike."""
-        is_open = worlds.spread @ np.ones(worlds.spread.shape[1]) > 0
-        is_moved = self.day <= day if is_until else self.day >= day
-        spread = csr_array(self._moved.write(self._moves).multiply(is_moved[:, None]))
+    def list_other(self, worlds: Space, world: np.ndarray, groups: np.ndarray) -> Space:
+        """Worlds that differ from a world in some groups only."""
+        is_free = np.isin(self.group, groups)
+        of = is_free @ worlds.spread > 0
+        rows = worlds.rows[:, of]
+        kept = np.diff(rows.indptr) > 0
+        low, high, weight = worlds.low[kept], worlds.high[kept], worlds.weight[kept]
+        return Space(rows[kept], low, high, weight, np.zeros(of.sum()), np.where(is_free, 0, world), worlds.spread[:, of])
+
+    def list_near(self, worlds: Space, world: np.ndarray, groups: np.ndarray, begins: np.ndarray) -> Space:
+        """Worlds that differ from a world in some groups only, on all days between two beginnings alike."""
+        is_open, moved = worlds.spread @ np.ones(worlds.spread.shape[1]) > 0, self._moved.write(self._moves)
+        is_free = np.isin(self.group, groups)
+        spread = hstack([moved.multiply((is_free & (self.day >= begin))[:, None]) for begin in begins], format="csr")
         spread.eliminate_zeros()
         spread = spread[:, (is_open @ spread > 0) & (~is_open @ spread == 0)]
         said, width = worlds.rows @ world[is_open], np.diff(spread.indptr)
@@ -135,75 +163,27 @@ class Program:
         return Space(rows[first], np.minimum(low, 0), np.maximum(high, 0), np.full(len(first), GIVEN), least, world, spread)
 
 
-def find_true(asked: Sequence[tuple[Program, Space]]) -> list[np.ndarray]:
-    """Of each program a world that is as true as can be."""
-    spaces = [program.list_true(worlds) for program, worlds in asked]
-    true = [move for batch in _list_batches(spaces) for move in _solve_strictly(batch)]
-    lost = iter(list(find_worlds([(worlds, worlds.base) for (_, worlds), move in zip(asked, true, strict=True) if move is None])))
-    return [next(lost) if move is None else space.base + space.spread @ move for space, move in zip(spaces, true, strict=True)]
-
-
-def find_worlds(asked: Sequence[tuple[Space, np.ndarray]]) -> Iterator[np.ndarray]:
-    """Of each space the world of least cost; where there is none, rows of it are given up for good: as little weight as can be."""
-    costs = iter([cost @ space.spread for space, cost in asked])
-    for batch in _list_batches([space for space, _ in asked]):
-        moves = _solve_together(batch, np.concatenate([next(costs) for _ in batch]))
-        yield from (space.base + space.spread @ move for space, move in zip(batch, moves, strict=True))
-
-
-def _list_batches(spaces: Sequence[Space]) -> Iterator[list[Space]]:
-    batch: list[Space] = []
-    for space in spaces:
-        if batch and sum(len(s.least) for s in batch) + len(space.least) > _TOGETHER:
-            yield batch
-            batch = []
-        batch.append(space)
-    if batch:
-        yield batch
-
-
-def _solve_strictly(spaces: Sequence[Space]) -> list[np.ndarray | None]:
-    """Moves that fit, None where nothing does."""
-    rows, low, high, _, least = _join(spaces)
-    found = _solve(rows, np.zeros(len(least)), low, high, least)
-    if found is None:
-        return [None] if len(spaces) == 1 else [move for space in spaces for move in _solve_strictly([space])]
-    return _part(found, spaces)
-
-
-def _solve_together(spaces: Sequence[Space], cost: np.ndarray) -> list[np.ndarray]:
-    rows, low, high, weight, least = _join(spaces)
-    found = _solve(rows, cost, low, high, least)
-    if found is None:
-        soft = np.flatnonzero(np.isfinite(weight))
-        give = [csr_array((np.full(soft.size, by), (soft, np.arange(soft.size))), shape=(len(low), soft.size)) for by in (1.0, -1.0)]
-        wide = np.concatenate([least, np.zeros(2 * soft.size)])
-        given = _solve(csr_array(hstack([rows, *give])), np.concatenate([0 * cost, weight[soft], weight[soft]]), low, high, wide)
+def find_world(space: Space, cost: np.ndarray) -> np.ndarray:
+    """The world of least cost; where there is none, rows are given up for good: as few children against as little weight as can be."""
+    moved = solve(space.rows, cost @ space.spread, space.low, space.high, space.least)
+    if moved is None:
+        soft, width = np.flatnonzero(np.isfinite(space.weight)), space.rows.shape[1]
+        give = [csr_array((np.full(soft.size, by), (soft, np.arange(soft.size))), shape=(len(space.low), soft.size)) for by in (1.0, -1.0)]
+        prices, least = np.concatenate([np.zeros(width), *[space.weight[soft]] * 2]), np.concatenate([space.least, np.zeros(2 * soft.size)])
+        given = solve(csr_array(hstack([space.rows, *give])), prices, space.low, space.high, least)
         if given is None:
-            raise AssertionError("what the nation tells contradicts itself")
-        more, less = np.split(given[len(cost):] > NEAR, 2)
-        low[soft[more]], high[soft[less]] = -np.inf, np.inf
-        at = np.cumsum([len(space.low) for space in spaces])[:-1]
-        for space, lows, highs in zip(spaces, np.split(low, at), np.split(high, at), strict=True):
-            space.low[:], space.high[:] = lows, highs
-        found = _solve(rows, cost, low, high, least)
-        assert found is not None  # noqa: S101
-    return _part(found, spaces)
+            raise AssertionError("what is told of the nation contradicts itself")
+        more, less = np.split(given[width:] > NEAR, 2)
+        space.low[soft[more]], space.high[soft[less]] = -np.inf, np.inf
+        return space.base + space.spread @ given[:width]
+    return space.base + space.spread @ moved
 
 
-def _join(spaces: Sequence[Space]) -> tuple[csr_array, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    low, high, weight, least = (np.concatenate([getattr(space, of) for space in spaces]) for of in ("low", "high", "weight", "least"))
-    return csr_array(block_diag([space.rows for space in spaces], format="csr")), low, high, weight, least
-
-
-def _part(moves: np.ndarray, spaces: Sequence[Space]) -> list[np.ndarray]:
-    return np.split(moves, np.cumsum([len(space.least) for space in spaces])[:-1])
-
-
-def _solve(rows: csr_array, cost: np.ndarray, low: np.ndarray, high: np.ndarray, least: np.ndarray) -> np.ndarray | None:
+def solve(rows: csr_array, cost: np.ndarray, low: np.ndarray, high: np.ndarray, least: np.ndarray) -> np.ndarray | None:
+    """Moves from `least` on, of least cost, whose sums lie between limits; None where there are none."""
     if not cost.size:
         return cost if (low <= NEAR).all() and (high >= -NEAR).all() else None
-    from scipy.optimize import Bounds, LinearConstraint, milp  # heavy, and most nights of a settled nation ask nothing
+    from scipy.optimize import Bounds, LinearConstraint, milp  # heavy, and on most nights there is nothing to ask
 
     solved = milp(cost, constraints=LinearConstraint(rows, low, high), bounds=Bounds(least, np.inf))
     return None if solved.x is None else np.asarray(solved.x)

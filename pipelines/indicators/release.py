@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from pipelines.indicators.disclose import LEAST_WIDTH, NATION, TABLE, Limits, bound_cell
+from pipelines.indicators.disclose import LEAST_WIDTH, NATION, TABLE, Limits, bound_cells
 
 _COLUMNS = (("numerator", "national_numerator"), ("denominator", "national_denominator"))
 
@@ -118,7 +118,7 @@ def bound_pair(old: Told, new: Told, limits: Limits) -> tuple[Bounds, Bounds] | 
 
 
 def _open_cells(told: Told, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
-    bounds = np.array([bound_cell(shown, told.total, limits) for shown in told.shown], dtype=np.int64).reshape(-1, 2)
+    bounds = np.array(bound_cells(told.shown, told.total, limits), dtype=np.int64).reshape(-1, 2)
     return bounds[:, 0], np.minimum(bounds[:, 1], told.total)
 
 
