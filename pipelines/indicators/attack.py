@@ -14,7 +14,7 @@ import polars as pl
 
 from pipelines.indicators.disclose import ALL, LEAST_WIDTH, Limits
 from pipelines.indicators.known import FALLING, LINKED, Known, Strata, read_known
-from pipelines.indicators.program import GIVEN, SUPPOSED, SURE, Program
+from pipelines.indicators.program import GIVEN, SUPPOSED, Program
 from pipelines.indicators.search import find_pinned
 
 _TOGETHER = 600
@@ -122,16 +122,13 @@ def _limit_by_nation(program: Program, known: Known, counts: Counts) -> None:
         program.limit(counts.numbers.reshape(len(counts.numbers), -1).T, counts.nation.ravel(), counts.nation.ravel(), weight=GIVEN)
     else:
         for table, numbers, _ in _list_tables(known, counts):
-            program.limit(numbers.reshape(1, -1), *[_read_total(known, counts, table)] * 2, weight=GIVEN)
-
-
-def _read_total(known: Known, counts: Counts, table: int) -> int:
-    return int(np.nanmax(known.total[counts.column, counts.day, counts.strata, table]))
+            total = np.nanmax(known.total[counts.column, counts.day, counts.strata, table])
+            program.limit(numbers.reshape(1, -1), total, total, weight=GIVEN)
 
 
 def _limit_by_telling(program: Program, known: Known, counts: Counts, limits: Limits) -> None:
     reach = limits.rounding // 2
-    for table, numbers, shown in _list_tables(known, counts):
+    for _, numbers, shown in _list_tables(known, counts):
         is_some, is_none = shown > 0, shown == 0
         program.limit(numbers[is_some], np.maximum(shown[is_some] - reach, limits.small + 1), shown[is_some] + reach)
         program.limit(numbers[is_none], 0, 0, weight=GIVEN)

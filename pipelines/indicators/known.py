@@ -107,7 +107,8 @@ def _read_rows(name: tuple[str, int, str], rows: np.ndarray, true: np.ndarray | 
         for column in (0, 1):
             truth[column, day, stratum, region, band, sex] = true[:, 5 + column]
     told, truth = told[..., 1:], truth[:, :, :, 1:]
-    told[np.isnan(nation[..., 0]) & ~(told >= 0).any(axis=-1)] = np.nan  # of a release that is gone, what shows no region tells of none
+    is_silent = np.isnan(nation[..., 0]) & ~(told >= 0).any(axis=-1)  # of a release that is gone, what shows no region tells of none
+    told = np.where(is_silent[..., None], np.nan, told)
     is_told = ~np.isnan(told).all(axis=(0, 2, 3, 4))
     is_told[-1] = True  # of days on which nothing was told only the last: counts of a day between two tellings fit between them
     kept: list[int] = []
@@ -115,8 +116,7 @@ def _read_rows(name: tuple[str, int, str], rows: np.ndarray, true: np.ndarray | 
         if not kept or not all(np.array_equal(a[:, number], a[:, kept[-1]], equal_nan=True) for a in (nation, total, told)):
             kept.append(number)
     nation, truth = _split_rest(nation[:, kept]), _split_rest(truth[:, kept])
-    sexed = np.nansum(nation, axis=(0, 1, 2, 3)) > 0
-    sexed[0] |= not sexed.any()
+    sexed = np.flatnonzero(np.nansum(nation, axis=(0, 1, 2, 3)) > 0).tolist() or [0]
     return Known(name, [strata[s] for s in ours[1]], nation[..., sexed], total[:, kept], told[:, kept], truth[..., sexed])
 
 

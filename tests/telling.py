@@ -1,0 +1,121 @@
+"""Small tables of published.indicator, and nations small enough that a few children are a whole region's."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+from pipelines.indicators.attack import attack_release
+from pipelines.indicators.disclose import UNKNOWN, Limits, disclose
+from pipelines.indicators.known import LINKED
+from pipelines.indicators.release import Told, renew_tables
+from pipelines.indicators.withhold import withhold
+
+FIRST = date(2026, 3, 1)
+LIMITS = Limits(small=7, rounding=5, least_denominator=30)
+_TABLE = ["indicator_id", "birth_year", "stratum", "age_band"]
+_COUNTED = [*_TABLE, "kato2", "sex_code", "numerator", "denominator"]
+
+
+def tell(*tellings: Told, indicator_id="flagged", stratum="all", age_band="all", female: Sequence[int] = (), among: Told | None = None):
+    """published.indicator of one table: a telling a day; `female`: the nation's girls on each; `among`: the denominator as told, else many."""
+    rows = []
+    for number, told in enumerate(tellings):
+        n = among or Told(1000 * len(told.shown), tuple(1000 for _ in told.shown))
+        common = {"indicator_id": indicator_id, "birth_year": 2026, "stratum": stratum, "age_band": age_band, "value": None, "is_hidden": False,
+                  "told_on": FIRST + timedelta(days=number), "national_numerator": told.total, "national_denominator": n.total}  # fmt: skip
+        rows.append({"kato2": "KZ", "sex_code": "all", "numerator": told.total, "denominator": n.total, **common})
+        for girls in female[number : number + 1]:
+            rows.append({"kato2": "KZ", "sex_code": "female", "numerator": girls, "denominator": n.total // 2, **common})
+            rows.append({"kato2": "KZ", "sex_code": "male", "numerator": told.total - girls, "denominator": n.total - n.total // 2, **common})
+        for place, (x, shown) in enumerate(zip(told.shown, n.shown, strict=True)):
+            rows.append({"kato2": str(10 + place), "sex_code": "all", "numerator": x, "denominator": shown, **common})
+    counts = {"numerator": pl.Int64, "denominator": pl.Int64, "value": pl.Float64}
+    return pl.DataFrame(rows, schema_overrides=counts, infer_schema_length=None)
+
+
+def recovered(*tables: pl.DataFrame, limits=LIMITS) -> int:
+    """How many counts of regions the linear program recovers from tables."""
+    return attack_release(pl.concat(tables), limits)[1]
+
+
+def add_margins(counts: pl.DataFrame) -> pl.DataFrame:
+    """Rows of indicator from counts by region and sex: of both sexes and of the nation too."""
+    sums = [pl.col("numerator").sum(), pl.col("denominator").sum()]
+    both, nation, all_of_it = pl.lit("all").alias("sex_code"), pl.lit("KZ").alias("kato2"), counts.group_by(_TABLE).agg(sums)
+    parts = [
+        counts,
+        counts.group_by(*_TABLE, "kato2").agg(sums).with_columns(both),
+        counts.group_by(*_TABLE, "sex_code").agg(sums).with_columns(nation),
+        all_of_it.with_columns(both, nation),
+    ]
+    return pl.concat(part.select(_COUNTED) for part in parts).with_columns(per=pl.lit(1000, pl.Int64))
+
+
+class Nights:
+    """Releases of one night after another, each with those before it in sight."""
+
+    def __init__(self, regions: Sequence[str]) -> None:
+        self.regions, self.told, self.counted = [*regions, UNKNOWN], [pl.DataFrame()], [pl.DataFrame()]
+        self.alone = pl.DataFrame()  # what the rules for one table and its tellings would tell, without the judge
+
+    def publish(self, indicator: pl.DataFrame) -> pl.DataFrame:
+        on = FIRST + timedelta(days=len(self.told))
+        earlier = pl.concat(self.told[1:] or self.told)
+        self.counted.append(indicator.filter(pl.col("kato2") != "KZ").with_columns(told_on=pl.lit(on)).drop("per"))
+        self.alone = renew_tables(disclose(indicator, LIMITS, self.regions), earlier, on, LIMITS)
+        self.told.append(withhold(self.alone, earlier, on, LIMITS, pl.concat(self.counted[1:])))
+        return self.told[-1]
+
+    def attack(self, *, is_truth_known: bool) -> tuple[int, int]:
+        return attack_release(pl.concat(self.told[1:]), LIMITS, pl.concat(self.counted[1:]) if is_truth_known else None)
+
+
+class Children:
+    """Children of a drawn nation, each with the nights on which something becomes known of it; some move, some are struck off."""
+
+    def __init__(self, seed: int) -> None:
+        chance = np.random.default_rng(seed)
+        count = int(chance.choice([8, 25, 60, 150, 400]))
+        self.regions = [str(10 + number) for number in range(chance.integers(2, 6))]
+        shares = chance.dirichlet(np.full(len(self.regions), chance.choice([0.15, 0.5, 2])))
+        homes = chance.choice(self.regions, (2, count), p=shares)
+        moves = np.where(chance.random(count) < chance.choice([0, 0.03]), chance.integers(1, 8, count), 99)
+        flagged = np.where(chance.random(count) < chance.choice([0.1, 0.5, 0.9]), chance.integers(-6, 8, count), 99)
+        decided = flagged + chance.integers(0, 5, count)
+        impairment = chance.choice(["none", "physical", "mental", "complex"], count, p=[0.3, 0.2, 0.4, 0.1])
+        self._of = pl.DataFrame({
+            "home": homes[0], "next": homes[1], "moves": moves, "sex_code": chance.choice(["male", "female"], count), "flagged": flagged,
+            "decided": decided, "decision": chance.choice(["given", "refused", "withdrawn"], count, p=[0.8, 0.15, 0.05]),
+            "concluded": decided + chance.integers(0, 5, count), "impairment": impairment, "speech": chance.random(count) < 0.4,
+            "born": chance.integers(-8, 6, count), "age": chance.integers(0, 24, count), "is_late": chance.random(count) < 0.2,
+            "struck": np.where(chance.random(count) < 0.03, chance.integers(1, 8, count), 99),
+        })  # fmt: skip
+
+    def count(self, night: int) -> pl.DataFrame:
+        """Rows of indicator as known on a night: impairment by category and age, decisions, and who was seen."""
+        here = self._of.filter(pl.col("born") <= night, pl.col("struck") > night).with_columns(
+            kato2=pl.when(pl.col("moves") <= night).then("next").otherwise("home"),
+            age_band=((pl.col("age") + night) // 8).replace_strict([0, 1, 2], ["under 1", "1 year", "2 years"], default="2 years"),
+            stratum=pl.when(pl.col("decided") <= night).then("decision").otherwise(pl.lit("pending")),
+            is_impaired=(pl.col("concluded") <= night) & (pl.col("impairment") != "none"),
+        )
+        decisions, flagged, every = LINKED["consent"].parts, here.filter(pl.col("flagged") <= night), pl.lit("all")
+        parts = []
+        for name in ("all", "physical", "mental", "complex", "speech"):
+            of = {"all": pl.lit(value=True), "speech": pl.col("speech")}.get(name, pl.col("impairment") == name)
+            parts += [self._add("impairment", here, pl.col("is_impaired") & of, pl.lit(name), band) for band in (every, pl.col("age_band"))]
+        parts += [self._add("consent", flagged, pl.col("stratum") == name, pl.lit(name)) for name in decisions]
+        parts += [self._add("consent_delay", flagged, pl.col("is_late"), stratum) for stratum in (every, pl.col("stratum"))]
+        parts.append(self._add("seen", flagged.filter(pl.col("stratum") == "given"), pl.col("concluded") <= night, every))
+        return add_margins(pl.concat(parts))
+
+    @staticmethod
+    def _add(indicator_id: str, of: pl.DataFrame, is_counted: pl.Expr, stratum: pl.Expr, age_band: pl.Expr | None = None) -> pl.DataFrame:
+        rows = of.select(
+            pl.lit(indicator_id).alias("indicator_id"), pl.lit(2026).alias("birth_year"), stratum.alias("stratum"),
+            (pl.lit("all") if age_band is None else age_band).alias("age_band"), "kato2", "sex_code", is_counted.alias("is_counted"),
+        )  # fmt: skip
+        keys = [*_TABLE, "kato2", "sex_code"]
+        return rows.group_by(keys).agg(numerator=pl.col("is_counted").sum().cast(pl.Int64), denominator=pl.len().cast(pl.Int64)).select(_COUNTED)

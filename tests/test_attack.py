@@ -1,0 +1,110 @@
+"""The judge of law 9: what a reader can work out of all that is published of one indicator and year of birth."""
+
+from itertools import product
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.indicators.disclose import Limits, bound_cells
+from pipelines.indicators.release import Told
+from tests.telling import Children, Nights, recovered, tell
+
+
+def test_a_small_count_that_the_total_gives_back_is_seen():
+    assert recovered(tell(Told(103, (None, 40, 60)))) == 0
+    assert recovered(tell(Told(2, (None, 0, 0)))) == 1
+    assert recovered(tell(Told(2, (None, None, 0, 0)))) == 2  # hidden beside a zero that is told is no zero
+    assert recovered(tell(Told(2, (None, None, None)))) == 0
+
+
+def test_where_one_region_has_all_children_the_sexes_of_the_nation_are_its_own():
+    assert recovered(tell(Told(20, (20, 0, 0)), female=[6])) == 1
+    assert recovered(tell(Told(20, (20, None, None)), female=[6])) == 0  # 4 to 6 girls
+    assert recovered(tell(Told(20, (20, 0, 0)), female=[10])) == 0  # known, but not small
+
+
+def test_where_one_region_has_all_children_the_strata_of_the_nation_are_its_own():
+    strata = {"all": 20, "physical": 1, "mental": 17, "complex": 2}
+    shown = {"all": (20, 0, 0), "mental": (15, 0, 0)}
+    told = [tell(Told(x, shown.get(s, (None, None, None))), indicator_id="impairment", stratum=s) for s, x in strata.items()]
+    assert recovered(*told) == 2
+    hidden = {"all": (20, None, None), "mental": (15, None, None)}
+    told = [tell(Told(x, hidden.get(s, (None, None, None))), indicator_id="impairment", stratum=s) for s, x in strata.items()]
+    assert recovered(*told) == 0
+
+
+def test_strata_that_add_up_give_the_hidden_one_back_across_a_step_of_rounding():
+    strata = {"all": Told(53, (15, 40)), "physical": Told(52, (10, 40)), "mental": Told(1, (None, None)), "complex": Told(0, (0, 0))}
+    assert recovered(*(tell(told, indicator_id="impairment", stratum=s) for s, told in strata.items())) == 1  # 13 less 12
+    assert recovered(*(tell(told, stratum=s) for s, told in strata.items())) == 0  # programmes do not add up
+
+
+def test_a_stratum_that_the_whole_covers_is_no_more_than_it():
+    whole, severe = Told(40, (20, 0, 20)), Told(2, (None, None, None))
+    assert recovered(tell(whole, indicator_id="impairment"), tell(severe, indicator_id="impairment", stratum="severe")) == 0
+    alone = Told(20, (20, 0, 0))
+    assert recovered(tell(alone, indicator_id="impairment"), tell(severe, indicator_id="impairment", stratum="severe")) == 1
+
+
+def test_an_age_band_that_all_ages_and_another_band_give_back_is_seen():
+    bands = [tell(Told(10, (10, 0)), age_band="1 year"), tell(Told(2, (None, None)), age_band="under 1")]
+    assert recovered(bands[1]) == 0
+    assert recovered(tell(Told(12, (10, 0))), *bands) == 1
+
+
+def test_a_region_without_a_child_in_the_denominator_has_none_in_the_numerator():
+    hidden = Told(3, (None, None, None))
+    assert recovered(tell(hidden, among=Told(40, (40, 0, 0)))) == 1
+    assert recovered(tell(hidden, among=Told(40, (40, None, None)))) == 0
+
+
+def test_two_tellings_that_together_pin_a_small_count_are_seen():
+    before = Told(2, (None, None, None))
+    assert recovered(tell(before, Told(12, (10, 0, 0)))) == 1  # counts grow: the first region has both
+    assert recovered(tell(before, Told(30, (10, 10, 10)))) == 0
+    assert recovered(tell(Told(12, (10, 0, 0)), before)) == 0  # the nation fell: they are not linked
+    assert recovered(tell(Told(30, (20, 10, 0)), Told(33, (10, 20, None)))) == 0  # nor can the first region have grown
+
+
+def test_children_who_leave_a_stratum_are_not_supposed_to_stay():
+    nights = Told(3, (None, None, None)), Told(12, (10, 0, 0))
+    assert recovered(tell(*nights, indicator_id="consent", stratum="given")) > 0
+    assert recovered(tell(*nights, indicator_id="consent", stratum="pending")) == 0
+
+
+def test_a_telling_whose_own_release_is_gone_is_still_compared():
+    old, new = tell(Told(2, (None, None, 0)), Told(60, (30, 20, 10)), female=[1, 30]).partition_by("told_on", maintain_order=True)
+    assert recovered(old.filter(pl.col("kato2") != "KZ"), new) == 2
+
+
+TIGHT = Limits(small=3, rounding=2, least_denominator=30)
+SEXED = st.lists(st.tuples(st.sampled_from([0, 0, 1, 2, 4]), st.sampled_from([0, 0, 1, 2, 4])), min_size=2, max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEXED.filter(lambda table: sum(map(sum, table)) <= 12))
+def test_the_linear_program_recovers_what_a_reader_does_who_tries_every_table_by_sex(table):
+    boys, girls = (sum(of) for of in zip(*table, strict=True))
+    shown = tuple(None if 0 < m + f <= 3 else (m + f + 1) // 2 * 2 for m, f in table)
+    possible = {}
+    for counts in product(*(range(low, min(high, boys + girls) + 1) for low, high in bound_cells(shown, boys + girls, TIGHT))):
+        for males in product(*(range(count + 1) for count in counts)) if sum(counts) == boys + girls else ():
+            if sum(males) == boys:
+                for place, (count, male) in enumerate(zip(counts, males, strict=True)):
+                    for cell, value in (("all", count), ("male", male), ("female", count - male)):
+                        possible.setdefault((place, cell), set()).add(value)
+    asked = [values for (place, cell), values in possible.items() if cell != "all" or shown[place] is None]
+    pinned = [values for values in asked if min(values) >= 1 and max(values) <= 3 and max(values) - min(values) < 2]
+    assert recovered(tell(Told(boys + girls, shown), female=[girls]), limits=TIGHT) == len(pinned)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6))
+def test_no_release_of_a_small_nation_and_no_sequence_of_them_gives_a_small_count_of_a_region_away(seed, count):
+    children = Children(seed)
+    nights = Nights(children.regions)
+    for night in range(count):
+        nights.publish(children.count(night))
+    assert nights.attack(is_truth_known=False)[1] == 0
+    assert nights.attack(is_truth_known=True)[1] == 0
