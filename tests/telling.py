@@ -119,3 +119,31 @@ class Children:
         )  # fmt: skip
         keys = [*_TABLE, "kato2", "sex_code"]
         return rows.group_by(keys).agg(numerator=pl.col("is_counted").sum().cast(pl.Int64), denominator=pl.len().cast(pl.Int64)).select(_COUNTED)
+
+
+def count_national_year(births: int = 335_000, seed: int = 1) -> pl.DataFrame:
+    """Rows of indicator of one year of birth of a nation of twenty regions and few children of no known one, in shares as they are."""
+    chance = np.random.default_rng(seed)
+    regions = [*(str(10 + number) for number in range(20)), UNKNOWN]
+    weights = np.array([13, 22, 19, 33, 11, 16, 25, 10, 24, 12, 19, 20, 11, 7, 58, 4, 9, 35, 45, 31, 0.5])
+    born = chance.multinomial(births, np.outer(weights, [0.515, 0.485]).ravel() / weights.sum()).reshape(-1, 2)
+    impaired = {name: chance.binomial(born, share) for name, share in (("physical", 8e-4), ("mental", 1.2e-3), ("complex", 2e-4))}
+    impaired["all"] = sum(impaired.values())
+    categories = {"severe": 0.15, "sensory": 0.2, "speech": 0.25, "emotional_volitional": 0.08, "brain_damage": 0.03, "developmental_delay": 0.3}
+    impaired |= {name: chance.binomial(impaired["all"], share) for name, share in categories.items()}
+    tables = [("impairment", name, counts, born) for name, counts in impaired.items()]
+    for name, share in {"blood_spot": 0.004, "hearing": 0.004, "development": 0.011, "autism": 0.008, "eyes": 1e-4, "phenotype": 0.006}.items():
+        examined = chance.binomial(born, 0.9)
+        tables += [("coverage", name, examined, born), ("flagged", name, chance.binomial(examined, share), examined)]
+    flagged = chance.binomial(born, 0.02)
+    rest, decisions = flagged, {}
+    for name, share in (("given", 0.85), ("refused", 0.6), ("withdrawn", 0.1)):
+        decisions[name] = chance.binomial(rest, share)
+        rest = rest - decisions[name]
+    tables += [("consent", name, counts, flagged) for name, counts in {**decisions, "pending": rest}.items()]
+    rows = [
+        {"indicator_id": indicator_id, "birth_year": 2026, "stratum": stratum, "age_band": "all", "kato2": region, "sex_code": sex,
+         "numerator": int(x[place, of]), "denominator": int(n[place, of])}
+        for indicator_id, stratum, x, n in tables for place, region in enumerate(regions) for of, sex in enumerate(("male", "female"))
+    ]  # fmt: skip
+    return add_margins(pl.DataFrame(rows))

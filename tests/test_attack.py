@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.indicators.disclose import Limits, bound_cells
 from pipelines.indicators.release import Told
-from tests.telling import Children, Nights, recovered, tell
+from tests.telling import recovered, tell
 
 
 def test_a_small_count_that_the_total_gives_back_is_seen():
@@ -97,14 +97,3 @@ def test_the_linear_program_recovers_what_a_reader_does_who_tries_every_table_by
     asked = [values for (place, cell), values in possible.items() if cell != "all" or shown[place] is None]
     pinned = [values for values in asked if min(values) >= 1 and max(values) <= 3 and max(values) - min(values) < 2]
     assert recovered(tell(Told(boys + girls, shown), female=[girls]), limits=TIGHT) == len(pinned)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 6))
-def test_no_release_of_a_small_nation_and_no_sequence_of_them_gives_a_small_count_of_a_region_away(seed, count):
-    children = Children(seed)
-    nights = Nights(children.regions)
-    for night in range(count):
-        nights.publish(children.count(night))
-    assert nights.attack(is_truth_known=False)[1] == 0
-    assert nights.attack(is_truth_known=True)[1] == 0

@@ -109,7 +109,7 @@ def _read_rows(name: tuple[str, int, str], rows: np.ndarray, true: np.ndarray | 
     told, truth = told[..., 1:], truth[:, :, :, 1:]
     is_silent = np.isnan(nation[..., 0]) & ~(told >= 0).any(axis=-1)  # of a release that is gone, what shows no region tells of none
     told = np.where(is_silent[..., None], np.nan, told)
-    is_told = ~np.isnan(told).all(axis=(0, 2, 3, 4))
+    is_told = np.array(~np.isnan(told).all(axis=(0, 2, 3, 4)))
     is_told[-1] = True  # of days on which nothing was told only the last: counts of a day between two tellings fit between them
     kept: list[int] = []
     for number in np.flatnonzero(is_told).tolist():

@@ -1,8 +1,9 @@
 """What a reader could work out of several tables together is withheld, after the rules for one table (disclose) and its tellings (release).
 
 The judge (attack) is asked of each group of linked strata of which regions are told anew. Where it recovers a count, the nation stays as it
-is, and a table of regions that was told before is repeated as it was. Of those told for the first time (1) zeros of the strata concerned are
-hidden, as it is they that leave few regions for the children of the nation's strata, sexes and age bands; (2) all zeros; (3) all regions.
+is, and a table of regions that was told before is repeated as it was. Of those told for the first time zeros are hidden, as it is they that
+leave few regions for the children of the nation's strata, sexes and age bands: (1) those of the strata of which a count is recovered, (2) of
+all strata but the whole of them, (3) of the whole too; then (4) all regions, and the nation alone is told.
 """
 
 from datetime import date
@@ -27,7 +28,7 @@ def withhold(told: pl.DataFrame, earlier: pl.DataFrame, on: date, limits: Limits
     asked = told.filter(is_anew).select(GROUP).unique()
     before = name_group(earlier.select(columns)).join(asked, on=GROUP, how="semi") if len(earlier) else told.clear()
     counted = name_group(counted).join(asked, on=GROUP, how="semi") if counted is not None else None
-    for hide in (_hide_zeros_of_strata, _hide_zeros, _hide_regions):
+    for hide in (_hide_zeros_concerned, _hide_zeros_of_strata, _hide_zeros, _hide_regions):
         of = pl.concat([_look_back(before), told]).join(asked, on=GROUP, how="semi")
         recovered = pl.DataFrame(find_recovered(of.select(columns), limits, counted), [*asked.schema.items(), ("stratum", pl.String)], orient="row")
         if recovered.is_empty():
@@ -51,15 +52,17 @@ def _repeat(before: pl.DataFrame) -> pl.DataFrame:
     return regions.filter(pl.col("told_on") == pl.col("told_on").max().over(TABLE))
 
 
+def _hide_zeros_concerned(first: pl.DataFrame, recovered: pl.DataFrame) -> pl.DataFrame:
+    return _hide_zeros(first, recovered, first.join(recovered, on=[*GROUP, "stratum"], how="semi").filter(_IS_PART))
+
+
 def _hide_zeros_of_strata(first: pl.DataFrame, recovered: pl.DataFrame) -> pl.DataFrame:
-    """Of those of which a count is recovered, but not of the whole of them."""
-    parts = recovered.filter((pl.col("stratum") != ALL) | (pl.col("linked") != ALL))
-    named = first.join(parts, on=[*GROUP, "stratum"], how="semi")
-    return pl.concat([first.join(named, on=[*TABLE, "kato2"], how="anti"), _hide_zeros(named, recovered)])
+    return _hide_zeros(first, recovered, first.filter(_IS_PART))
 
 
-def _hide_zeros(first: pl.DataFrame, _: pl.DataFrame) -> pl.DataFrame:
-    return _hide(first, *(pl.col(column) == 0 for column in _SHOWN))
+def _hide_zeros(first: pl.DataFrame, _: pl.DataFrame, of: pl.DataFrame | None = None) -> pl.DataFrame:
+    hidden = _hide(first if of is None else of, *(pl.col(column) == 0 for column in _SHOWN))
+    return pl.concat([hidden, first.join(hidden, on=[*TABLE, "kato2"], how="anti")])
 
 
 def _hide_regions(first: pl.DataFrame, _: pl.DataFrame) -> pl.DataFrame:
@@ -67,6 +70,8 @@ def _hide_regions(first: pl.DataFrame, _: pl.DataFrame) -> pl.DataFrame:
 
 
 _SHOWN = ("numerator", "denominator")
+_IS_PART = pl.any_horizontal(pl.col("stratum", "age_band", "linked") != ALL)
+"""A stratum of several or an age band of it, or a programme, which is alone."""
 
 
 def _hide(first: pl.DataFrame, *is_hidden: pl.Expr) -> pl.DataFrame:
