@@ -210,12 +210,12 @@ class PublishedIndicator(dy.Schema):
     sex_code = published("all; by sex for the nation only", primary_key=True)
     stratum = published("programme, category or decision; all", primary_key=True)
     age_band = published("under 1, 1 year, 2 years (completed, on the day of the release); all", primary_key=True)
-    numerator = published("null = hidden; regions rounded to 5, 0 stays 0", dy.Int64)
+    numerator = published("null = hidden; regions rounded to 5, 0 is told as 0 where zeros give no count away", dy.Int64)
     denominator = published("null = hidden; regions rounded to 5", dy.Int64)
     value = published("from the rounded counts; null = hidden or too few", dy.Float64)
     is_hidden = published("a small count, or one that would give a small count back", dy.Bool, nullable=False)
     told_on = published(
-        "day as known on which this row is told; regions are told anew only when a change concerns enough children",
+        "day as known on which this row is told; regions are told anew only when they change, and enough children with them",
         dy.Date,
         nullable=False,
     )

@@ -17,7 +17,7 @@ from pipelines.indicators.known import FALLING, LINKED, Known, Strata, read_know
 from pipelines.indicators.program import GIVEN, SUPPOSED, Program
 from pipelines.indicators.search import find_pinned
 
-_TOGETHER = 600
+_TOGETHER = 2_000
 """Unknown counts from which groups are tried as one program: one of fewer costs less than its start."""
 
 

@@ -3,9 +3,9 @@
 The nation's count is published as it is every night, so a region that steps from 10 to 15 in a night in which the nation
 grew by one is known exactly, and so is a hidden 7 that became a shown 8. Rule, after the practice for rolling tables
 (a table is revised only when the revision itself concerns enough people: Byun et al. 2006, secure anonymization for
-incremental datasets; Xiao & Tao 2007, m-invariance): the regions of a table are told anew only when every column that would
-change has moved by more than `small` in the nation, and when no earlier telling narrows a hidden count. Else they are repeated
-as they were told, with the day and the nation's counts of that telling. The first condition is read from published figures
+incremental datasets; Xiao & Tao 2007, m-invariance): the regions of a table are told anew only when something would change,
+every column that would has moved by more than `small` in the nation, and no earlier telling narrows a hidden count. Else they are
+repeated as they were told, with the day and the nation's counts of that telling. The first condition is read from published figures
 alone, so that repeating tells nothing; a reader is supposed to know that counts of a year only grow.
 """
 

@@ -14,41 +14,53 @@ from pipelines.indicators.attack import find_recovered
 from pipelines.indicators.disclose import ALL, NATION, TABLE, Limits
 from pipelines.indicators.known import GROUP, name_group
 
-LOOKED_BACK = 3
-"""Newest days on which regions of a group were told, that a telling more is compared with; the judge compares all."""
+_LOOKED_BACK, _MANY = 4, 1000
+"""Newest days on which regions were told, with which a group of more than so many children is compared; a smaller one with all that are kept.
+The judge compares all: it takes time that a night has not, and what is older leaves more open the more children there are."""
+_IS_REGION = pl.col("kato2") != NATION
+_IS_PART = pl.any_horizontal(pl.col("stratum", "age_band", "linked") != ALL)
+"""A stratum of several or an age band of it, or a programme, which is alone."""
+_SHOWN = ("numerator", "denominator")
 
 
-def withhold(told: pl.DataFrame, earlier: pl.DataFrame, on: date, limits: Limits, counted: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Rows of published.indicator on the day `on`, with fewer regions told anew where else a count would be recovered.
+def withhold(
+    told: pl.DataFrame, earlier: pl.DataFrame, on: date, limits: Limits, counted: pl.DataFrame | None = None, *, is_rebuilt: bool = False
+) -> pl.DataFrame:
+    """Rows of published.indicator on the day `on`, with fewer regions told where else a count would be recovered.
 
-    `earlier`: rows of the releases before; `counted`: exact counts of that day and of those before, as of `read_known`.
+    `earlier`: rows of the releases before; `counted`: exact counts of that day and of those before, as of `read_known`; `is_rebuilt`: nothing
+    is taken over from an earlier release, as the rule may have changed, so that tables are asked of that are repeated as they were.
     """
     columns, told = told.columns, name_group(told)
-    is_anew = (pl.col("kato2") != NATION) & (pl.col("told_on") == on)
-    asked = told.filter(is_anew).select(GROUP).unique()
+    asked = told.filter(_IS_REGION & ((pl.col("told_on") == on) | is_rebuilt)).select(GROUP).unique()
     before = name_group(earlier.select(columns)).join(asked, on=GROUP, how="semi") if len(earlier) else told.clear()
-    counted = name_group(counted).join(asked, on=GROUP, how="semi") if counted is not None else None
-    for hide in (_hide_zeros_concerned, _hide_zeros_of_strata, _hide_zeros, _hide_regions):
-        of = pl.concat([_look_back(before), told]).join(asked, on=GROUP, how="semi")
-        recovered = pl.DataFrame(find_recovered(of.select(columns), limits, counted), [*asked.schema.items(), ("stratum", pl.String)], orient="row")
+    exact = name_group(counted).join(asked, on=GROUP, how="semi") if counted is not None else None
+    for hide in (_hide_zeros_concerned, _hide_zeros_of_strata, _hide_zeros, None):
+        rows = pl.concat([_look_back(before), told]).join(asked, on=GROUP, how="semi").select(columns)
+        recovered = pl.DataFrame(find_recovered(rows, limits, exact), [*asked.schema.items(), ("stratum", pl.String)], orient="row")
         if recovered.is_empty():
             break
         asked = recovered.select(GROUP).unique()
-        anew = told.filter(is_anew).join(asked, on=GROUP, how="semi")
-        first, again = anew.join(before, on=TABLE, how="anti"), _repeat(before).join(anew, on=TABLE, how="semi")
-        told = pl.concat([told.join(anew, on=[*TABLE, "kato2", "told_on"], how="anti"), again, hide(first, recovered)])
+        regions = told.filter(_IS_REGION).join(asked, on=GROUP, how="semi")
+        others = told.join(regions, on=[*TABLE, "kato2", "told_on"], how="anti")
+        if hide:
+            first, again = regions.join(before, on=TABLE, how="anti"), _repeat(before).join(regions, on=TABLE, how="semi")
+            told = pl.concat([others, again, hide(first, recovered)])
+        else:
+            told = pl.concat([others, _hide_regions(regions, told)])
     return told.select(columns)
 
 
 def _look_back(before: pl.DataFrame) -> pl.DataFrame:
-    days = before.filter(pl.col("kato2") != NATION).select(*GROUP, "told_on").unique()
-    newest = days.filter(pl.col("told_on").rank("dense", descending=True).over(GROUP) <= LOOKED_BACK)
+    days = before.group_by(*GROUP, "told_on").agg(pl.col("national_denominator").max(), is_told=_IS_REGION.any()).filter("is_told")
+    is_few = pl.col("national_denominator").max().over(GROUP) <= _MANY
+    newest = days.filter(is_few | (pl.col("told_on").rank("dense", descending=True).over(GROUP) <= _LOOKED_BACK))
     return before.join(newest, on=[*GROUP, "told_on"], how="semi")
 
 
 def _repeat(before: pl.DataFrame) -> pl.DataFrame:
     """Regions of each table as they were told last."""
-    regions = before.filter(pl.col("kato2") != NATION).unique([*TABLE, "kato2", "told_on"])
+    regions = before.filter(_IS_REGION).unique([*TABLE, "kato2", "told_on"])
     return regions.filter(pl.col("told_on") == pl.col("told_on").max().over(TABLE))
 
 
@@ -61,21 +73,18 @@ def _hide_zeros_of_strata(first: pl.DataFrame, recovered: pl.DataFrame) -> pl.Da
 
 
 def _hide_zeros(first: pl.DataFrame, _: pl.DataFrame, of: pl.DataFrame | None = None) -> pl.DataFrame:
-    hidden = _hide(first if of is None else of, *(pl.col(column) == 0 for column in _SHOWN))
+    shown = (pl.when(pl.col(column) != 0).then(column).alias(column) for column in _SHOWN)
+    hidden = _mark_hidden((first if of is None else of).with_columns(shown))
     return pl.concat([hidden, first.join(hidden, on=[*TABLE, "kato2"], how="anti")])
 
 
-def _hide_regions(first: pl.DataFrame, _: pl.DataFrame) -> pl.DataFrame:
-    return _hide(first, pl.lit(value=True), pl.lit(value=True))
+def _hide_regions(regions: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """All regions hidden, on the day of the nation, also of tables that were told before."""
+    nation = told.filter(~_IS_REGION, pl.col("sex_code") == ALL).select(*TABLE, "told_on", "national_numerator", "national_denominator")
+    hidden = regions.with_columns(pl.lit(None, regions[column].dtype).alias(column) for column in _SHOWN)
+    return _mark_hidden(hidden.update(nation, on=TABLE, how="left"))
 
 
-_SHOWN = ("numerator", "denominator")
-_IS_PART = pl.any_horizontal(pl.col("stratum", "age_band", "linked") != ALL)
-"""A stratum of several or an age band of it, or a programme, which is alone."""
-
-
-def _hide(first: pl.DataFrame, *is_hidden: pl.Expr) -> pl.DataFrame:
-    """Rows with the numerator hidden, and the denominator, where it is said."""
-    shown = [pl.when(~hidden).then(column).alias(column) for column, hidden in zip(_SHOWN, is_hidden, strict=True)]
-    is_any = pl.any_horizontal(pl.col(_SHOWN).is_null())
-    return first.with_columns(shown).with_columns(is_hidden=is_any, value=pl.when(~is_any).then("value"))
+def _mark_hidden(rows: pl.DataFrame) -> pl.DataFrame:
+    is_hidden = pl.any_horizontal(pl.col(_SHOWN).is_null())
+    return rows.with_columns(is_hidden=is_hidden, value=pl.when(~is_hidden).then("value"))

@@ -118,7 +118,7 @@ def _verify_bytes(settings: Settings) -> Check:
 
 
 def _verify_published(settings: Settings) -> Check:
-    """A linear program tries to pin hidden counts from what the kept releases publish (law 9)."""
+    """A linear program tries to pin counts of regions, told or not, from what the kept releases publish (law 9)."""
     (told, counted), limits = read_told(settings), Limits(settings.small_count, settings.rounding, settings.least_denominator)
     tried, recovered = attack_release(told, limits, counted) if len(told) else (0, 0)
     return Check("9", "no small count of a region can be worked out from what is published, now or earlier", tried, recovered)

@@ -20,8 +20,8 @@ COUNTED = {"indicator_id": pl.String, "birth_year": pl.Int32, "kato2": pl.String
 SQL, PROMISED = PROJECT / "sql", PROJECT / "warehouse"
 
 
-def fill_indicators(connection: Connection, settings: Settings, years: Iterable[int], on: date) -> None:
-    """Indicators of the years of birth that are counted anew, and what of them may leave the ministry."""
+def fill_indicators(connection: Connection, settings: Settings, years: Iterable[int], on: date, *, is_rebuilt: bool) -> None:
+    """Indicators of the years of birth that are counted anew, and what of them may leave the ministry; `is_rebuilt`: none is taken over."""
     definitions = read_definitions()
     parts = []
     for file in sorted((SQL / "indicators").glob("*.sql")):
@@ -57,7 +57,7 @@ def fill_indicators(connection: Connection, settings: Settings, years: Iterable[
     earlier, exact = read_told(settings, on, years)
     told = renew_tables(disclose(valued, limits, [*regions, UNKNOWN]), earlier, on, limits)
     counted = pl.concat([exact, valued.with_columns(pl.lit(on).alias("told_on")).select(*COUNTED)])
-    _insert(connection, "published.indicator", withhold(told, earlier, on, limits, counted))
+    _insert(connection, "published.indicator", withhold(told, earlier, on, limits, counted, is_rebuilt=is_rebuilt))
 
 
 def read_told(settings: Settings, before: date | None = None, years: Iterable[int] | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -69,7 +69,7 @@ def build_warehouse(
         years = sort_years(connection, base, on, [p["due_days"] for p in _read_programmes().values() if "due_days" in p])
         _empty_draft(connection, base, years)
         _fill_marts(connection, years, on, at_risk)
-        fill_indicators(connection, settings, years.counted, on)
+        fill_indicators(connection, settings, years.counted, on, is_rebuilt=base is None)
         counts = _fill_release(connection, settings, on, definitions)
         _reconcile(connection, years, on)
         parquet = write_parquet(connection, settings, on, counts, base, years)
