@@ -21,6 +21,8 @@ PROFILE_DAYS = 182
 _WEEKDAYS_LEAST = 3
 """Earlier files of the same weekday needed before that weekday has a usual volume of its own."""
 _LONGEST_CODE = 80
+_AT_ONCE = 1_000_000
+"""Rows measured at a time."""
 _ID, _WHO = "submission_id", ["sender_id", "record_kind"]
 KEPT_SCHEMA = {
     _ID: pl.String,
@@ -78,8 +80,8 @@ def profile_batches(
                 "received_count": pl.Int64, "quarantined_count": pl.Int64},
         orient="row",
     )  # fmt: skip
-    files = [f for r in receipts for f in sorted((folder / r[_ID]).glob(f"accepted-{suite.kind}-*.parquet"))]
-    row, code = _measure_rows(files, suite)
+    measured = [_measure_rows(_list_files(folder, some, suite), suite) for some in _share(receipts)]
+    row, code = (pl.concat(frames) for frames in zip(*measured, strict=True))
     who = receipt.select(_ID, *_WHO).filter(pl.col("sender_id").is_not_null())
     kept = _list_kept(who, row, suite)
     code = who.join(code, on=_ID, how="inner").join(history.code, on=[*_WHO, "code"], how="anti")
@@ -96,6 +98,21 @@ def profile_batches(
     )
     assert len(profile) == len(receipts)  # noqa: S101
     return Profiled(profile, kept, code.select(*CODE_SCHEMA))
+
+
+def _share(receipts: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
+    """Submissions in shares of about _AT_ONCE rows, so that memory does not grow with a night; one share at least."""
+    ends, total = [], 0
+    for place, receipt in enumerate(receipts, 1):
+        total += int(receipt["received_count"])
+        if total >= _AT_ONCE or place == len(receipts):
+            ends.append(place)
+            total = 0
+    return [receipts[first:end] for first, end in zip([0, *ends], ends, strict=False)] or [()]
+
+
+def _list_files(folder: Path, receipts: Sequence[Mapping[str, Any]], suite: Suite) -> list[Path]:
+    return [f for r in receipts for f in sorted((folder / r[_ID]).glob(f"accepted-{suite.kind}-*.parquet"))]
 
 
 def _measure_rows(files: Sequence[Path], suite: Suite) -> tuple[pl.DataFrame, pl.DataFrame]:

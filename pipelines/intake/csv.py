@@ -16,7 +16,7 @@ from pipelines.intake.lines import LineCount, Placed, holds_breaks
 from pipelines.intake.reading import NEUTRALISED, Chunk, Limits, Opened, name_headers
 from pipelines.intake.refusal import FileRefusedError, list_findings
 
-_BLOCK_BYTES = 32 << 20
+_BLOCK_BYTES = 16 << 20
 _SURVEYED_BYTES = 1 << 20
 _LONGEST_HEADER = 1 << 20
 _LONGEST_NAME = 80
