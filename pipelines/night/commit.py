@@ -1,22 +1,14 @@
-"""One transaction a run: link to the spine, keep versions, split identity from findings, assess who was touched."""
+"""One transaction a run: link to the spine, keep versions, split identity from findings, note who was touched."""
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-import polars as pl
-
 from pipelines.contracts import LAKE
 from pipelines.night.arrived import count_rows, view_arrived, view_newest
 from pipelines.night.linking import keep_waiting, link_births, link_records, link_reports
-from pipelines.risk.assess import Assessed, assess_risk
-from pipelines.risk.shape import Protocol
 from pipelines.settings import Settings
-from pipelines.store.lake import Connection, put_frame, read_rows, replace_state, upsert_versions
-
-_READ_AT_ONCE, _AT_ONCE = 400_000, 50_000
-"""Children whose results are read and are assessed at a time: a night's memory does not grow with how many it touches."""
+from pipelines.store.lake import Connection, upsert_versions
 
 _TARGETS = {
     "birth": ("identified.birth", "clinical.birth"),
@@ -74,50 +66,6 @@ def _touch(connection: Connection, target: str, key: str, counts: dict[str, int]
         )
     if counts["changed"]:
         connection.execute("insert into touched select distinct held_child_key from upsert_decision where is_newer")
-
-
-def assess_touched(connection: Connection, protocols: tuple[Protocol, ...], on: date) -> dict[str, int]:
-    """Verdicts and flags of the touched children, from their whole sequence of results."""
-    connection.execute("create or replace temp table touched as select distinct child_key from touched")
-    if not count_rows(connection, "select count(*) from touched"):
-        return {"children": 0, "verdicts": 0, "flags": 0}
-    birth = read_rows(connection, """
-        select child_key, birth_on, birth_at, sex_code, birth_weight_g, gestation_wk, is_complicated, died_on
-        from lake.clinical.birth semi join touched using (child_key) where known_to is null and not is_cancelled
-        order by birth_on, child_key""")  # fmt: skip
-    found = [one for many in _slice(birth, _READ_AT_ONCE) for one in _assess_many(connection, many, protocols)]
-    scope = "child_key in (select child_key from touched)"
-    born = "birth_on between date '{}' and date '{}' and ".format(*_read_span(connection, "touched"))
-    verdict, flag = pl.concat(one.verdict for one in found), pl.concat(one.flag for one in found)
-    verdicts = replace_state(connection, "clinical.verdict", verdict, ["child_key", "programme"], born + scope, on)
-    flags = replace_state(connection, "clinical.flag", flag, ["flag_id"], scope, on)
-    return {"children": len(birth), "verdicts": verdicts["opened"], "flags": flags["opened"]}
-
-
-def _assess_many(connection: Connection, birth: pl.DataFrame, protocols: tuple[Protocol, ...]) -> Iterator[Assessed]:
-    """Read the results of many children at once, as each reading looks through the lake, and assess some of them at a time."""
-    part = birth.select("child_key", (pl.int_range(pl.len()) // _AT_ONCE).cast(pl.UInt8).alias("part_no"))
-    put_frame(connection, "assessed", part)
-    results = read_rows(connection, """
-        select part_no, child_key, programme, component, stage_code, examined_on, examined_at, value, comparator, unit,
-               result_code, status_code, is_transfused, gestation_wk, record_key
-        from lake.clinical.screening join assessed using (child_key)
-        where known_to is null and not is_cancelled and birth_on between ? and ?""", _read_span(connection, "assessed"))  # fmt: skip
-    for number, some in enumerate(_slice(birth, _AT_ONCE)):
-        yield assess_risk(results.filter(pl.col("part_no") == number), some, protocols)
-
-
-def _slice(frame: pl.DataFrame, count: int) -> Iterator[pl.DataFrame]:
-    """The frame in slices of so many rows; one at least."""
-    return (frame.slice(first, count) for first in range(0, max(len(frame), 1), count))
-
-
-def _read_span(connection: Connection, children: str) -> list[date]:
-    """First and last day of birth, of every version: a result or verdict keeps the date of birth it came with."""
-    row = connection.execute(
-        f"select min(birth_on), max(birth_on) from lake.clinical.birth semi join {children} using (child_key)"
-    ).fetchone()
-    return list(row or ())
 
 
 def _view_target(connection: Connection, table: str, key: str) -> str:

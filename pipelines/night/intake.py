@@ -11,8 +11,9 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.expect.judge import hold_batches, prepare
 from pipelines.night.aggregate import keep_aggregates
+from pipelines.night.assess import assess_touched
 from pipelines.night.audit import record_event, write_anchors
-from pipelines.night.commit import Kept, assess_touched, commit_kind
+from pipelines.night.commit import Kept, commit_kind
 from pipelines.night.delivery import hash_file, keep_deliveries, sweep_landing
 from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback

@@ -19,8 +19,9 @@ from pipelines.errors import UserError
 from pipelines.identity.decide import contradict, link_and_learn, name_split
 from pipelines.identity.link import SPINE
 from pipelines.night.archive import read_again
+from pipelines.night.assess import assess_touched
 from pipelines.night.audit import record_event, write_anchors
-from pipelines.night.commit import assess_touched, commit_kind
+from pipelines.night.commit import commit_kind
 from pipelines.night.intake import open_day
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
