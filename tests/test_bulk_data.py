@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import flow
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.intake.fhir import first_pass
 from pipelines.intake.fhir.export import name_export, part_exports
 from pipelines.intake.reading import Limits

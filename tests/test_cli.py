@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import cli, flow
+from pipelines.cli.commands import app
 from pipelines.store.lake import open_lake
 from pipelines.store.warehouse import open_published
 from tests.nation import FIRST, bear, run, send, settle, write_file
@@ -38,7 +39,7 @@ def test_json_has_the_same_exit_code_as_text(monkeypatch, capsys, tmp_path):
 
 def test_receiving_prints_the_id_of_each_submission(tmp_path):
     files = [write_file(tmp_path / f"{n}.csv", [bear(n)]) for n in (2, 3)]
-    told = CliRunner().invoke(cli.app, ["receive", *map(str, files), "--home", str(tmp_path / "home")])
+    told = CliRunner().invoke(app, ["receive", *map(str, files), "--home", str(tmp_path / "home")])
     assert told.stdout.split() == [*flow.receive(settle(tmp_path / "other"), files), "received:", "2"]
 
 

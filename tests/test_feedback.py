@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import flow
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
 from pipelines.intake.feedback import (
