@@ -18,6 +18,7 @@ from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import LEDGER_FINDING, read_staged
 from pipelines.night.hold import drop_earlier, list_released, record_holds
+from pipelines.night.noticing import open_noticed, read_noticed
 from pipelines.night.receipt import note_resent
 from pipelines.risk.age import is_born_at_risk
 from pipelines.risk.protocol import load_protocols
@@ -89,6 +90,7 @@ def _commit_fresh(
     held: dict[str, str], day: date,
 ) -> dict[str, int]:  # fmt: skip
     connection.execute("create or replace temp table touched (child_key bigint)")
+    open_noticed(connection)
     taken = [str(r["submission_id"]) for r in fresh if not r["refusal_code"] and r["submission_id"] not in held]
     kept: dict[str, Kept] = {}
     for kind in RECORDS:
@@ -156,14 +158,11 @@ def _write_ledger(
     append_rows(connection, "ledger.submission_sender", pl.DataFrame(senders, _SENDERS, orient="row"))
     told_of = pl.col("submission_id").is_in(pl.Series(ids, dtype=pl.String).implode())  # of a held file too: its sender may mend
     finding = read_staged(folder, "finding-*.parquet", LEDGER_FINDING).filter(told_of)
-    told = waiting.unique(maintain_order=True).select(  # a row of several results waits once for one reason
-        "submission_id",
-        "row_no",
-        _NO_TEXT.alias("column"),
-        pl.col("reason").alias("code"),
-        pl.lit("warning").alias("severity"),
-        _NO_TEXT.alias("detail"),
+    noticed = read_noticed(connection)
+    because = waiting.unique(maintain_order=True).select(  # a row of several results waits once for one reason
+        "submission_id", "row_no", _NO_TEXT.alias("column"), pl.col("reason").alias("code")
     )
+    told = pl.concat([because, noticed.drop("source_id")]).with_columns(pl.lit("warning").alias("severity"), _NO_TEXT.alias("detail"))
     holding = pl.DataFrame(
         [{"submission_id": s, "row_no": None, "column": None, "code": code, "severity": "error", "detail": None}
          for s, codes in held.items() for code in ("batch_held", *codes.split())],
@@ -172,8 +171,10 @@ def _write_ledger(
     append_rows(connection, "ledger.finding", pl.concat([finding, told, holding]))
     record_holds(connection, held)
     named = {"row_no": pl.Int64(), "source_id": pl.String()}
-    for table, schema in (("noted", named), ("quarantine", {**named, "row_text": pl.String()})):
-        append_rows(connection, f"identified.{table}", read_staged(folder, f"{table}-*.parquet", dict(schema)).filter(told_of))
+    noted = pl.concat([read_staged(folder, "noted-*.parquet", dict(named)), noticed.select("submission_id", *named)]).filter(told_of)
+    append_rows(connection, "identified.noted", noted.unique(["submission_id", "row_no"], keep="first", maintain_order=True))
+    refused = read_staged(folder, "quarantine-*.parquet", {**named, "row_text": pl.String()})
+    append_rows(connection, "identified.quarantine", refused.filter(told_of))
 
 
 def _name_status(receipt: dict[str, object], held: dict[str, str]) -> str:
