@@ -9,7 +9,7 @@ from pipelines import flow
 from pipelines.night.ask import tell_submission
 from pipelines.night.rows import list_records
 from pipelines.night.verify import verify_store
-from tests.nation import FIRST, ask, bear, copy_home, examine, name_iin, send, settle, take_in
+from tests.nation import BORN, FIRST, ask, bear, copy_home, examine, name_iin, send, settle, take_in
 from tests.test_bulk_data import child, coded, export, result, write
 
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
@@ -85,13 +85,31 @@ def test_a_result_that_waited_is_told_of_in_the_feedback_of_its_own_file_when_it
     assert feedback(home, submission) == [(2, "A", "child_unknown")]
     send(home, tmp_path, [{"birth": bear(8, child_iin=name_iin(708), birth_on=str(LONG_AGO))}], "births")
     take_in(home, THIRD)
-    expected = [(2, "A", "child_over_3"), (2, "A", "child_unknown"), (2, "A", "gestation_wk_differs")]
+    expected = [(2, "A", "child_over_3"), (2, "A", "gestation_wk_differs")]  # and no more that its child is not known
     assert feedback(home, submission) == expected
     for night in range(1, 3):
         send(home, tmp_path, [{"birth": bear(8 + night)}], f"later {night}")
         take_in(home, THIRD + timedelta(days=night))
     assert feedback(home, submission) == expected
-    assert len(ask(home, TOLD, submission)) == 3
+    assert [row["findings"] for row in list_records(home, submission, is_identified=False)] == ["child_over_3 gestation_wk_differs"]
+    assert [f["code"] for f in tell_submission(home, submission)["findings"] if f["first_row"]] == ["child_over_3", "gestation_wk_differs"]
+    assert len(ask(home, TOLD, submission)) == 3  # what was told stays in the ledger
+
+
+def test_a_record_that_waits_for_another_reason_than_before_is_told_of_it_and_once(home, tmp_path):
+    unnamed = {"child_iin": "", "mother_iin": name_iin(8), "birth_on": str(BORN), "birth_order": ""}
+    (submission,) = send(home, tmp_path, [seen(8, "A", **unnamed), seen(9, "B")])
+    take_in(home, SECOND)
+    assert feedback(home, submission) == [(2, "A", "child_unknown"), (3, "B", "child_unknown")]
+    assert tell_submission(home, submission)["waiting_for"] == "child_unknown=2"
+    twins = [{"birth": bear(n, mother_iin=name_iin(8), history_no="H8", plurality="2", birth_order=order)} for n, order in ((8, "1"), (10, "2"))]
+    send(home, tmp_path, twins, "twins")
+    for night in range(3):
+        take_in(home, THIRD + timedelta(days=night))
+        send(home, tmp_path, [{"birth": bear(12 + night)}], f"later {night}")
+        assert feedback(home, submission) == [(2, "A", "twin_ambiguous"), (3, "B", "child_unknown")]
+        assert tell_submission(home, submission)["waiting_for"] == "child_unknown=1, twin_ambiguous=1"
+    assert [code for _, _, code, _ in ask(home, TOLD, submission)] == ["child_unknown", "twin_ambiguous", "child_unknown"]
 
 
 def test_a_version_is_told_of_once_whichever_files_repeat_it_and_a_new_version_anew(home, tmp_path):
@@ -109,17 +127,17 @@ def test_a_version_is_told_of_once_whichever_files_repeat_it_and_a_new_version_a
 def test_a_file_that_is_read_again_with_more_of_its_people_is_told_again_of_what_it_brought_before(home, tmp_path):
     folder = tmp_path / "export"
     send(home, tmp_path, [{"birth": bear(n)} for n in (1, 3)], "births")
-    export(folder, 1, 3)
+    export(folder, 1, 3, 5)
     weeks = result(9, "1", code=coded("57714-8"), effectiveDateTime=None, valueQuantity={"value": 32, "unit": "wk"})
-    write(folder / "Observation.ndjson", result(1, "1"), result(3, "2"), weeks)
-    write(folder / "Patient.ndjson", child(1, "1")[0])
-    for night, files in ((SECOND, [child(1, "1")]), (THIRD, [child(1, "1"), child(3, "2")])):
+    write(folder / "Observation.ndjson", result(1, "1"), result(5, "3"), result(3, "2"), weeks)
+    first, second, third = (child(number, str(name)) for name, number in enumerate((1, 3, 5), 1))
+    for night, files in ((SECOND, [first, third]), (THIRD, [first, third, second])):
         write(folder / "Patient.ndjson", *(patient for patient, _ in files))
         (submission, *_) = flow.receive(home, sorted(folder.iterdir()))
         take_in(home, night)
         assert tell_submission(home, submission)["accepted_count"] == len(files)
-        assert (1, "gestation_wk", "gestation_wk_differs", "warning") in ask(home, TOLD, submission)
-    assert [row for row, *_ in ask(home, TOLD, submission)] == [1]
+        told = [(row, code) for row, _, code, severity in ask(home, TOLD, submission) if severity == "warning"]
+        assert told == [(1, "gestation_wk_differs"), (2, "child_unknown")]
 
 
 def test_a_result_before_the_birth_waits_and_is_told_of_nothing_else(home, tmp_path):

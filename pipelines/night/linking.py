@@ -7,6 +7,7 @@ import polars as pl
 from pipelines.contracts import RECORDS, WHO
 from pipelines.identity.link import SPINE, learn_iins, link_children, mint_children
 from pipelines.night.arrived import count_rows
+from pipelines.night.noticing import note_waiting
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows, replace_state
 
 _DAY = {"screening": "examined_on", "consent": "decided_on", "confirmation": "confirmed_on"}
@@ -114,6 +115,7 @@ def keep_waiting(connection: Connection, kind: str, on: date) -> int:
     )
     record = pl.struct(_as_text(name, records.schema[name]) for name in names).struct.json_encode()
     waiting = records.with_columns(record.alias("record"))
+    note_waiting(connection, kind, waiting)
     replace_state(
         connection, "identified.waiting", waiting, ["record_kind", "record_key"], f"record_kind = '{kind}'", on
     )
