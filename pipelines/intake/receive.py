@@ -101,7 +101,7 @@ def judge_chunk(
 ) -> JudgedChunk:
     """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither.
 
-    `rivals`: numbers of rows that give a record another content than a row of another chunk does.
+    `rivals`: numbers of rows that give a record another content than another row of the file does.
     """
     layout = chunk.layout or layout
     if chunk.kind not in (None, layout.record):

@@ -8,7 +8,7 @@ from pipelines.errors import UserError
 from pipelines.night.audit import record_look
 from pipelines.night.delivery import hash_file
 from pipelines.night.front_door import list_arrivals
-from pipelines.night.receipt import list_closings, list_receipts, read_receipts
+from pipelines.night.receipt import FINDING, list_closings, list_receipts, read_receipts
 from pipelines.risk.calendar import EXAMINED, list_calendar
 from pipelines.risk.protocol import describe_rule, load_protocols
 from pipelines.risk.shape import Protocol
@@ -63,9 +63,9 @@ def tell_submission(settings: Settings, submission: str) -> dict[str, object]:
         row = find_submission(connection, submission, settings)
         given = [row["submission_id"]]
         (receipt,) = read_receipts(connection, [str(row["submission_id"])]).to_dicts()
-        findings = read_rows(connection, """
-            select code, "column", severity, count(*)::bigint as "rows", min(row_no) as first_row from lake.ledger.finding
-            where submission_id = ? group by all order by all""", given)  # fmt: skip
+        findings = read_rows(connection, f"""
+            select code, "column", severity, count(*)::bigint as "rows", min(row_no) as first_row
+            from {FINDING.format(asked="asked_receipt")} group by all order by all""")  # fmt: skip
         closings = list_closings(connection, str(row["submission_id"]))
         feeds = read_rows(connection, """
             with record as (

@@ -3,21 +3,23 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
+from pipelines.intake.cell import name_cell
 from pipelines.intake.fhir.export import part_exports
 from pipelines.intake.keys import add_keys
-from pipelines.intake.layout import list_layouts
-from pipelines.intake.reading import Limits
+from pipelines.intake.layout import Layout, list_layouts
+from pipelines.intake.reading import Limits, Opened
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FINDING_SCHEMA, FileRefusedError
 from pipelines.night.delivery import find_delivery, hash_file, land_delivery, list_landed, name_landed, stamp_delivery
-from pipelines.night.rivals import find_rivals
+from pipelines.night.rivals import find_contradictions, find_rivals
 from pipelines.settings import Settings
 from pipelines.store.registers import read_registers
 
@@ -30,6 +32,13 @@ _WORTH_PROCESSES = 192 << 20
 """Bytes of work of which half is judged in the time (a second and a half) that processes take to start."""
 LEDGER_FINDING = {**FINDING_SCHEMA, "detail": pl.String()}
 """A finding as it is staged: a reader's, with the counts that explain it where there are any."""
+
+
+class Staged(NamedTuple):
+    """What a file was read by, and what of its receipt its rows say: counts, kind and senders."""
+
+    layout: Layout
+    counts: dict[str, object]
 
 
 def receive_paths(settings: Settings, paths: Sequence[Path]) -> list[str]:
@@ -100,13 +109,8 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
     }  # fmt: skip
     named: set[str] = set()
     try:
-        stage = partial(_stage_chunks, path, delivery, draft, submission_id, on, set_limits(settings), named)
-        counted = stage()
-        if len(rivals := find_rivals(draft)):
-            shutil.rmtree(draft)
-            draft.mkdir(mode=0o700)
-            counted = stage(rivals)
-        receipt |= counted
+        open_file = partial(open_submission, path, set_limits(settings), delivery)
+        receipt |= stage_rows(open_file, draft, submission_id, on, named).counts
         if not receipt["accepted_count"]:
             receipt["sender_id"] = _name_sender(settings, named)
     except FileRefusedError as refused:
@@ -119,6 +123,20 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
     shutil.rmtree(done, ignore_errors=True)
     draft.rename(done)
     return done
+
+
+def stage_rows(open_file: Callable[[], Opened], draft: Path, submission_id: str, on: date, named: set[str]) -> Staged:
+    """All rows of a file judged into the Parquet of a folder; raises FileRefusedError. It is opened again where its rows are rivals.
+
+    `named` is filled with the senders that its rows name, two at most.
+    """
+    staged = _stage_chunks(open_file(), draft, submission_id, on, named)
+    if len(rivals := find_rivals(draft)):
+        for part in draft.glob("*.parquet"):
+            part.unlink()
+        staged = _stage_chunks(open_file(), draft, submission_id, on, named, rivals)
+    _note_contradictions(draft, staged.layout)
+    return staged
 
 
 def list_refusal(refused: FileRefusedError) -> pl.DataFrame:
@@ -155,14 +173,9 @@ def set_limits(settings: Settings) -> Limits:
 
 
 def _stage_chunks(
-    path: Path, delivery: tuple[Path, ...], draft: Path, submission_id: str, on: date, limits: Limits, named: set[str],
-    rivals: pl.Series | None = None,
-) -> dict[str, object]:
-    """Counts of a file and its one sender; `named` is filled with the senders that its rows name, two at most.
-
-    `rivals`: rows to be refused as they tell a record differently from rows of other chunks.
-    """
-    opened = open_submission(path, limits, delivery)
+    opened: Opened, draft: Path, submission_id: str, on: date, named: set[str], rivals: pl.Series | None = None
+) -> Staged:
+    """`rivals`: rows to be refused as they tell a record differently from other rows."""
     layout = opened.layout
     kinds: Counter[str] = Counter()
     counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
@@ -191,10 +204,26 @@ def _stage_chunks(
     if not counts["received_count"]:
         if not opened.may_be_empty:
             raise FileRefusedError("file_without_rows")
-        return {**counts, "layout": layout.name}
+        return Staged(layout, {**counts, "layout": layout.name})
     several = sorted(senders) if len(senders) > 1 else []
     only = senders.pop() if len(senders) == 1 else None
-    return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only, "sender_ids": several}
+    return Staged(layout, {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only, "sender_ids": several})
+
+
+def _note_contradictions(draft: Path, layout: Layout) -> None:
+    """A warning on each row whose results others of the file contradict, where its reader has not said so already."""
+    unlike = find_contradictions(draft)
+    if unlike.is_empty():
+        return
+    found = unlike.select("row_no", name_cell("result_code", layout).alias("column"), code=pl.lit("results_contradict"), severity=pl.lit("warning"))
+    _add_untold(draft, "finding", _detail(found.unique(maintain_order=True)), ["row_no", "code"])
+    _add_untold(draft, "noted", unlike.select("row_no", "source_id").unique("row_no", keep="first", maintain_order=True), ["row_no"])
+
+
+def _add_untold(draft: Path, name: str, rows: pl.DataFrame, key: list[str]) -> None:
+    said = [pl.read_parquet(part, columns=key) for part in draft.glob(f"{name}-*.parquet")]
+    untold = rows.join(pl.concat(said), on=key, how="anti") if said else rows
+    untold.write_parquet(draft / f"{name}-whole.parquet", compression="lz4")
 
 
 def _detail(finding: pl.DataFrame) -> pl.DataFrame:

@@ -25,14 +25,15 @@ RECEIPT = """
         select submission_id, count(*) filter (is_mended) as mended_count, count(*) filter (not is_mended) as again_count
         from again group by all),
     waiting as (
-        select submission_id, count(distinct row_no) as waiting_now from lake.identified.waiting
+        select submission_id, count(distinct row_no) as waiting_now, trim(histogram(reason)::varchar, '{{}}') as waiting_for
+        from lake.identified.waiting
         where known_to is null and submission_id in (select submission_id from {asked}) group by all)
     select s.* replace (case when s.status in ('held', 'returned') then 0 else s.accepted_count end as accepted_count),
            case when s.status in ('held', 'returned') then s.accepted_count else 0 end as untaken_count,
            coalesce(mended_count, 0)::bigint as mended_count, coalesce(again_count, 0)::bigint as refused_again_count,
            case when s.status in ('held', 'returned') then 0
                 else s.quarantined_count - coalesce(mended_count, 0) - coalesce(again_count, 0) end::bigint as open_count,
-           coalesce(waiting_now, 0)::bigint as waiting_now,
+           coalesce(waiting_now, 0)::bigint as waiting_now, waiting_for,
            case when s.status = 'accepted' and waiting_now > 0 then 'waiting' else s.status end as state
     from lake.ledger.submission s left join mended using (submission_id) left join waiting using (submission_id)
     where s.submission_id in (select submission_id from {asked})
@@ -42,7 +43,16 @@ received_count = accepted_count + untaken_count + quarantined_count.
 
 `untaken`: without a fault, in a file that is held or was returned: nothing of it is in the lake.
 `mended`: accepted in a later file; `refused_again`: the latest word is in the feedback of the later file; `open`: not sent
-again. `state`: waiting, held, partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
+again. `waiting_for`: records that wait, by reason (`child_unknown=9, twin_ambiguous=2`). `state`: waiting, held,
+partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
+FINDING = """(
+    select distinct f.* from lake.ledger.finding f
+    anti join (
+        select submission_id, row_no, reason as code from lake.identified.waiting
+        where submission_id in (select submission_id from {asked})
+        group by all having bool_and(known_to is not null)) w using (submission_id, row_no, code)
+    where f.submission_id in (select submission_id from {asked}))"""
+"""What is told of submissions: the ledger's findings, but for why a record waited that waits for that no more."""
 
 _MATCHED = {"submission_id": pl.String(), "row_no": pl.Int64(), "outcome": pl.String(), "resent_in": pl.String()}
 """An open row, and what came of it in which later submission."""
