@@ -1,20 +1,21 @@
 """What an OBX says: a row of a sheet, something of all results of its child, or something that is left unread and told so."""
 
 from pipelines.intake.hl7.child import Told
-from pipelines.intake.hl7.context import UNSATISFACTORY, is_nothing, list_texts, read_context
+from pipelines.intake.hl7.context import is_nothing, list_texts, read_context
 from pipelines.intake.hl7.fields import pick
+from pipelines.intake.hl7.groups import NO_SUB_ID, Claim, SubId, head_list, name_answers
+from pipelines.intake.hl7.samples import CARD, GESTATION, QUALITY, STAGE, Remark
 from pipelines.intake.hl7.sheet import ROW, Sheet
 from pipelines.intake.hl7.terms import Answer, Term, Terms
 
 Said = tuple[str | None, str | None, str | None, str | None]
 """result_code, value, comparator, unit."""
 _NOTHING: Said = (None, None, None, None)
-_EMPTY, _FIRST = ("", '""'), ("", "1")
+_EMPTY = ("", '""')
 _LONGEST_COMPONENT, _MOST_CONDITIONS = 80, 500
 _PAD = [""] * 15
 _SOURCE = ROW.index("source_id")
-_BY_SUB_ID, _SECOND = -1, 2
-_COLUMNS = {"reason": "stage_code", "factors": "is_transfused", "gestation": "gestation_wk", "card": "card_no"}
+_COLUMNS = {"quality": QUALITY, "reason": STAGE, "gestation": GESTATION, "card": CARD}
 
 
 class Results:
@@ -22,17 +23,16 @@ class Results:
 
     def __init__(self, terms: Terms, sheet: Sheet) -> None:
         self.terms, self.marks, self.tables, self.sheet = terms, terms.marks, terms.tables, sheet
-        self.seen: dict[str, dict[tuple[str, str], int]] = {}
-        self.next_no: dict[tuple[str, str], int] = {}
+        self.begun = len(sheet.rows)
+        self.claims: list[Claim] = []
+        self.remarks: list[Remark] = []
         self.left: set[str] = set()
         self.who: Told = {}
-        self.quality: tuple[int, str] | None = None
         self.child_no = 0
 
     def begin_order(self, source: str, told: Told, status: str) -> None:
         """The results that follow are of this order."""
         self.source, self.order, self.order_status = source, told, self.tables["order_statuses"].get(status, status) or "final"
-        self.used = self.seen.setdefault(source, {})
         self.order_no = len(self.sheet.orders)
         self.sheet.orders.append(told)
 
@@ -47,8 +47,7 @@ class Results:
             read = terms.read_answer(fields[5])
             if read.value is not None and not read.is_cleaned:
                 said = (None, read.value, read.comparator, plan[2])
-                instance = "" if fields[4] in _FIRST else terms.name_instance(fields[4])
-                self.add(number, text, plan[0], instance, plan[1], said, terms.read_time(fields[14]))
+                self.add(number, text, plan[0], self._read_sub_id(fields), plan[1], said, terms.read_time(fields[14]))
                 return
         self._take_other(number, text, fields)
 
@@ -58,7 +57,7 @@ class Results:
         if term.is_loinc_broken:
             self.sheet.findings.append((number, "component", "component_checksum", "warning"))
         if term.context:
-            self._take_context(term.context, number, text, fields[5])
+            self._take_context(term.context, number, text, fields)
             return
         status = self._read_status(number, fields[11], term)
         if status is None:
@@ -68,19 +67,19 @@ class Results:
             return
         said = self._read_observation(number, fields, term, status)
         if said is not None:
-            self.add(number, text, term.what, self.terms.name_instance(fields[4]), status, said, self.terms.read_time(fields[14]))
+            self.add(number, text, term.what, self._read_sub_id(fields), status, said, self.terms.read_time(fields[14]))
 
     def _take_positive(self, number: int, text: str, fields: list[str], term: Term, status: str) -> None:
         """A list of conditions: each is a disorder of its own."""
         listed = [texts for texts in list_texts(self.marks, fields[5]) if not is_nothing(self.terms, texts)]
-        when, said = self.terms.read_time(fields[14]), (term.positive, None, None, None)
+        when, said, of = self.terms.read_time(fields[14]), (term.positive, None, None, None), head_list(self._read_sub_id(fields))
         if len(listed) > _MOST_CONDITIONS:
             self.sheet.findings.append((number, "result_code", "message_too_large", "error"))
-            self.add(number, text, term.what, "", status, _NOTHING, when)
+            self.add(number, text, term.what, of, status, _NOTHING, when)
             return
         for condition in dict.fromkeys(texts[0] for texts in listed):
             component = self.tables["conditions"].get(condition, f"{term.code}:{condition}"[:_LONGEST_COMPONENT])
-            self.add(number, text, (term.what[0], component), "", status, said, when)
+            self.add(number, text, (term.what[0], component), of, status, said, when, term.code)
 
     def _read_status(self, number: int, said: str, term: Term) -> str | None:
         """OBX-11, else what the order says; None for a question asked with the order, which is no result."""
@@ -153,19 +152,22 @@ class Results:
         if is_text:
             self.left.add(fields[3])
 
-    def _take_context(self, told: str, number: int, text: str, answer: str) -> None:
-        read = read_context(self.terms, told, answer)
+    def _take_context(self, told: str, number: int, text: str, fields: list[str]) -> None:
+        read = read_context(self.terms, told, fields[5])
         if read.problem:
             self.sheet.findings.append((number, *read.problem, "warning"))
-        if read.text == UNSATISFACTORY:
-            self.quality = number, text
+        if read.text and told == "factors":
+            self.who["is_transfused"] = read.text
         elif read.text:
-            column = _COLUMNS[told]
-            if told == "reason" and self.who.get(column, read.text) not in (None, read.text):
-                self.sheet.findings.append((number, column, "stage_code_contradictory", "warning"))
-                self.who[column] = None
-            else:
-                self.who[column] = read.text
+            self.remark(_COLUMNS[told], read.text, number, text, self._read_sub_id(fields))
+
+    def remark(self, column: str, said: str | None, number: int, text: str, sub_id: SubId = NO_SUB_ID) -> None:
+        """Keep what is told of a sample of the current order."""
+        if said:
+            self.remarks.append(Remark(column, said, number, text, Claim(self.order_no, self.source, column, column, sub_id)))
+
+    def _read_sub_id(self, fields: list[str]) -> SubId:
+        return self.terms.read_sub_id(fields[4]) if fields[4] else NO_SUB_ID
 
     def _is_text(self, kind: str) -> bool:
         """True for the kinds of comments and reports, whose code tells whether they are a result."""
@@ -182,33 +184,16 @@ class Results:
             self.sheet.findings.append((number, "result_code", "flag_disagrees", "warning"))
 
     def add(
-        self, number: int, text: str, what: tuple[str, str], instance: str, status: str, said: Said,
-        when: tuple[str | None, str | None] = (None, None),
+        self, number: int, text: str, what: tuple[str, str], sub_id: SubId, status: str, said: Said,
+        when: tuple[str | None, str | None] = (None, None), code: str | None = None,
     ) -> None:  # fmt: skip
-        """A row of ROW; of several answers to one code under one order, that of sub-id 2 is `#2`, whatever else was sent."""
-        key, used = (what[1], instance), self.used
-        if key in used:
-            instance = self._name_again(*key)
-        else:
-            used[key] = _BY_SUB_ID
-        source = f"{self.source}#{instance}" if instance else self.source
-        self.sheet.rows.append((number, self.child_no, self.order_no, source, *what, status, *said, *when, text))
+        """A row of ROW; which of several answers to its code it is, is told when all are known (name_rows)."""
+        self.claims.append(Claim(self.order_no, self.source, what[1], code or what[1], sub_id))
+        self.sheet.rows.append((number, self.child_no, self.order_no, self.source, *what, status, *said, *when, text))
 
-    def _name_again(self, component: str, instance: str) -> str:
-        """The name of an answer whose own one is taken: the next free number, unless who took it had no right to it by sub-id."""
-        holder = self.used[component, instance]
-        if holder == _BY_SUB_ID:
-            return self._take_number(component, len(self.sheet.rows))
-        row = self.sheet.rows[holder]
-        self.sheet.rows[holder] = (*row[:_SOURCE], f"{self.source}#{self._take_number(component, holder)}", *row[_SOURCE + 1 :])
-        self.used[component, instance] = _BY_SUB_ID
-        return instance
-
-    def _take_number(self, component: str, row: int) -> str:
-        """The next free number of a component, for a row; a number is looked at once."""
-        number = self.next_no.get((self.source, component), _SECOND)
-        while (component, str(number)) in self.used:
-            number += 1
-        self.next_no[self.source, component] = number + 1
-        self.used[component, str(number)] = row
-        return str(number)
+    def name_rows(self) -> None:
+        """Give each row of the message the name of its record."""
+        rows = self.sheet.rows
+        for place, name in name_answers(self.claims, [one.claim for one in self.remarks]).items():
+            row = rows[self.begun + place]
+            rows[self.begun + place] = (*row[:_SOURCE], f"{row[_SOURCE]}#{name}", *row[_SOURCE + 1 :])

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.intake.hl7.fields import Marks, clean_number, is_loinc_whole, pick, read_time, unescape
+from pipelines.intake.hl7.groups import SubId, read_sub_id
 from pipelines.intake.hl7.split import name_charset
 
 _TABLES = Path(__file__).parents[1] / "layouts" / "hl7-oru.toml"
 _LOINC = re.compile(r"\d{1,5}-\d$", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?$", re.ASCII)
-_FIRST = "1"
 _LONGEST_REMEMBERED = 200
 PLACES = (0, 3, 1, 4)
 """Where a coded field says what it means: its code, its alternate code, and their texts."""
@@ -72,7 +72,7 @@ class Terms:
         self.marks, self.tables = marks, read_tables()
         self.read_term = lru_cache(maxsize=8_192)(self._read_term)
         self.read_unit = lru_cache(maxsize=1_024)(self._read_unit)
-        self.name_instance = lru_cache(maxsize=1_024)(self._name_instance)
+        self.read_sub_id = lru_cache(maxsize=1_024)(self._read_sub_id)
         self._remember_answer = lru_cache(maxsize=65_536)(self._read_answer)
         self.read_time = lru_cache(maxsize=65_536)(self._read_time)
         self.plan_number = lru_cache(maxsize=8_192)(self._plan_number)
@@ -134,18 +134,8 @@ class Terms:
         """(ISO day, ISO moment) of a field; 2.3 adds a component of precision."""
         return read_time(pick(self.marks, field, 0) or "")
 
-    def _name_instance(self, sub_id: str) -> str:
-        """Which of several answers to one code: "" for the first; `2`, `1.2`, `^3^2` and `b` are "2", `2.1` is "2.1".
-
-        A sub-id has the same name whatever else is in the message, so that a correction finds the record it corrects. Of an OG
-        (HL7 v2.8.2: `^group^sequence`) the sequence counts: senders number the codes of a report as its groups.
-        """
-        first, *group = sub_id.split(self.marks.component)
-        parts = [part.strip() for part in [*first.split("."), *group[1:2]]]
-        plain = [_name_part(part) for part in parts if part]
-        while plain[:1] == [_FIRST]:
-            plain.pop(0)
-        return ".".join(plain)
+    def _read_sub_id(self, field: str) -> SubId:
+        return read_sub_id(field, self.marks.component)
 
 
 @lru_cache(maxsize=64)
@@ -153,9 +143,3 @@ def speak_terms(marks: Marks) -> Terms:
     """The reader of fields for a set of separators."""
     return Terms(marks)
 
-
-def _name_part(part: str) -> str:
-    """A number without leading zeros; a letter as its number."""
-    if len(part) == 1 and "a" <= part.lower() <= "z":
-        return str(ord(part.lower()) - ord("a") + 1)
-    return part.lstrip("0") or "0" if part.isdecimal() else part
