@@ -99,7 +99,7 @@ def _commit_fresh(
         elif files or _is_waiting(connection, kind):
             kept[kind] = commit_kind(connection, kind, files, settings, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
-    note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day)
+    note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)
     _write_ledger(connection, settings, run_id, folder, fresh, held, day)
     counts = {
         "records": sum(k.arrived for k in kept.values()),
@@ -172,7 +172,7 @@ def _write_ledger(
     append_rows(connection, "ledger.finding", pl.concat([finding, told, holding]))
     record_holds(connection, held)
     named = {"row_no": pl.Int64(), "source_id": pl.String()}
-    for table, schema in (("noted", named), ("quarantine", {**named, "row_text": pl.String()})):
+    for table, schema in (("noted", named), ("quarantine", {**named, "sender_id": pl.String(), "row_text": pl.String()})):
         append_rows(connection, f"identified.{table}", read_staged(folder, f"{table}-*.parquet", dict(schema)).filter(told_of))
 
 
