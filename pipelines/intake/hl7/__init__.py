@@ -8,11 +8,12 @@ Results are kept as plain tuples that point to their child and order, so that wh
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.intake.hl7.counts import Counts
 from pipelines.intake.hl7.fields import pick, read_marks, unescape
 from pipelines.intake.hl7.message import Message, name_sender
 from pipelines.intake.hl7.notes import MARK, read_names
 from pipelines.intake.hl7.sheet import Sheet, frame_rows
-from pipelines.intake.hl7.split import Part, decode_message, split_file, split_segments
+from pipelines.intake.hl7.split import Part, decode_message, is_glued, split_file, split_segments
 from pipelines.intake.hl7.terms import read_tables, speak_terms
 from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened
@@ -29,23 +30,18 @@ def read_chunks(path: Path, limits: Limits = Limits()) -> Iterator[Chunk]:  # no
     if not _has_text(path):
         raise FileRefusedError("file_empty")
     is_any = is_guess_told = False
-    count = 0  # messages of the batch that is open
+    counts = Counts()
     for parts in split_file(path, limits.line_mb << 20):
         sheet = Sheet()
         for part in parts:
             if part.name in ("MSH", ""):
                 is_any = is_any or part.name == "MSH"
-                count += part.name == "MSH"
                 is_guessed = read_part(part, sheet)
                 if is_guessed and not is_guess_told:
                     is_guess_told = True
                     sheet.findings.append((None, None, "encoding_guessed", "warning"))
-            elif part.name == "BTS":
-                if is_count_wrong(part, count):
-                    sheet.findings.append((None, None, "batch_count_differs", "warning"))
-                count = 0
-            elif part.name == "BHS":
-                count = 0
+            if code := counts.take(part):
+                sheet.findings.append((None, None, code, "warning"))
         if sheet.rows or sheet.findings:
             yield Chunk(frame_rows(sheet), list_findings(sheet.findings))
     if not is_any:
@@ -82,6 +78,8 @@ def _read_message(part: Part, sheet: Sheet) -> bool:
         code = "message_not_result"
     elif part.is_cut and segments[-1].startswith("OBX") and segments[-1].count(marks.field) < 11:
         code = "message_cut_off"
+    elif is_glued(text):
+        code = "message_not_separated"
     elif message.read(segments, numbers):
         return decoded.is_guessed
     del sheet.rows[begun:], sheet.findings[told:]  # of a message that gives nothing only that is told
@@ -109,13 +107,6 @@ def _find_source(text: str) -> str | None:
     orders = {pick(marks, said[3], 0) or pick(marks, said[2], 0) for said in segments if said[0] == "OBR" and len(said) > 3}
     own = unescape(marks, segments[0][9]).strip() if len(segments[0]) > 9 else None
     return (orders.pop() if len(orders) == 1 else None) or own or None
-
-
-def is_count_wrong(part: Part, count: int) -> bool:
-    """True when a batch trailer declares another number of messages than there were."""
-    text = part.content.decode("ascii", "replace")
-    declared = text.split(text[3:4] or "|")[1:2]
-    return bool(declared) and declared[0].strip().isdecimal() and int(declared[0]) != count
 
 
 def _has_text(path: Path) -> bool:

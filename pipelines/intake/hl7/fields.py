@@ -127,7 +127,7 @@ def clean_number(text: str, component: str) -> tuple[str | None, str | None, boo
     Of components only a comparator and one number are a number: `5^10` is none.
     """
     joined = text.replace(component, "") if component in text else text
-    tight = re.sub(r"[\s\u00a0]", "", joined).replace(",", ".")
+    tight = re.sub(r"[\s\u00a0]", "", joined).replace(",", ".").replace("≤", "<=").replace("≥", ">=")
     found = _NUMBER.match(tight) if len(tight) <= _LONGEST_NUMBER and _is_one_number(text, component) else None
     if found is None:
         return None, None, False

@@ -1,7 +1,8 @@
 """Which answer is which: records of one code told apart by their sub-ids (OBX-4).
 
 Nothing here depends on the order of the segments, but for answers that one sub-id, or none, gives to one code: the first of them keeps
-the name and the others have the next free numbers.
+the name and the others have the next free numbers. Under one sub-id that is said a preliminary, a final and a corrected answer are
+versions of one record, and one that is taken back beside them is no record of theirs.
 
 A sub-id is plain (`2`, `b`), dotted (`2.1`: group 2) or an OG (HL7 v2.8.2: `^group^sequence`). Real laboratories number the codes
 of a report as groups, and a code more or less moves the numbers of those that follow: such a group names no record. Groups are samples
@@ -40,6 +41,17 @@ class Claim(NamedTuple):
     component: str
     code: str
     sub_id: SubId
+    status: str = ""
+
+
+class Named(NamedTuple):
+    """Place of a row -> its name among the answers to its code, of those that are not the first.
+
+    `renewed`: rows that take the place of a result which is taken back under the same sub-id.
+    """
+
+    names: dict[int, str]
+    renewed: list[int]
 
 
 def read_sub_id(said: str, component: str) -> SubId:
@@ -61,19 +73,25 @@ def head_list(sub_id: SubId) -> SubId:
     return sub_id._replace(alone="", grouped=_join([sub_id.group]) if sub_id.is_group else "")
 
 
-def name_answers(claims: Sequence[Claim], remarks: Iterable[Claim]) -> dict[int, str]:
-    """Place of a row -> its name among the answers to its code, of those that are not the first; `remarks` are no rows."""
+def name_answers(claims: Sequence[Claim], remarks: Iterable[Claim]) -> Named:
+    """Which record each row is; `remarks` are no rows."""
     samples = _list_samples([*claims, *remarks])
     wanted: dict[tuple[str, str, str], list[int]] = {}
     for place, claim in enumerate(claims):
         name = claim.sub_id.grouped if claim.order_no in samples else claim.sub_id.alone
         wanted.setdefault((claim.source, claim.component, name), []).append(place)
     left: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
-    named = {}
+    named, renewed = {}, list[int]()
     for (source, component, name), places in wanted.items():
-        first, *others = sorted(places, key=lambda place: (claims[place].sub_id.said, place))
-        named[first] = name
-        if others:
+        if len(places) == 1:
+            named[places[0]] = name
+        elif versions := _list_versions(claims, places):
+            withdrawn = [place for place in places if place not in versions]
+            named |= dict.fromkeys(versions, name) | {place: f"{name or _FIRST}x{n or ''}" for n, place in enumerate(withdrawn)}
+            renewed += versions if withdrawn else []
+        else:
+            first, *others = sorted(places, key=lambda place: (claims[place].sub_id.said, place))
+            named[first] = name
             left.setdefault((source, component), []).extend((name, claims[place].sub_id.said, place) for place in others)
     for (source, component), repeats in left.items():
         number = _SECOND
@@ -82,7 +100,14 @@ def name_answers(claims: Sequence[Claim], remarks: Iterable[Claim]) -> dict[int,
                 number += 1
             named[place] = str(number)
             number += 1
-    return {place: name for place, name in named.items() if name}
+    return Named({place: name for place, name in named.items() if name}, renewed)
+
+
+def _list_versions(claims: Sequence[Claim], places: Sequence[int]) -> list[int]:
+    """Which answers are one record: of one order and sub-id that is said, each of another status, without those taken back."""
+    live = [place for place in places if claims[place].status != "cancelled"]
+    is_one = len({(claims[place].order_no, claims[place].sub_id.said) for place in places}) == 1 and claims[places[0]].sub_id.said
+    return live if is_one and len({claims[place].status for place in live}) == len(live) else []
 
 
 def _list_samples(claims: Iterable[Claim]) -> set[int]:

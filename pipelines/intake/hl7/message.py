@@ -46,6 +46,7 @@ class Message(Results):
         self.facility: str | None = None
         self.parents: dict[str, dict[str, str | None]] = {}
         self.child_key: tuple[str, str] | None = None
+        self.child_line = 1
         self.problem: str | None = None
         self._begin_child({})
 
@@ -64,7 +65,7 @@ class Message(Results):
                 case "PID":
                     self._take_child(number, text.split(field, 31))
                 case "NK1":
-                    self._take_mother(text.split(field, 34))
+                    self._take_mother(number, text.split(field, 34))
                 case "ORC":
                     self._take_organisation(text.split(field, 22))
                 case "SPM":
@@ -91,6 +92,10 @@ class Message(Results):
         who = self.who
         who["facility_id"] = shorten(self.facility)
         who["maternity_id"] = who.get("maternity_id") or who["facility_id"] or self.sender
+        if len({who.get("mother_iin"), self.mother.get("mother_iin")} - {None}) > 1:  # PID-21 and NK1-33
+            self.sheet.findings.append((self.child_line, "mother_iin", "mother_iin_contradictory", "warning"))
+            self.mother = {**self.mother, "mother_iin": None}
+            who["mother_iin"] = None
         who.update({name: said for name, said in self.mother.items() if said})
         if len(self.remarks) > self.first_remark:
             self._settle_samples()
@@ -138,7 +143,7 @@ class Message(Results):
             next_mother, self.late_mother = self.late_mother, {}
             self._finish_child()
             self._begin_child(next_mother)
-        self.child_key, self.child_fields = key, fields
+        self.child_key, self.child_fields, self.child_line = key, fields, number
         self.who |= read_child(self.terms, fields, number, self.sheet.findings)
 
     def _repeat_child(self, number: int, fields: list[str]) -> None:
@@ -153,8 +158,8 @@ class Message(Results):
         self._join_mother(self.late_mother)
         self.late_mother, self.told_row, self.is_repeated = {}, len(self.sheet.rows), True
 
-    def _take_mother(self, fields: list[str]) -> None:
-        mother = read_mother(self.terms, fields + _PAD[len(fields) : NK1_FIELDS])
+    def _take_mother(self, number: int, fields: list[str]) -> None:
+        mother = read_mother(self.terms, fields + _PAD[len(fields) : NK1_FIELDS], number, self.sheet.findings)
         if mother is None:
             return
         if len(self.sheet.rows) > self.told_row:  # after results she may be the mother of the next child
@@ -185,16 +190,17 @@ class Message(Results):
             self.remark(QUALITY, UNSATISFACTORY, number, text)
 
     def _take_order(self, number: int, fields: list[str]) -> None:
-        """An order without a time of its own has that of its parent (OBR-29), else of the order before it."""
+        """An order without a time of its own has that of its parent; of one that names none, that of the order before it."""
         fields += _PAD[len(fields) : 31]
         placer, filler = pick(self.marks, fields[2], 0), pick(self.marks, fields[3], 0)
         day, moment = self.terms.read_time(fields[7])
         if fields[7] and not day:
             self.sheet.findings.append((number, "examined_on", "examined_on_unreadable", "warning"))
         reported_on, issued_at = self.terms.read_time(fields[22])
-        parent = self._find_parent(fields[29]) or self.order
+        is_child = bool(pick(self.marks, fields[26], 0) or pick(self.marks, fields[29], 0) or pick(self.marks, fields[29], 1))
+        parent = (self._find_parent(fields[29]) or self.find_order(fields[26]) or {}) if is_child else self.order
         told = {
-            "issued_at": issued_at or parent["issued_at"], "sent_at": self.issued_at, "reported_on": reported_on,
+            "issued_at": issued_at or parent.get("issued_at", self.issued_at), "sent_at": self.issued_at, "reported_on": reported_on,
             "ordered_on": day or parent.get("ordered_on"), "ordered_at": moment if day else parent.get("ordered_at"),
         }  # fmt: skip
         self.begin_order(filler or placer or self.source, told, fields[25])

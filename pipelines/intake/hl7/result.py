@@ -2,7 +2,6 @@
 
 from pipelines.intake.hl7.child import Told
 from pipelines.intake.hl7.context import is_nothing, list_texts, read_context
-from pipelines.intake.hl7.fields import pick
 from pipelines.intake.hl7.groups import NO_SUB_ID, Claim, SubId, head_list, name_answers
 from pipelines.intake.hl7.samples import CARD, GESTATION, QUALITY, STAGE, Remark
 from pipelines.intake.hl7.sheet import ROW, Sheet
@@ -14,7 +13,7 @@ _NOTHING: Said = (None, None, None, None)
 _EMPTY = ("", '""')
 _LONGEST_COMPONENT, _MOST_CONDITIONS = 80, 500
 _PAD = [""] * 15
-_SOURCE = ROW.index("source_id")
+_SOURCE, _ORDER = ROW.index("source_id"), ROW.index("order_no")
 _COLUMNS = {"quality": QUALITY, "reason": STAGE, "gestation": GESTATION, "card": CARD}
 
 
@@ -26,6 +25,8 @@ class Results:
         self.begun = len(sheet.rows)
         self.claims: list[Claim] = []
         self.remarks: list[Remark] = []
+        self.held: dict[tuple[str, str | None], set[int]] = {}
+        self.held_count = 0
         self.left: set[str] = set()
         self.who: Told = {}
         self.child_no = 0
@@ -35,6 +36,21 @@ class Results:
         self.source, self.order, self.order_status = source, told, self.tables["order_statuses"].get(status, status) or "final"
         self.order_no = len(self.sheet.orders)
         self.sheet.orders.append(told)
+
+    def find_order(self, field: str) -> Told | None:
+        """What is told of the one order that holds a result as OBR-26 names it: its code in subcomponents, its sub-id."""
+        marks = self.marks
+        code, sub_id, *_ = [*field.split(marks.repeat, 1)[0].split(marks.component), ""]
+        if not code:
+            return None
+        for claim in self.claims[self.held_count :]:
+            for name in (claim.sub_id.alone, None):
+                self.held.setdefault((claim.component, name), set()).add(claim.order_no)
+        self.held_count = len(self.claims)
+        component = self.terms.read_term(code.replace(marks.sub, marks.component)).what[1]
+        name = self.terms.read_sub_id(sub_id.replace(marks.sub, marks.component)).alone if sub_id else None
+        found = self.held.get((component, name), set())
+        return self.sheet.orders[next(iter(found))] if len(found) == 1 else None
 
     def take_result(self, number: int, text: str) -> None:
         """An OBX of the current order."""
@@ -46,8 +62,8 @@ class Results:
         if plan is not None and self.order_status != "cancelled":
             read = terms.read_answer(fields[5])
             if read.value is not None and not read.is_cleaned:
-                said = (None, read.value, read.comparator, plan[2])
-                self.add(number, text, plan[0], self._read_sub_id(fields), plan[1], said, terms.read_time(fields[14]))
+                said = ("unsatisfactory" if self._is_unusable(fields) else None, read.value, read.comparator, plan[2])
+                self.add(number, text, plan[0], self._read_sub_id(fields), plan[1], said, self.terms.read_time(fields[14]))
                 return
         self._take_other(number, text, fields)
 
@@ -67,6 +83,8 @@ class Results:
             return
         said = self._read_observation(number, fields, term, status)
         if said is not None:
+            if self._is_unusable(fields) and status != "cancelled" and said != _NOTHING:
+                said = ("unsatisfactory", *said[1:])
             self.add(number, text, term.what, self._read_sub_id(fields), status, said, self.terms.read_time(fields[14]))
 
     def _take_positive(self, number: int, text: str, fields: list[str], term: Term, status: str) -> None:
@@ -97,7 +115,7 @@ class Results:
 
         OBX-2 is often wrong: what can be read is, whatever kind it says.
         """
-        flags, is_text = self._list_flags(fields[8]), self._is_text(fields[2])
+        flags, is_text = self.terms.list_flags(fields[8]), self._is_text(fields[2])
         is_abnormal = not flags.isdisjoint(self.tables["flags"]["abnormal"])
         if fields[5] in _EMPTY:
             return self._read_empty(number, fields, term, status, is_abnormal)
@@ -166,18 +184,18 @@ class Results:
         if said:
             self.remarks.append(Remark(column, said, number, text, Claim(self.order_no, self.source, column, column, sub_id)))
 
+    def _is_unusable(self, fields: list[str]) -> bool:
+        """True for a result whose flag (OBX-8) says that it cannot be used."""
+        return bool(fields[8]) and not self.terms.list_flags(fields[8]).isdisjoint(self.tables["flags"]["unusable"])
+
     def _read_sub_id(self, fields: list[str]) -> SubId:
-        return self.terms.read_sub_id(fields[4]) if fields[4] else NO_SUB_ID
+        return self.terms.read_sub_id(fields[4]) if fields[4] not in _EMPTY else NO_SUB_ID
 
     def _is_text(self, kind: str) -> bool:
         """True for the kinds of comments and reports, whose code tells whether they are a result."""
         return kind in self.tables["texts"] or kind in self.tables["documents"]
 
-    def _list_flags(self, field: str) -> set[str | None]:
-        """The codes of OBX-8, which may be several."""
-        return {pick(self.marks, one, 0) for one in field.split(self.marks.repeat)} if field else set()
-
-    def _check_flag(self, number: int, result: str, said: set[str | None]) -> None:
+    def _check_flag(self, number: int, result: str, said: frozenset[str | None]) -> None:
         flags = self.tables["flags"]
         is_normal, is_abnormal = result in ("in_range", "pass"), result in ("out_of_range", "refer")
         if (is_normal and not said.isdisjoint(flags["abnormal"])) or (is_abnormal and not said.isdisjoint(flags["normal"])):
@@ -188,12 +206,17 @@ class Results:
         when: tuple[str | None, str | None] = (None, None), code: str | None = None,
     ) -> None:  # fmt: skip
         """A row of ROW; which of several answers to its code it is, is told when all are known (name_rows)."""
-        self.claims.append(Claim(self.order_no, self.source, what[1], code or what[1], sub_id))
+        self.claims.append(Claim(self.order_no, self.source, what[1], code or what[1], sub_id, status))
         self.sheet.rows.append((number, self.child_no, self.order_no, self.source, *what, status, *said, *when, text))
 
     def name_rows(self) -> None:
         """Give each row of the message the name of its record."""
-        rows = self.sheet.rows
-        for place, name in name_answers(self.claims, [one.claim for one in self.remarks]).items():
+        rows, named = self.sheet.rows, name_answers(self.claims, [one.claim for one in self.remarks])
+        for place, name in named.names.items():
             row = rows[self.begun + place]
             rows[self.begun + place] = (*row[:_SOURCE], f"{row[_SOURCE]}#{name}", *row[_SOURCE + 1 :])
+        for place in named.renewed:  # as a correction, it is issued when it is sent
+            row = rows[self.begun + place]
+            order = self.sheet.orders[row[_ORDER]]
+            self.sheet.orders.append(order | {"issued_at": max(filter(None, (order["issued_at"], order["sent_at"])), default=None)})
+            rows[self.begun + place] = (*row[:_ORDER], len(self.sheet.orders) - 1, *row[_ORDER + 1 :])

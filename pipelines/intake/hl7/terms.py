@@ -59,7 +59,7 @@ def read_tables(path: Path = _TABLES) -> dict[str, Any]:
     """The code tables (layouts/hl7-oru.toml); what answers say by lower case, character sets by their plain names."""
     tables = tomllib.loads(path.read_text("utf-8"))
     tables["answers"] = {code.casefold(): ours for code, ours in tables["answers"].items()}
-    for name in ("stages", "sexes", "quality", "factor"):
+    for name in ("stages", "sexes", "quality", "factor", "identifiers", "relations"):
         tables[name] = {said.casefold(): ours for said, ours in tables[name].items()}
     tables["charsets"] = {name_charset(name): ours for name, ours in tables["charsets"].items()}
     return tables
@@ -76,6 +76,7 @@ class Terms:
         self._remember_answer = lru_cache(maxsize=65_536)(self._read_answer)
         self.read_time = lru_cache(maxsize=65_536)(self._read_time)
         self.plan_number = lru_cache(maxsize=8_192)(self._plan_number)
+        self.list_flags = lru_cache(maxsize=1_024)(self._list_flags)
 
     def read_answer(self, field: str) -> Answer:
         """What an OBX-5 says."""
@@ -91,9 +92,12 @@ class Terms:
         """The LOINC code wherever it stands, else the local code; and what the tables know of it."""
         marks, tables = self.marks, self.tables
         first, label, other = pick(marks, field, 0) or "", pick(marks, field, 1) or "", pick(marks, field, 3) or ""
-        code = first if _LOINC.match(first) or not _LOINC.match(other) else other
-        code = code or other or label or pick(marks, field, 4) or "?"
-        is_loinc = bool(_LOINC.match(code))
+        said = [code for code in (first, other) if code] or [label or pick(marks, field, 4) or "?"]
+        loinc = [code for code in said if _LOINC.match(code)]
+        if len(loinc) > 1 and pick(marks, field, 2) not in tables["loinc"] and pick(marks, field, 5) in tables["loinc"]:
+            loinc.reverse()
+        code = next((code for code in said if self._is_listed(code)), (loinc or said)[0])
+        is_loinc = code in loinc
         known = tables["components"].get(code) or tables["components"].get(code.upper(), {})
         component = known.get("component") or (code if is_loinc else f"L:{code}"[:_LONGEST_COMPONENT])
         return Term(
@@ -107,6 +111,14 @@ class Terms:
             not known and any(word in label.casefold() for word in tables["comment_words"]),
             is_loinc and not is_loinc_whole(code),
         )
+
+    def _is_listed(self, code: str) -> bool:
+        """True for a code of the tables."""
+        return any(said in self.tables[name] for name in ("components", "context", "positive") for said in (code, code.upper()))
+
+    def _list_flags(self, field: str) -> frozenset[str | None]:
+        """The codes of an OBX-8, which may be several."""
+        return frozenset(pick(self.marks, one, 0) for one in field.split(self.marks.repeat))
 
     def _read_answer(self, field: str) -> Answer:
         marks, answers = self.marks, self.tables["answers"]
