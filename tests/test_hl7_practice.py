@@ -78,6 +78,12 @@ def test_character_sets_are_known_by_their_other_names(path, declared, encoding)
     assert (accepted["given_name"].to_list(), len(finding)) == (["Айша"], 0)
 
 
+@pytest.mark.parametrize("marks", ["^^\\&", "^~^&", "^~\\^", "^~\\~"])
+def test_a_header_whose_separators_are_not_all_different_is_refused(path, marks):
+    _, finding, quarantine = judge_lines(path, HEAD.replace("^~\\&", marks), *LINES[1:])
+    assert (codes(finding), len(quarantine)) == ({(None, "message_header_malformed")}, 1)
+
+
 # ------------------------------------------------------------------------------------------------ versions of a result
 
 
@@ -104,6 +110,14 @@ def test_a_result_that_takes_the_place_of_a_deleted_one_is_the_only_one(path, st
 def test_repeats_without_a_sub_id_stay_results_of_their_own_also_when_one_of_them_is_corrected(path):
     said = [TSH.replace("|1|3.5", "||3.5"), TSH.replace("|1|3.5", "||9.5").replace("|F|", "|C|")]
     assert read(path, *said)[0].sort("row_no")["source_id"].to_list() == ["F77", "F77#2"]
+
+
+@pytest.mark.parametrize(("answer", "status", "rows"), [("LA12496-8^HCY^LN", "C", 1), ("LA137-2^None^LN", "C", 0), ("", "X", 0), ("", "D", 0)])
+def test_a_list_of_conditions_that_is_corrected_does_not_say_which_it_takes_back_and_that_is_told(path, answer, status, rows):
+    listed = result("57131-5^Positive^LN", answer, kind="CWE", status=status)
+    accepted, finding, _ = read(path, TSH, listed)
+    assert (len(accepted), finding.select("row_no", "code").rows()) == (1 + rows, [(6, "condition_list_corrected")])
+    assert len(read(path, TSH, listed.replace(f"|{status}|", "|F|"))[1]) == 0
 
 
 OTHER = ORDER.replace("F77", "F90").replace("20260105090000", "20260110110000")

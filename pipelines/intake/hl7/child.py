@@ -1,8 +1,8 @@
 """What a PID says of a child and an NK1 of its mother, and whether two of them speak of the same person."""
 
 import re
+from typing import NamedTuple
 
-from pipelines.intake.hl7.context import list_texts
 from pipelines.intake.hl7.fields import pick
 from pipelines.intake.hl7.sheet import Found
 from pipelines.intake.hl7.terms import Terms
@@ -22,8 +22,8 @@ def name_child(fields: list[str]) -> tuple[str, str]:
 def read_child(terms: Terms, fields: list[str], number: int, findings: list[Found]) -> Told:
     """The columns of a PID (padded to PID_FIELDS); what cannot be read of it is added to the findings."""
     marks = terms.marks
-    who = _read_identifiers(terms, marks.repeat.join([fields[3], *_list_earlier(terms, fields)]), number, findings)
-    who["mother_iin"] = next(iter(list_national(terms, fields[21], "mother_iin", number, findings)), None)
+    who = _read_identifiers(terms, fields, number, findings)
+    who["mother_iin"] = _read_iin(terms, fields[21], "mother_iin", number, findings)
     who["family_name"], who["given_name"] = pick(marks, fields[5], 0), pick(marks, fields[5], 1)
     who["mother_family_name"] = pick(marks, fields[6], 0)
     who["birth_on"] = terms.read_time(fields[7])[0]
@@ -38,42 +38,50 @@ def read_child(terms: Terms, fields: list[str], number: int, findings: list[Foun
     return who
 
 
-def _read_identifiers(terms: Terms, field: str, number: int, findings: list[Found]) -> Told:
-    marks, who = terms.marks, Told()
-    for digits in list_national(terms, field, "child_iin", number, findings):
+class _Identifier(NamedTuple):
+    """A repetition of a field of numbers (CX); `kind`: national or local, None for a type that is neither."""
+
+    digits: str
+    kind: str | None
+    is_typed: bool
+    authority: str | None
+
+
+def _list_identifiers(terms: Terms, *fields: str) -> list[_Identifier]:
+    marks, kinds, found = terms.marks, terms.tables["identifiers"], []
+    for field in fields:
+        for one in field.split(marks.repeat) if field else ():
+            if digits := pick(marks, one, 0):
+                said = pick(marks, one, 4)
+                found.append(_Identifier(digits, kinds.get(said.casefold()) if said else "local", said is not None, pick(marks, one, 3)))
+    return found
+
+
+def _read_identifiers(terms: Terms, fields: list[str], number: int, findings: list[Found]) -> Told:
+    """Of PID-3; of PID-2 and PID-4, where versions before 2.5 have them, the national number only."""
+    who, own = Told(), _list_identifiers(terms, fields[3])
+    earlier = _list_identifiers(terms, fields[2], fields[4]) if fields[2] or fields[4] else []
+    for digits in _list_national([*own, *(one for one in earlier if one.kind == "national")], "child_iin", number, findings):
         if len(digits) == _IIN_DIGITS:
             who["child_iin"] = digits
         else:
             findings.append((number, "child_iin", "child_iin_malformed", "warning"))
-    for identifier in field.split(marks.repeat):
-        digits = pick(marks, identifier, 0) or ""
-        if digits and _name_kind(terms, identifier) == "local" and "history_no" not in who:
-            who["history_no"], who["maternity_id"] = digits, shorten(pick(marks, identifier, 3))
+    for one in own:
+        if one.kind == "local" and "history_no" not in who:
+            who["history_no"], who["maternity_id"] = one.digits, shorten(one.authority)
     return who
 
 
-def _list_earlier(terms: Terms, fields: list[str]) -> list[str]:
-    """The national numbers of PID-2 and PID-4, where versions before 2.5 have them."""
-    said = [one for field in (fields[2], fields[4]) if field for one in field.split(terms.marks.repeat)]
-    return [one for one in said if _name_kind(terms, one) == "national"]
-
-
-def list_national(terms: Terms, field: str, column: str, number: int, findings: list[Found]) -> list[str]:
-    """The numbers that are IINs by their type (CX.5); twelve digits of no known type may be one: that is told, and they are not taken."""
-    found = []
-    for identifier in field.split(terms.marks.repeat) if field else ():
-        digits, kind = pick(terms.marks, identifier, 0), _name_kind(terms, identifier)
-        if digits and kind == "national":
-            found.append(digits)
-        elif digits and _TWELVE_DIGITS.match(digits) and (kind is None or not pick(terms.marks, identifier, 4)):
+def _list_national(identifiers: list[_Identifier], column: str, number: int, findings: list[Found]) -> list[str]:
+    """The numbers that are IINs by their type; twelve digits of no known type may be one: that is told, and they are not taken."""
+    for one in identifiers:
+        if one.kind != "national" and (one.kind is None or not one.is_typed) and _TWELVE_DIGITS.match(one.digits):
             findings.append((number, column, f"{column}_untyped", "warning"))
-    return found
+    return [one.digits for one in identifiers if one.kind == "national"]
 
 
-def _name_kind(terms: Terms, identifier: str) -> str | None:
-    """National or local; None for a type that is neither."""
-    said = pick(terms.marks, identifier, 4)
-    return terms.tables["identifiers"].get(said.casefold()) if said else "local"
+def _read_iin(terms: Terms, field: str, column: str, number: int, findings: list[Found]) -> str | None:
+    return next(iter(_list_national(_list_identifiers(terms, field), column, number, findings)), None) if field else None
 
 
 def list_facts(terms: Terms, fields: list[str]) -> dict[str, str]:
@@ -98,15 +106,14 @@ def _agree(one: str, other: str) -> bool:
 
 def read_mother(terms: Terms, fields: list[str], number: int, findings: list[Found]) -> Told | None:
     """The columns of an NK1 (padded to NK1_FIELDS) that speaks of the mother; None for another relative, and for one of no known kinship."""
-    marks, relations = terms.marks, terms.tables["relations"]
-    said = (relations.get(text.casefold()) for texts in list_texts(marks, fields[3]) for text in texts)
-    relation = next((one for one in said if one), None)
+    relation = terms.read_relation(fields[3])
     if relation is None and (fields[2] or fields[33]):
         findings.append((number, "mother_iin", "relation_unlisted", "warning"))
     if relation != "mother":
         return None
-    iin = next(iter(list_national(terms, fields[33], "mother_iin", number, findings)), None)
-    return {"mother_family_name": pick(marks, fields[2], 0), "mother_given_name": pick(marks, fields[2], 1), "mother_iin": iin}
+    family, given = pick(terms.marks, fields[2], 0), pick(terms.marks, fields[2], 1)
+    iin = _read_iin(terms, fields[33], "mother_iin", number, findings)
+    return {"mother_family_name": family, "mother_given_name": given, "mother_iin": iin}
 
 
 def is_same_mother(before: Told, after: Told) -> bool:

@@ -34,7 +34,9 @@ def read_marks(line: str, charset: str = "utf-8") -> Marks | None:
     said = line[4:].split(field, 1)[0] if field.strip() and not field.isalnum() else ""
     if not 2 <= len(said) <= 5 or any(mark.isalnum() or mark.isspace() for mark in said):
         return None
-    said = said[:2] + said[3:] if said[2:3] == said[3:4] else said
+    said = said[:2] + said[3:] if len(said) == 5 and said[2] == said[3] else said
+    if len(set(said)) < len(said):
+        return None
     return Marks(field, said[0], said[1], said[2:3] or "\\", said[3:4] or "&", charset)
 
 

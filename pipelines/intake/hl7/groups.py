@@ -54,6 +54,9 @@ class Named(NamedTuple):
     renewed: list[int]
 
 
+_UNNAMED = Named({}, [])
+
+
 def read_sub_id(said: str, component: str) -> SubId:
     """`2`, `02`, `b`, `1.2` and `^1^2` are "2"; `2.1` is "2.1"; `^3^2` is "2", or "3.2" where its group is a sample.
 
@@ -75,6 +78,8 @@ def head_list(sub_id: SubId) -> SubId:
 
 def name_answers(claims: Sequence[Claim], remarks: Iterable[Claim]) -> Named:
     """Which record each row is; `remarks` are no rows."""
+    if not any(claim.sub_id.grouped for claim in claims) and len({(claim.source, claim.component) for claim in claims}) == len(claims):
+        return _UNNAMED
     samples = _list_samples([*claims, *remarks])
     wanted: dict[tuple[str, str, str], list[int]] = {}
     for place, claim in enumerate(claims):

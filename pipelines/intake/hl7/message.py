@@ -97,7 +97,7 @@ class Message(Results):
             self.mother = {**self.mother, "mother_iin": None}
             who["mother_iin"] = None
         who.update({name: said for name, said in self.mother.items() if said})
-        if len(self.remarks) > self.first_remark:
+        if any(one.column != QUALITY or one.text == UNSATISFACTORY for one in self.remarks[self.first_remark :]):
             self._settle_samples()
 
     def _settle_samples(self) -> None:

@@ -90,6 +90,8 @@ class Results:
     def _take_positive(self, number: int, text: str, fields: list[str], term: Term, status: str) -> None:
         """A list of conditions: each is a disorder of its own."""
         listed = [texts for texts in list_texts(self.marks, fields[5]) if not is_nothing(self.terms, texts)]
+        if status in ("corrected", "cancelled"):
+            self.sheet.findings.append((number, "result_code", "condition_list_corrected", "warning"))
         when, said, of = self.terms.read_time(fields[14]), (term.positive, None, None, None), head_list(self._read_sub_id(fields))
         if len(listed) > _MOST_CONDITIONS:
             self.sheet.findings.append((number, "result_code", "message_too_large", "error"))

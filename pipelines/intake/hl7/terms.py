@@ -76,6 +76,7 @@ class Terms:
         self._remember_answer = lru_cache(maxsize=65_536)(self._read_answer)
         self.read_time = lru_cache(maxsize=65_536)(self._read_time)
         self.plan_number = lru_cache(maxsize=8_192)(self._plan_number)
+        self.read_relation = lru_cache(maxsize=1_024)(self._read_relation)
         self.list_flags = lru_cache(maxsize=1_024)(self._list_flags)
 
     def read_answer(self, field: str) -> Answer:
@@ -115,6 +116,11 @@ class Terms:
     def _is_listed(self, code: str) -> bool:
         """True for a code of the tables."""
         return any(said in self.tables[name] for name in ("components", "context", "positive") for said in (code, code.upper()))
+
+    def _read_relation(self, field: str) -> str | None:
+        """What an NK1-3 says, by its codes and texts: mother, other, or None for what is not on the list."""
+        said = (self.tables["relations"].get((pick(self.marks, field, place) or "").casefold()) for place in PLACES)
+        return next((one for one in said if one), None)
 
     def _list_flags(self, field: str) -> frozenset[str | None]:
         """The codes of an OBX-8, which may be several."""
