@@ -113,6 +113,22 @@ def test_what_is_told_in_two_ways_of_one_sample_is_told_and_none_of_it_is_taken(
     assert read(path, say(TSH, "", "3.5"), say(code, "1", first), say(code, "2", first))[0][column].to_list() != [None]
 
 
+@pytest.mark.parametrize(
+    ("code", "bad", "good"),
+    [(QUALITY, BAD, GOOD), (QUALITY, BAD, ""), (WEEKS, "32", "38"), ("57713-0", "LA12417-4", "LA137-2"), (CARD, "C1", "C2"),
+     (REASON, "LA12421-6", "LA12425-7")],
+)  # fmt: skip
+def test_what_is_told_of_a_sample_and_taken_back_or_corrected_holds_no_longer(path, code, bad, good):
+    columns = ["component", "value", "result_code", "card_no", "stage_code", "gestation_wk", "is_transfused"]
+    tsh, old, new = say(TSH, "", "3.5"), say(code, "1", bad), say(code, "1", good)
+    expected = read(path, tsh, new)[0].select(columns).rows()
+    for said in ([old.replace("|F|", "|D|"), new], [old.replace("|F|", "|W|"), new], [old, new.replace("|F|", "|C|")]):
+        for order in (said, said[::-1]):
+            accepted, finding, _ = read(path, tsh, *order)
+            assert (accepted.select(columns).rows(), codes(finding) - {("is_transfused", "sample_after_transfusion")}) == (expected, set())
+    assert read(path, tsh, old)[0].select(columns).rows() != expected
+
+
 SUB_IDS = ["", "1", "2", "3", "01", "b", "1.1", "1.2", "2.1", "2.2", "1.1.2", "^1^1", "^1^2", "^2^1", "^2^2", "^3", "1^1^1", "LEFT"]
 ANSWERS = {
     TSH: ["1.5", "2.5", "3.5", "4.5"], PHE: ["1.1", "2.2", "3.3"], LIST: ["LA12496-8", "LA12528-8~LA12496-8"], QUALITY: [GOOD, BAD],

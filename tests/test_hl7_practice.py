@@ -139,6 +139,13 @@ def test_an_order_has_the_time_of_the_order_that_it_names_as_its_parent_or_none(
 # ------------------------------------------------------------------------------------------------ what a result says
 
 
+@pytest.mark.parametrize("status", [" F", "F^Final", "F~C"])
+def test_a_status_is_read_as_any_other_field(path, status):
+    assert read(path, TSH.replace("|F|", f"|{status}|"))[0]["status_code"].to_list() == ["final"]
+    order = ORDER.removesuffix("F") + status
+    assert judge_lines(path, HEAD, CHILD, order, TSH.replace("|F|", "||"))[0]["status_code"].to_list() == ["final"]
+
+
 @pytest.mark.parametrize(
     ("code", "component"),
     [

@@ -2,8 +2,9 @@
 
 from pipelines.intake.hl7.child import Told
 from pipelines.intake.hl7.context import is_nothing, list_texts, read_context
+from pipelines.intake.hl7.fields import pick
 from pipelines.intake.hl7.groups import NO_SUB_ID, Claim, SubId, head_list, name_answers
-from pipelines.intake.hl7.samples import CARD, GESTATION, QUALITY, STAGE, Remark
+from pipelines.intake.hl7.samples import CARD, GESTATION, QUALITY, STAGE, TRANSFUSED, Remark
 from pipelines.intake.hl7.sheet import ROW, Sheet
 from pipelines.intake.hl7.terms import Answer, Term, Terms
 
@@ -14,7 +15,7 @@ _EMPTY = ("", '""')
 _LONGEST_COMPONENT, _MOST_CONDITIONS = 80, 500
 _PAD = [""] * 15
 _SOURCE, _ORDER = ROW.index("source_id"), ROW.index("order_no")
-_COLUMNS = {"quality": QUALITY, "reason": STAGE, "gestation": GESTATION, "card": CARD}
+_COLUMNS = {"quality": QUALITY, "reason": STAGE, "factors": TRANSFUSED, "gestation": GESTATION, "card": CARD}
 
 
 class Results:
@@ -33,6 +34,7 @@ class Results:
 
     def begin_order(self, source: str, told: Told, status: str) -> None:
         """The results that follow are of this order."""
+        status = pick(self.marks, status, 0) or ""
         self.source, self.order, self.order_status = source, told, self.tables["order_statuses"].get(status, status) or "final"
         self.order_no = len(self.sheet.orders)
         self.sheet.orders.append(told)
@@ -103,6 +105,7 @@ class Results:
 
     def _read_status(self, number: int, said: str, term: Term) -> str | None:
         """OBX-11, else what the order says; None for a question asked with the order, which is no result."""
+        said = pick(self.marks, said, 0) or ""
         if not said:
             return self.order_status
         if said in self.tables["asked"] and not term.is_known:
@@ -173,18 +176,20 @@ class Results:
             self.left.add(fields[3])
 
     def _take_context(self, told: str, number: int, text: str, fields: list[str]) -> None:
-        read = read_context(self.terms, told, fields[5])
+        status = pick(self.marks, fields[11], 0)
+        if told not in _COLUMNS or status in self.tables["withdrawn"]:
+            return
+        read, status = read_context(self.terms, told, fields[5]), str(self.tables["statuses"].get(status, "final"))
         if read.problem:
             self.sheet.findings.append((number, *read.problem, "warning"))
-        if read.text and told == "factors":
-            self.who["is_transfused"] = read.text
-        elif read.text:
-            self.remark(_COLUMNS[told], read.text, number, text, self._read_sub_id(fields))
+        self.remark(_COLUMNS[told], read.text or "", number, text, self._read_sub_id(fields), status)
 
-    def remark(self, column: str, said: str | None, number: int, text: str, sub_id: SubId = NO_SUB_ID) -> None:
-        """Keep what is told of a sample of the current order."""
-        if said:
-            self.remarks.append(Remark(column, said, number, text, Claim(self.order_no, self.source, column, column, sub_id)))
+    def remark(
+        self, column: str, said: str | None, number: int, text: str, sub_id: SubId = NO_SUB_ID, status: str = "final"
+    ) -> None:  # fmt: skip
+        """Keep what is told of a sample of the current order; a correction also where it says nothing."""
+        if said or status == "corrected":
+            self.remarks.append(Remark(column, said or "", number, text, Claim(self.order_no, self.source, column, column, sub_id, status)))
 
     def _is_unusable(self, fields: list[str]) -> bool:
         """True for a result whose flag (OBX-8) says that it cannot be used."""

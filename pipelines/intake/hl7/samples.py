@@ -11,7 +11,8 @@ from typing import NamedTuple
 from pipelines.intake.hl7.context import UNSATISFACTORY
 from pipelines.intake.hl7.groups import Claim, Place, find_parallel
 
-QUALITY, CARD, STAGE, GESTATION = "quality", "card_no", "stage_code", "gestation_wk"
+QUALITY, CARD, STAGE, GESTATION, TRANSFUSED = "quality", "card_no", "stage_code", "gestation_wk", "is_transfused"
+_OF_CHILD = (GESTATION, TRANSFUSED)
 SPECIMEN, SPECIMEN_CARD, COLLECTED_ON, COLLECTED_AT = "specimen", "specimen_card", "collected_on", "collected_at"
 _ANY, _COMMON = -1, -2  # of whichever order or group; of none of its own
 Key = tuple[int, Place | int]
@@ -41,7 +42,7 @@ class Samples:
     """The samples of a child; `claims`: its rows, `remarks`: what is told of them, each looked at once."""
 
     def __init__(self, claims: Sequence[Claim], remarks: Sequence[Remark]) -> None:
-        self.parallel = find_parallel(claims)
+        self.parallel, remarks = find_parallel(claims), _drop_corrected(remarks)
         specimens = [one for one in remarks if one.column == SPECIMEN]
         self.orders = {one.claim.order_no for one in specimens} if len({one.text for one in specimens}) > 1 else set()
         self.groups: dict[tuple[str, int], set[str]] = {}
@@ -70,6 +71,7 @@ class Samples:
             said = self._list_said(column, key)
             told |= {column: next(iter(said))} if said and (len(said) == 1 or not self.orders) else {}
         told.setdefault(CARD, told.pop(SPECIMEN_CARD, None))
+        told |= {TRANSFUSED: "true"} if "true" in self._list_said(TRANSFUSED, key, is_all=True) else {}
         spoiled_by = self._list_said(QUALITY, key, is_all=True).get(UNSATISFACTORY)
         return Sample(told, spoiled_by, contradictions)
 
@@ -91,10 +93,20 @@ class Samples:
 
     def _find_order(self, one: Remark) -> int:
         order = one.claim.order_no
-        return order if order in self.orders and one.column != GESTATION else _COMMON
+        return order if order in self.orders and one.column not in _OF_CHILD else _COMMON
 
     def _find_group(self, one: Remark) -> Place | int:
         """The group whose results alone it is told of. A plain sub-id may only count: it is a group where one thing is told under several."""
         place = one.claim.order_no, one.claim.sub_id.group
         is_own = one.claim.sub_id.is_group or len(self.groups[one.column, one.claim.order_no]) > 1
-        return place if place in self.parallel and is_own and one.column != GESTATION else _COMMON
+        return place if place in self.parallel and is_own and one.column not in _OF_CHILD else _COMMON
+
+
+def _drop_corrected(remarks: Sequence[Remark]) -> list[Remark]:
+    """What is told, without what is corrected under the same sub-id, and without corrections that say nothing."""
+    names = [(one.column, one.claim.order_no, one.claim.sub_id.said) for one in remarks]
+    corrected = {name for one, name in zip(remarks, names, strict=True) if one.claim.status == "corrected"}
+    return [
+        one for one, name in zip(remarks, names, strict=True)
+        if one.text and (one.claim.status == "corrected" or name not in corrected)
+    ]  # fmt: skip
