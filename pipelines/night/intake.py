@@ -101,7 +101,7 @@ def _commit_fresh(
         elif files or _is_waiting(connection, kind):
             kept[kind] = commit_kind(connection, kind, files, settings, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
-    note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day)
+    note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)
     _write_ledger(connection, settings, run_id, folder, fresh, held, day)
     counts = {
         "records": sum(k.arrived for k in kept.values()),
@@ -166,7 +166,7 @@ def _write_ledger(
     record_holds(connection, held)
     named = {"row_no": pl.Int64(), "source_id": pl.String()}
     keep_noticed(connection, read_staged(folder, "noted-*.parquet", dict(named)).filter(told_of))
-    refused = read_staged(folder, "quarantine-*.parquet", {**named, "row_text": pl.String()})
+    refused = read_staged(folder, "quarantine-*.parquet", {**named, "sender_id": pl.String(), "row_text": pl.String()})
     append_rows(connection, "identified.quarantine", refused.filter(told_of))
 
 

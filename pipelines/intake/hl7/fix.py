@@ -2,7 +2,8 @@
 
 An NTE holds the name of a refused row (intake.mends), and as repetitions the codes and what is to be done in the languages that
 the message's character set can write. It stands behind the OBX or SPM that it is about; what is told of a whole message stands
-behind its PID. A reader takes the names and nothing else of it. A message too large to be read is left out: it cannot be mended here.
+behind its PID. A reader takes the names and nothing else of it. Of a message too large to be read the segments before its results
+are here, for its results to be put behind them: as it stands it gives none.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,10 +29,18 @@ def write_messages(path: Path, limits: Limits, refused: Sequence[Refused]) -> by
             continue
         lines = range(part.line_no, part.line_no + part.content.count(b"\r") + 1)
         found = [by_line[line] for line in lines if line in by_line]
-        if found and not part.is_too_large:
-            is_any, count = True, count + (part.name == "MSH")
-            written.append(b"\r".join(_note_message(part, found)).replace(b"\r", end) + (b"" if part.is_cut else end))
+        kept = _head_message(part) if part.is_too_large else part
+        if found and kept.content:
+            is_any, count = True, count + (kept.name == "MSH")
+            written.append(b"\r".join(_note_message(kept, found)).replace(b"\r", end) + (b"" if kept.is_cut else end))
     return b"".join(written) if is_any else b""
+
+
+def _head_message(part: Part) -> Part:
+    """The whole segments of a message that stand before its first result; nothing where its header alone is too large."""
+    segments = part.content.split(b"\r")[:-1]
+    results = [place for place, segment in enumerate(segments) if segment.startswith(b"OBX")]
+    return part._replace(content=b"\r".join(segments[: results[0]] if results else segments), is_too_large=False)
 
 
 def _note_message(part: Part, found: Sequence[Refused]) -> Iterator[bytes]:
