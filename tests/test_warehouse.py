@@ -436,6 +436,20 @@ def test_of_two_conclusions_the_later_one_is_told_as_a_whole(answered, tmp_path)
     assert told == [("speech", "mental", None)]
 
 
+def test_a_flag_raised_after_a_conclusion_is_worth_nothing_by_it(answered, tmp_path):
+    settings = copy_home(answered, tmp_path / "home")
+    anew = FIRST + 40 * DAY
+    send(settings, tmp_path, [answer(settings, 7, "7.0", category_codes="physical", is_severe="false"),
+                              {"screening": examine(7, "tsh", 30.0, 40)}, {"screening": examine(7, "tsh", 30.0, 45)}], "c")  # fmt: skip
+    run(settings, anew)
+    flow.publish(settings, anew)
+    with open_published(settings) as published:
+        assert ask_published(published, "select flag_programmes from pathway where is_concluded") == [("blood_spot development",)]
+        assert ask_published(published, """
+            select stratum, numerator, denominator from indicator where indicator_id = 'ppv' and kato2 = 'KZ' and sex_code = 'all'""") == [
+            ("development", 1, 1)]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def decided(tmp_path_factory):
     """Nine flagged children of whose parents each decided otherwise, or not at all; published two months after."""

@@ -96,6 +96,7 @@ class Pathway(dy.Schema):
     is_unattended = published("awaited, and the PMPC reported that nobody came", dy.Bool, nullable=False)
     is_overdue = published("awaited, and sent more than 60 days ago", dy.Bool, nullable=False)
     is_concluded = published("the PMPC concluded", dy.Bool, nullable=False)
+    concluded_programmes = published("programmes of the flags of a referral that the PMPC concluded, separated by spaces", nullable=False)
     category_codes = published("LAW343 Art. 1(4)-(5) categories concluded, separated by spaces")
     impairment = published(
         "none, physical, mental or complex (both; LAW343 Art. 1(6)); null = not concluded",

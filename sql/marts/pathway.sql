@@ -105,6 +105,21 @@ concluded as (
         len(list_filter(string_split(conclusion.category_codes, ' '), lambda c: c not in ('physical', 'none'))) > 0 as is_mental
     from reported
     where is_concluded
+),
+
+answered_flag as (
+    select distinct unnest(string_split(flag_ids, ' ')) as flag_id
+    from known_referral
+    where
+        item_kind = 'referral'
+        and referral_id in (select referral_id from known_pmpc_report where report_status = '7.0' and not is_cancelled)
+),
+
+answered as (  -- a flag raised after a conclusion is worth what the next one says
+    select child_key, string_agg(distinct programme, ' ' order by programme) as concluded_programmes
+    from known_flag
+    semi join answered_flag using (flag_id)
+    group by child_key
 )
 
 select
@@ -158,6 +173,7 @@ select
     is_awaited and waited.is_unattended as is_unattended,
     is_awaited and known_on() - waited.sent_on > overdue_days() as is_overdue,
     coalesce(reported.is_concluded, false) as is_concluded,
+    coalesce(answered.concluded_programmes, '') as concluded_programmes,
     concluded.category_codes,
     case
         when concluded.is_physical and concluded.is_mental then 'complex' when concluded.is_physical then 'physical'
@@ -177,4 +193,5 @@ left join sent using (child_key)
 left join waited using (child_key)
 left join reported using (child_key)
 left join concluded using (child_key)
+left join answered using (child_key)
 where not birth.is_cancelled
