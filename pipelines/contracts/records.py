@@ -187,6 +187,8 @@ class ConsentRecord(_OfChild):
     representative_iin = identified("IIN of the representative")
     representative_name = identified("full name of the representative", max_length=300)
     form_version = clinical("version of the consent form", max_length=40)
+    document_at = clinical("issue moment of the document that this decision is a part of, where one document states all of its decisions at "
+                            "once (FHIR): what its newest version leaves out is decided no more; null = a decision by itself", dy.Datetime)  # fmt: skip
 
     @dy.rule()
     def representative_iin_checksum(cls) -> pl.Expr:

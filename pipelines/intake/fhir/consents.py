@@ -1,13 +1,16 @@
 """Consents: what a representative decided for each purpose, and what is said of it that cannot be read with certainty.
 
 R4: the base is `policyRule` and the root provision, the provisions within it are exceptions to it. A purpose is ours where its code is
-of our system; each one named becomes a decision of its own. What narrows a denial (an actor, an action, a term ...) is not read, so
-that such a consent is refused whole rather than taken as given.
+of our system; each one named becomes a decision of its own, which carries the moment of its version of the consent (`document_at`),
+so that what a later version no longer names is decided no more (night.documents). One that has ended and names nothing cancels every
+purpose. What narrows a denial (an actor, an action, a term ...) is not read, so that such a consent is refused whole rather than
+taken as given.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from pipelines.contracts.codes import PURPOSES
 from pipelines.intake.fhir.contained import Inside
 from pipelines.intake.fhir.elements import Coding, Period
 from pipelines.intake.fhir.index import Kin, describe_kin
@@ -29,10 +32,11 @@ class Decision(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """All decisions of a consent; `problems`: (finding code, severity)."""
+    """All decisions of a consent; `problems`: (finding code, severity); `is_void`: it has ended and names nothing: all are cancelled."""
 
     decisions: list[Decision]
     problems: list[tuple[str, str]]
+    is_void: bool = False
 
 
 def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
@@ -49,6 +53,7 @@ def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
         return
     said, action = rows.tables["consent_status"].get(consent.status or "", (consent.status, "report"))
     decided = decide_purposes(consent, said, is_closed=action == "cancel")
+    action = "cancel" if decided.is_void else action
     rows.findings += [(number, "decision", code, severity) for code, severity in decided.problems]
     kin = next((k for p in consent.performer if (k := find_kin(rows, p.reference, inside))), _NOBODY)
     document = consent.source_reference.identifier if consent.source_reference else None
@@ -62,6 +67,7 @@ def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
             "valid_from": _read_start(period, day), "valid_until": read_bound(period.end, is_end=True) if period and period.end else None,
             "authority_code": kin.authority, "authority_document": document.value if document else None, "representative_iin": kin.iin,
             "representative_name": kin.name, "form_version": next((p.uri for p in consent.policy if p.uri), None),
+            "document_at": issued_at,
         })  # fmt: skip
     rows.tell_malformed(number, inside)
 
@@ -79,7 +85,8 @@ def decide_purposes(consent: Consent, said: str | None, *, is_closed: bool) -> D
     inner = list(_walk(root.provision))
     if said != "given" or is_closed:  # it ends: for all it names anywhere
         every = dict.fromkeys([*named, *limited, *(p for rule in inner for p in _list_purposes(rule.purpose))])
-        return Decided([Decision(p, said, root.period) for p in every or [None]], [])
+        is_void = not every and (is_closed or said == "withdrawn")
+        return Decided([Decision(p, said, root.period) for p in every or (PURPOSES if is_void else [None])], [], is_void)
     opts_out = any(code in read_tables()["consent"]["refusing"] for code in list_codes(consent.policy_rule))
     base = "refused" if root.type == "deny" or opts_out else "given"
     problems = [("consent_purposes_disagree", "error")] if base == "given" and named and limited and set(named) != set(limited) else []
