@@ -20,7 +20,7 @@ from pipelines.intake.fhir.consents import take_consent
 from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repeated_key, is_too_deep, measure_depth
 from pipelines.intake.fhir.export import PEOPLE, has_records
 from pipelines.intake.fhir.first_pass import index_document, index_export
-from pipelines.intake.fhir.frames import build_chunks
+from pipelines.intake.fhir.frames import NO_ROWS, build_chunks
 from pipelines.intake.fhir.index import MIXED
 from pipelines.intake.fhir.people import read_tables
 from pipelines.intake.fhir.plain import may_be_plain, take_plain
@@ -73,7 +73,7 @@ def read_chunks(path: Path, limits: Limits, export: tuple[Path, ...] = ()) -> It
         rows = Results(index, document.timestamp if document else None, counted)
         _read_batch(rows, batch, limits)
         for chunk in build_chunks(rows, batch.texts):
-            is_any = True
+            is_any = is_any or len(chunk.rows) > 0
             yield chunk
     if not is_any and not (export and counted):
         raise FileRefusedError("file_without_records", tuple(sorted(counted)))
@@ -82,7 +82,7 @@ def read_chunks(path: Path, limits: Limits, export: tuple[Path, ...] = ()) -> It
         told.append((None, None, MIXED, "warning"))
     elif not is_any and counted.keys() <= PEOPLE and not has_records(export):
         told.append((None, None, "people_unused", "warning"))
-    yield Chunk(pl.DataFrame(schema={"sent": pl.String, "row_no": pl.Int64}), list_findings(told))
+    yield Chunk(NO_ROWS, list_findings(told))
 
 
 def _look_ahead(batches: Iterable[list[Item]], limits: Limits) -> Iterator[Batch]:

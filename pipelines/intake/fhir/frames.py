@@ -16,6 +16,8 @@ from pipelines.intake.refusal import list_findings
 
 _TYPES: dict[str, Any] = {"row_no": pl.Int64, "person": pl.Int64, "place": pl.Int64}
 _ENVELOPE = {"submission_id", "received_on"}
+NO_ROWS = pl.DataFrame(schema={"sent": pl.String, "row_no": pl.Int64})
+"""Of what is found on lines that gave no row."""
 
 
 def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
@@ -34,6 +36,8 @@ def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
         if records:
             frames[kind] = _join_person(_frame_records(kind, records), people)
     finding = pl.concat(told)
+    if not frames and len(finding):
+        yield Chunk(NO_ROWS, finding)
     if len(frames) < 2:
         yield from (Chunk(_keep_columns(kind, frame, texts, names), finding, kind) for kind, frame in frames.items())
         return

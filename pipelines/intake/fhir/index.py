@@ -4,12 +4,13 @@ Made in a first pass over the file, compact (a row of text a person) and bounded
 file, so that memory does not grow with what a sender sends.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 import polars as pl
 
 from pipelines.intake.fhir.contained import NOTHING_INSIDE, Inside
+from pipelines.intake.fhir.context import Told, join_told, name_day
 from pipelines.intake.fhir.elements import Identifier, Reference
 from pipelines.intake.fhir.people import (
     WHO,
@@ -37,7 +38,6 @@ from pipelines.intake.fhir.shape import (
     RelatedPerson,
     ServiceRequest,
 )
-from pipelines.intake.fhir.values import read_day
 from pipelines.intake.refusal import FileRefusedError
 
 ABSENT = "message_without_patient"
@@ -176,14 +176,19 @@ class Index:
             self._keep(self.referrals, self.name_keys(url, "ServiceRequest", request.id), own)
             self.grow()
 
-    def add_observation(self, seen: Observation, url: str | None, told: tuple[str, str] | None) -> None:
-        """`told`: a column and a text true of all results of a child on that day, or of all where no day is given."""
-        if told and seen.subject:
-            day = "" if told[0] in read_tables()["birth"].values() else read_day(seen)[0] or ""
-            self.told.setdefault((name_subject(seen.subject), day), {})[told[0]] = told[1]
-            self.grow()
+    def add_observation(self, seen: Observation, url: str | None, context: Iterable[Told]) -> None:
+        """An Observation that others may name, and what it tells (`context`)."""
+        self.add_context(seen, context)
         if self.is_bundle:
             self.observations |= dict.fromkeys(self.name_keys(url, "Observation", seen.id), True)
+
+    def add_context(self, seen: Observation, context: Iterable[Told]) -> None:
+        """What is true of all results of a child on that day, or of all where no day is given; not of one who stands inside a resource."""
+        subject = name_subject(seen.subject) if seen.subject else ""
+        for told in context if subject and not subject.startswith("#") else ():
+            if told.text:
+                join_told(self.told.setdefault((subject, name_day(told.column, seen)), {}), told.column, told.text)
+                self.grow()
 
     def freeze(self) -> None:
         """End the first pass: `frame` has WHO of every patient, in the order of `place`."""
@@ -211,7 +216,9 @@ class Index:
         told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         for (subject, day), said in self.told.items():
             number = self.find_place(str(subject))
-            told.setdefault((subject if number is None else number, day), {}).update(said)
+            everything = told.setdefault((subject if number is None else number, day), {})
+            for column, text in said.items():
+                join_told(everything, column, text)
         self.told, self._rows, self._parts, self._mothers = told, [], [], []
 
     def name_keys(self, url: str | None, kind: str, number: str | None) -> list[str]:

@@ -13,7 +13,8 @@ from pipelines.intake.fhir.shape import Organization, Patient
 from pipelines.intake.hl7 import read_tables as read_hl7_tables
 
 _TABLES = Path(__file__).parents[1] / "layouts" / "fhir-r4.toml"
-_SHARED = ("components", "context", "positive", "conditions", "nothing", "stages", "factors", "interpretation_word")
+_SHARED = ("components", "context", "positive", "conditions", "nothing", "stages", "factor", "quality",
+           "interpretation_word")  # fmt: skip
 LONGEST_ID = 40
 _PERSON = (
     "child_iin", "birth_on", "birth_order", "sex_code", "assigner_id", "assigner_ref", "assigner_system", "history_no",

@@ -68,8 +68,8 @@ def take_patient(rows: Rows, number: int, place: int, patient: Patient, url: str
     rows.other["birth"].append({
         "row_no": number, "place": place, "person": known, "sender_id": rows.sender or maternity,
         "source_id": rows.name_source([], patient.id, person[7]), "action_code": "report", "issued_at": issued_at,
-        "birth_at": birth_at, "plurality": "1" if patient.multiple_birth_boolean is False else told.get("plurality"),
-        "birth_weight_g": told.get("birth_weight_g"), "gestation_wk": told.get("gestation_wk"),
+        "birth_at": birth_at, "plurality": "1" if patient.multiple_birth_boolean is False else told.get("plurality") or None,
+        "birth_weight_g": told.get("birth_weight_g") or None, "gestation_wk": told.get("gestation_wk") or None,
         "residence_kato": next((e.value_string or e.value_code for e in extended if e.url == systems["kato"]), None),
         "phc_id": next((f for g in patient.general_practitioner if (f := rows.index.find_organization(g))), None),
         "address": (address.text or ", ".join(part for part in lines if part)) if address else None,

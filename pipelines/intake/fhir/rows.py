@@ -31,7 +31,7 @@ Finding = tuple[int | None, str | None, str, str]
 class Rows:
     """Rows and findings of a part of a file; `counted` = resources that are no record, by type.
 
-    `screening`: rows as SCREENING; `plain`: those of plain lines, as a frame.
+    `screening`: rows as SCREENING; `plain`: those of plain lines, as a frame; `told`: as that of the index, of children of `local`.
     """
 
     def __init__(self, index: Index, issued: str | None, counted: Counter[str]) -> None:
@@ -45,6 +45,7 @@ class Rows:
         self.plain: pl.DataFrame | None = None
         self.other: dict[str, list[dict[str, Any]]] = {"consent": [], "pmpc_report": [], "birth": []}
         self.local: list[Person] = []
+        self.told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         self.findings: list[Finding] = []
         self.seen: Counter[tuple[str | None, str, int]] = Counter()
         self._known: dict[str, int] = {}
@@ -96,11 +97,11 @@ class Rows:
         return len(self.index.frame) + len(self.local) - 1
 
     def list_told(self, subject: Reference | None, person: int | None, day: str | None) -> dict[str, str]:
-        """What is told of all results of a child: of that day, or of every day."""
+        """What is told of all results of a child: of that day, or of every day; CONTRADICTORY (empty) where that is not one thing."""
         names: list[int | str | None] = [person]
         if subject and subject.identifier:
             names.append(name_identifier(subject.identifier))
-        said = [self.index.told.get((name, when), _NOTHING) for when in ("", day or "") for name in names]
+        said = [held.get((name, when), _NOTHING) for held in (self.index.told, self.told) for when in ("", day or "") for name in names]
         return {column: text for part in said for column, text in part.items()}
 
     def read_issued(self, number: int, text: str | None) -> tuple[str | None, str | None]:
