@@ -172,7 +172,8 @@ def _write_ledger(
     append_rows(connection, "ledger.finding", pl.concat([finding, told, holding]))
     record_holds(connection, held)
     named = {"row_no": pl.Int64(), "source_id": pl.String()}
-    for table, schema in (("noted", named), ("quarantine", {**named, "row_text": pl.String()})):
+    of_refused = dict.fromkeys(("sender_id", "record_kind", "row_text"), pl.String())
+    for table, schema in (("noted", named), ("quarantine", {**named, **of_refused})):
         append_rows(connection, f"identified.{table}", read_staged(folder, f"{table}-*.parquet", dict(schema)).filter(told_of))
 
 

@@ -132,10 +132,10 @@ def _list_arrived(connection: Connection, folder: Path, taken: Sequence[Mapping[
                 from read_parquet(?) semi join open_row using (sender_id, source_id)""", [kind, files]))  # fmt: skip
     for receipt in taken:
         files = [str(f) for f in sorted((folder / str(receipt["submission_id"])).glob("quarantine-*.parquet"))]
-        if files and receipt["sender_id"]:
-            given = [receipt["record_kind"], receipt["sender_id"], receipt["submission_id"], files]
+        if files:
+            given = [receipt["sender_id"], receipt["submission_id"], files]
             parts.append(read_rows(connection, """
-                select distinct ?::varchar as record_kind, ?::varchar as sender_id, source_id, ?::varchar as submission_id,
+                select distinct record_kind, coalesce(?::varchar, sender_id) as sender_id, source_id, ?::varchar as submission_id,
                     'refused_again' as outcome
                 from read_parquet(?) where source_id is not null""", given))  # fmt: skip
     return pl.concat(part.select(pl.col(c).cast(t) for c, t in schema.items()) for part in parts)
@@ -144,8 +144,8 @@ def _list_arrived(connection: Connection, folder: Path, taken: Sequence[Mapping[
 def _list_open(connection: Connection) -> pl.DataFrame:
     """Refused rows not mended yet: submission_id, row_no, record_kind, sender_id, source_id.
 
-    Where the file has no single sender, or a line was broken and kept whole in its first column, both are looked up in
-    the row as sent, at the place that its layout gives them.
+    The sender is that of the file, else what the row says. Where a line was broken and kept whole in its first column (or was refused
+    before that was kept), both are looked up in the row as sent, at the place that its layout gives them.
     """
     places = [
         {"layout": x.name, "separator": x.separator, "sender": ours.get("sender_id"), "source": ours.get("source_id"),
@@ -156,7 +156,8 @@ def _list_open(connection: Connection) -> pl.DataFrame:
     put_frame(connection, "layout_place", pl.DataFrame(places, schema=schema))
     return read_rows(connection, """
         with unmended as (
-            select q.submission_id, q.row_no, q.source_id, s.record_kind, s.sender_id, s.layout,
+            select q.submission_id, q.row_no, q.source_id, coalesce(q.record_kind, s.record_kind) as record_kind,
+                coalesce(s.sender_id, case when b.row_no is null then q.sender_id end) as sender_id, s.layout,
                 b.row_no is not null as is_broken
             from lake.identified.quarantine q
             join lake.ledger.submission s using (submission_id)

@@ -49,7 +49,7 @@ def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
     person, refused = rows.find_person(consent.patient, inside)
     source = rows.name_source(consent.identifier, consent.id, None)
     if refused:
-        rows.refuse(number, place, refused, source, rows.sender or facility)
+        rows.refuse(number, place, refused, source, rows.sender or facility, kind="consent")
         return
     said, action = rows.tables["consent_status"].get(consent.status or "", (consent.status, "report"))
     decided = decide_purposes(consent, said, is_closed=action == "cancel")

@@ -59,9 +59,9 @@ def frame_screening(rows: Rows) -> pl.DataFrame:
 
 
 def _frame_records(kind: str, records: list[dict[str, Any]]) -> pl.DataFrame:
-    names = list(records[0])
+    names = dict.fromkeys(name for record in records for name in record)  # one that is refused at once has few of them
     return pl.DataFrame(
-        [pl.Series(name, [record[name] for record in records], _TYPES.get(name, pl.String)) for name in names]
+        [pl.Series(name, [record.get(name) for record in records], _TYPES.get(name, pl.String)) for name in names]
     )
 
 

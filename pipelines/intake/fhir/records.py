@@ -55,7 +55,7 @@ def take_patient(rows: Rows, number: int, place: int, patient: Patient, url: str
     known = next((p for key in rows.index.name_keys(url, "Patient", patient.id)
                   if (p := rows.index.place.get(key)) is not None), None)  # fmt: skip
     if known == -1 or known is None:
-        rows.refuse(number, place, "message_patient_repeated" if known == -1 else "message_not_resource")
+        rows.refuse(number, place, "message_patient_repeated" if known == -1 else "message_not_resource", patient.id, kind="birth")
         return
     told = rows.list_told(None, known, None)
     systems = rows.tables["systems"]

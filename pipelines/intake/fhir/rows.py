@@ -50,9 +50,14 @@ class Rows:
         self.seen: Counter[tuple[str | None, str, int]] = Counter()
         self._known: dict[str, int] = {}
 
-    def refuse(self, number: int, place: int, code: str, source_id: str | None = None, sender_id: str | None = None) -> None:
-        """A line that gives no record though it should: one refused row that says why."""
-        self.screening.append((number, source_id, *[None] * 6, place, None, sender_id, *[None] * (len(SCREENING) - 11)))
+    def refuse(
+        self, number: int, place: int, code: str, source_id: str | None = None, sender_id: str | None = None, kind: str = "screening"
+    ) -> None:
+        """A line that gives no record though it should: one refused row of its kind that says why."""
+        if kind == "screening":
+            self.screening.append((number, source_id, *[None] * 6, place, None, sender_id, *[None] * (len(SCREENING) - 11)))
+        else:
+            self.other[kind].append({"row_no": number, "place": place, "source_id": source_id, "sender_id": sender_id})
         self.findings.append((number, None, code, "error"))
 
     def open_inside(self, contained: list[Raw]) -> Inside:

@@ -238,9 +238,10 @@ READ: dict[str, type[Any]] = {str(kind.__struct_config__.tag): kind for kind in 
 
 
 class Request(Part):
-    """What a transaction asks to be done with an entry."""
+    """What a transaction asks to be done with an entry, and with which resource."""
 
     method: str | None = None
+    url: str | None = None
 
 
 class Entry(Part):
