@@ -47,9 +47,6 @@ class IdentifiedDecision(Kept):
 class IdentifiedConsent(KeptRecord):
     """identified.consent: who decided, and by what document; the decision itself is in clinical.consent."""
 
-    sender_id = clinical("who sent it", nullable=False)
-    source_id = identified("the sender's id of the record; of all decisions of one document", nullable=False)
-    document_at = clinical("issue moment of the version of a document that states all of its decisions; null = a decision by itself", dy.Datetime)
     representative_iin = identified("IIN of the representative")
     representative_name = identified("name of the representative")
     authority_document = identified("document of authority")

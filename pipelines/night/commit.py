@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pipelines.contracts import LAKE
 from pipelines.night.arrived import count_rows, view_arrived, view_newest
-from pipelines.night.documents import close_dropped
+from pipelines.night.documents import DOCUMENT_KEY, ENDED_BY, close_ended
 from pipelines.night.linking import keep_waiting, link_births, link_records, link_reports
 from pipelines.risk.assess import assess_risk
 from pipelines.risk.shape import Protocol
@@ -23,6 +23,8 @@ _TARGETS = {
 _COMPUTED = {
     ("clinical.consent", "has_authority_document"): "authority_document is not null",
     ("clinical.birth", "kato4"): "left(residence_kato, 4)",
+    ("clinical.consent", "document_key"): DOCUMENT_KEY,
+    ("clinical.pmpc_report", "document_key"): DOCUMENT_KEY,
 }
 
 
@@ -55,8 +57,8 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
         if key == "record_key":
             assert sum(counts.values()) + waiting == arrived  # noqa: S101  # no record is lost between the joins
             new, changed = counts["new"], counts["changed"]
-    if kind == "consent":
-        changed += close_dropped(connection, on)
+    if kind in ENDED_BY:
+        changed += close_ended(connection, kind, _TARGETS[kind], on)
     return Kept(arrived, waiting, new, changed)
 
 

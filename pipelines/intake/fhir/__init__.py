@@ -8,6 +8,7 @@ pass goes over all files of an export, where the file is one of them.
 
 import gc
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,12 +29,14 @@ from pipelines.intake.fhir.plain import may_be_plain, take_plain
 from pipelines.intake.fhir.records import take_patient, take_task
 from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.rows import Finding
-from pipelines.intake.fhir.shape import Consent, DiagnosticReport, Observation, Patient, Resource, Task
+from pipelines.intake.fhir.shape import Consent, DiagnosticReport, Observation, Patient, Resource, Task, is_modified
 from pipelines.intake.fhir.source import Item, read_batches, read_document
 from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened
 from pipelines.intake.refusal import FileRefusedError, list_findings
 
+_HOLDS = re.compile(rb'"resource"\s*:\s*\{')
+"""A resource within another, whose records would be lost."""
 _VALUE = r':\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.eE0-9]*)'
 """A text or a number that is the value of a key."""
 
@@ -149,6 +152,13 @@ def _read_item(rows: Results, place: int, number: int, url: str | None, raw: byt
             rows.refuse(number, place, error.code)
         return
     if name == "Bundle" and _refuse_asked(rows, number, place, raw):
+        return
+    if is_modified(resource):
+        source = rows.name_source(resource.identifier, resource.id, None)  # type: ignore[union-attr]  # one of those that have the part
+        rows.refuse(number, place, "message_modifier_unread", source, rows.sender, kind=KINDS[type(resource).__name__])
+        return
+    if name == "Parameters" and _HOLDS.search(raw):
+        rows.refuse(number, place, "message_not_resource")
         return
     if dropped:
         rows.findings += [(number, part, "part_malformed", "warning") for part in dropped]

@@ -8,7 +8,7 @@ taken as given.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipelines.contracts.codes import PURPOSES
 from pipelines.intake.fhir.contained import Inside
@@ -90,6 +90,8 @@ def decide_purposes(consent: Consent, said: str | None, *, is_closed: bool) -> D
     opts_out = any(code in read_tables()["consent"]["refusing"] for code in list_codes(consent.policy_rule))
     base = "refused" if root.type == "deny" or opts_out else "given"
     problems = [("consent_purposes_disagree", "error")] if base == "given" and named and limited and set(named) != set(limited) else []
+    if base == "given" and _is_limited(root):
+        problems.append(("consent_limits_unread", "warning"))
     decisions = {p: Decision(p, base, root.period) for p in (*named, *limited)}
     return _add_exceptions(decisions, inner, root, problems)
 
@@ -118,14 +120,19 @@ def _walk(provisions: Iterable[Provision]) -> Iterator[Provision]:
 def _is_plain(rule: Provision) -> bool:
     """True where a provision speaks of purposes of ours and of nothing else."""
     own = _list_purposes(rule.purpose)
-    limits: list[Any] = [rule.provision, *(bytes(getattr(rule, name)) not in (b"", b"[]", b"null") for name in _LIMITS)]
-    return bool(own) and len(own) == len(rule.purpose) and not any(limits)
+    return bool(own) and len(own) == len(rule.purpose) and not rule.provision and not _is_limited(rule)
+
+
+def _is_limited(rule: Provision) -> bool:
+    """True where a provision holds only for some (an actor, an action, a kind of data ...), which is not read."""
+    return any(bytes(getattr(rule, name)) not in (b"", b"[]", b"null") for name in _LIMITS)
 
 
 def _list_purposes(codings: Iterable[Coding]) -> list[str]:
-    """Purposes of our system, each once."""
+    """Purposes of our system, each once; a code of no system is one where it is in our list."""
     system = read_tables()["systems"]["purpose"]
-    return list(dict.fromkeys(c.code.strip() for c in codings if c.system == system and c.code and c.code.strip()))
+    said = [(c.system, c.code.strip()) for c in codings if c.code and c.code.strip()]
+    return list(dict.fromkeys(code for of, code in said if of == system or (of is None and code in PURPOSES)))
 
 
 def _read_start(period: Period | None, day: str | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pipelines.intake.conform import name_unit
 from pipelines.intake.fhir.people import list_codes, read_tables
-from pipelines.intake.fhir.shape import Measured, Observation
+from pipelines.intake.fhir.shape import Measured, Observation, is_modified
 from pipelines.intake.fhir.values import Value, is_valued, read_day, read_measure
 
 _LONGEST_CARD = 60
@@ -33,8 +33,8 @@ def read_context(seen: Observation) -> list[Told]:
 
 
 def list_standing(seen: Observation) -> list[Told]:
-    """What it tells (read_context), but of one that was taken back."""
-    return [] if read_tables()["observation_status"].get(seen.status or "", [None])[0] == "cancelled" else read_context(seen)
+    """What it tells (read_context), but of one that was taken back, or whose meaning we do not know."""
+    return [] if is_modified(seen) or read_tables()["observation_status"].get(seen.status or "", [None])[0] == "cancelled" else read_context(seen)
 
 
 def name_day(column: str, seen: Observation) -> str:

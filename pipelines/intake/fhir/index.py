@@ -18,17 +18,18 @@ from pipelines.intake.fhir.people import (
     choose_name,
     first_of,
     frame_people,
-    list_codes,
     name_identifier,
     name_organization,
     name_subject,
     read_authority,
+    read_condition,
     read_person,
     read_tables,
     short_id,
     sort_identifiers,
     tidy,
 )
+from pipelines.intake.fhir.reports import Report, choose_report, describe_report
 from pipelines.intake.fhir.shape import (
     DiagnosticReport,
     Observation,
@@ -45,6 +46,8 @@ UNSENT = "message_patient_not_sent"
 MIXED = "message_delivery_mixed"
 """Why a child is not found: not in the file, not in the export as it was sent, or its export is two."""
 _PART = 50_000
+_ANYWHERE = "~"
+"""Before the `Type/id` of a result that a report names, whatever its server."""
 Found = TypeVar("Found")
 
 
@@ -56,34 +59,11 @@ class Kin(NamedTuple):
     name: str | None
 
 
-class Report(NamedTuple):
-    """What a DiagnosticReport says of its results; `is_withdrawn`: it, and they, were cancelled or entered in error.
-
-    `updated`: when its server held this version.
-    """
-
-    source_id: str | None
-    issued: str | None
-    updated: str | None
-    is_newborn: bool
-    is_withdrawn: bool
-
-
 def describe_kin(person: RelatedPerson) -> Kin:
     """Who a representative is, and by what right."""
     name = choose_name(person.name)
     iin = next((number for kind, number in sort_identifiers(person.identifier) if kind == "iin"), None)
     return Kin(read_authority(person.relationship), iin, " ".join(part for part in (name.family, *name.given) if part) or name.text)
-
-
-def describe_report(report: DiagnosticReport) -> Report:
-    """What a report says of its results."""
-    tables = read_tables()
-    ranked = sorted(report.identifier, key=lambda i: next(iter(list_codes(i.type)), None) != "FILL")
-    source = next((i.value for i in ranked if i.value), None)
-    is_newborn = any(code in tables["newborn"]["reports"] for code in list_codes(report.code))
-    updated = report.meta.last_updated if report.meta else None
-    return Report(source, report.issued, updated, is_newborn, report.status in tables["newborn"]["withdrawn"])
 
 
 class Index:
@@ -161,12 +141,21 @@ class Index:
             self.grow()
 
     def add_report(self, report: DiagnosticReport) -> None:
-        """What a report tells of each result it lists."""
+        """What a report tells of each result it lists; of two that list it, one that stands goes before one that was withdrawn."""
         described = describe_report(report)
         for result in report.result:
-            if result.reference and not result.reference.startswith("#"):
-                self.reports[result.reference] = described
+            text = (result.reference or "").strip().split("/_history/", 1)[0]
+            if text and not text.startswith("#"):
+                for key in (text, _ANYWHERE + "/".join(text.rsplit("/", 2)[-2:])):
+                    self.reports[key] = choose_report(self.reports.get(key, described), described)
         self.grow(len(report.result))
+
+    def find_report(self, url: str | None, number: str | None) -> Report | None:
+        """The report that lists an Observation; by `Type/id` on any server where the Observation does not say on which it is."""
+        keys = self.name_keys(url, "Observation", number)
+        if not (url or "").startswith("http"):
+            keys += [_ANYWHERE + key for key in keys]
+        return next((report for key in keys if (report := self.reports.get(key))), None)
 
     def add_request(self, request: ServiceRequest, url: str | None) -> None:
         """A referral of ours that a task may point at."""
@@ -260,6 +249,7 @@ class Index:
         """
         if reference is None:
             return None
+        reference = read_condition(reference)
         if reference.identifier and reference.identifier.value:
             return short_id(reference.identifier.value)
         role = inside.find(reference.reference, PractitionerRole)

@@ -12,8 +12,8 @@ from pipelines.intake.fhir.context import (
     read_context,
 )
 from pipelines.intake.fhir.elements import NONE, Concept, Reference
-from pipelines.intake.fhir.index import Report, describe_report
 from pipelines.intake.fhir.people import list_codes
+from pipelines.intake.fhir.reports import Report, describe_report
 from pipelines.intake.fhir.rows import Rows
 from pipelines.intake.fhir.shape import DiagnosticReport, Measured, Observation
 from pipelines.intake.fhir.values import (
@@ -53,7 +53,7 @@ class Results(Rows):
         In an export an id is an id. In a Bundle it is one where the entry's fullUrl is an address of a server; else it may be made
         anew with every message.
         """
-        report = self._find_report(seen, url) if self.index.reports else None
+        report = self.index.find_report(url, seen.id) if self.index.reports else None
         inside = self.open_inside(seen.contained)
         is_own = bool(seen.id) and (not self.index.is_bundle or (url or "").startswith("http"))
         if seen.contained:
@@ -99,24 +99,24 @@ class Results(Rows):
     def _take(self, number: int, place: int, seen: Observation, around: Around) -> None:
         is_newborn = around.report is not None and around.report.is_newborn
         meaning = name_meaning(seen.code, seen.category, is_newborn)
-        if meaning.kind in _NO_RESULT:
-            self._take_context(number, place, seen, meaning, around)
-            return
+        is_result = meaning.kind not in _NO_RESULT
         parts: list[tuple[Meaning, Measured]] = []
-        if not (seen.component or seen.has_member) or is_valued(seen):
+        if is_result and (is_valued(seen) or not (seen.component or seen.has_member)):
             parts.append((meaning, seen))
         for part in seen.component:
             said = name_meaning(part.code, seen.category, is_newborn)
-            if said.kind not in _NO_RESULT:
+            if said.kind not in _NO_RESULT and (is_result or said.is_known):
                 parts.append((said, part))
-        if seen.component and self._tell_context(number, seen, around.inside):
+        if (seen.component or not is_result) and self._tell_context(number, seen, around.inside):
             parts += [(spoiled, part) for spoiled, part in _SPOILED if spoiled.component not in {said.component for said, _ in parts}]
-        if not parts:
-            self._take_panel(number, seen, around.inside)
-        elif len(parts) == 1 and seen.value_string is not None and self._is_comment(*parts[0]):
+        if len(parts) == 1 and seen.value_string is not None and self._is_comment(*parts[0]):
             self.counted["Observation (comment)"] += 1
-        else:
+        elif parts:
             self._add_results(number, place, seen, parts, around)
+        elif is_result:
+            self._take_panel(number, seen, around.inside)
+        else:
+            self.counted[f"Observation ({'context' if meaning.kind == 'context' else 'other'})"] += 1
 
     def _add_results(self, number: int, place: int, seen: Observation, parts: list[tuple[Meaning, Measured]], around: Around) -> None:
         report, inside, is_own = around
@@ -252,15 +252,11 @@ class Results(Rows):
             return False
         return text.strip().casefold() not in self.tables["answers"] and clean_number(text, "^")[1] is None
 
-    def _take_context(self, number: int, place: int, seen: Observation, meaning: Meaning, around: Around) -> None:
-        """An unusable specimen is a result of both mandatory analytes; all else was told in the first pass."""
-        if self._tell_context(number, seen, around.inside):
-            self._add_results(number, place, seen, _SPOILED, around)
-        else:
-            self.counted[f"Observation ({'context' if meaning.kind == 'context' else 'other'})"] += 1
-
     def _tell_context(self, number: int, seen: Observation, inside: Inside) -> bool:
-        """Tell what of a context is on no list, or contradicts another; whether it says that the specimen is unusable."""
+        """Tell what of a context is on no list, or contradicts another; whether it says that the specimen is unusable.
+
+        That is a result of both mandatory analytes; all else was told in the first pass.
+        """
         context = read_context(seen)
         self.findings += [(number, told.about, told.problem, "warning") for told in context if told.problem]
         if any(told.text for told in context):
@@ -276,10 +272,6 @@ class Results(Rows):
         members = [m.reference for m in seen.has_member if m.reference] if self.index.is_bundle else []
         if any(not (inside.find(m, Observation) or self.index.find(self.index.observations, m)) for m in members):
             self.findings.append((number, None, "member_absent", "warning"))
-
-    def _find_report(self, seen: Observation, url: str | None) -> Report | None:
-        found = (self.index.reports.get(key) for key in self.index.name_keys(url, "Observation", seen.id))
-        return next((report for report in found if report), None)
 
     def _repeat(self, source: str | None, component: str, entry: int) -> str | None:
         """In one message a second result of a kind is a record of its own.

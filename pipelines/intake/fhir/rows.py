@@ -11,7 +11,7 @@ from msgspec import Raw
 from pipelines.intake.fhir.contained import NOTHING_INSIDE, Inside
 from pipelines.intake.fhir.elements import Identifier, Reference
 from pipelines.intake.fhir.index import Index
-from pipelines.intake.fhir.people import Person, name_identifier, read_person, read_tables
+from pipelines.intake.fhir.people import Person, name_identifier, read_condition, read_person, read_tables
 from pipelines.intake.fhir.shape import Patient
 from pipelines.intake.fhir.values import read_moment
 
@@ -72,6 +72,7 @@ class Rows:
         """(number of the patient, finding code): in the file, inside the record, or named by an identifier alone."""
         if subject is None:
             return None, None
+        subject = read_condition(subject)
         said = (subject.reference or "").strip()
         number = self.index.find_place(said) if said else None
         if number is not None:

@@ -1,4 +1,4 @@
-"""The newest version of a FHIR Consent says all it says: what it no longer names it no longer decides, in whatever order versions come."""
+"""The newest version of a FHIR Consent or Task says all it says: what it no longer says is over, in whatever order versions come."""
 
 import json
 from datetime import timedelta
@@ -14,8 +14,8 @@ from tests.test_fhir import coded
 
 NIGHTS = [FIRST + timedelta(days=n) for n in range(4)]
 DECIDED = """
-    select purpose, decision, c.is_cancelled from lake.clinical.consent c join lake.identified.consent i using (record_key)
-    where c.known_to is null and i.known_to is null and i.source_id = ? order by 1"""
+    select purpose, decision, c.is_cancelled from lake.clinical.consent c join lake.identified.birth b using (child_key)
+    where c.known_to is null and b.known_to is null and b.child_iin = ? order by 1"""
 GIVEN, CANCELLED = ("given", False), ("given", True)
 
 
@@ -57,8 +57,8 @@ def tell(home, path, on, *consents) -> tuple[str, dict]:
     return submission, take_in(home, on)
 
 
-def decided(home, source: str) -> dict[str, tuple[str, bool]]:
-    return {purpose: (decision, is_cancelled) for purpose, decision, is_cancelled in ask(home, DECIDED, source)}
+def decided(home, child: int) -> dict[str, tuple[str, bool]]:
+    return {purpose: (decision, is_cancelled) for purpose, decision, is_cancelled in ask(home, DECIDED, name_iin(child))}
 
 
 def is_whole(home) -> bool:
@@ -67,9 +67,9 @@ def is_whole(home) -> bool:
 
 def test_a_purpose_that_a_later_version_drops_is_no_longer_decided_and_its_past_is_kept(home, tmp_path):
     tell(home, tmp_path / "a.ndjson", NIGHTS[1], decide(2, *FIRST_SAYS))
-    assert decided(home, "c2") == {"sampling": GIVEN, "pmpc_referral": GIVEN}
+    assert decided(home, 2) == {"sampling": GIVEN, "pmpc_referral": GIVEN}
     later, counts = tell(home, tmp_path / "b.ndjson", NIGHTS[2], decide(2, *THEN))
-    assert decided(home, "c2") == {"sampling": GIVEN, "pmpc_referral": CANCELLED}
+    assert decided(home, 2) == {"sampling": GIVEN, "pmpc_referral": CANCELLED}
     past = "select known_from, known_to, is_cancelled from lake.clinical.consent where purpose = 'pmpc_referral' order by known_from"
     assert ask(home, past) == [(NIGHTS[1], NIGHTS[2], False), (NIGHTS[2], None, True)]
     told = tell_submission(home, later)
@@ -88,15 +88,15 @@ def test_in_whatever_order_the_versions_of_a_consent_come_the_newest_one_decides
     both = {"sampling": GIVEN, "pmpc_referral": GIVEN}
     expected = {child: both if "last" in order else both | {"pmpc_referral": CANCELLED} for child, order in orders.items()}
     expected |= {12: both | {"pmpc_referral": CANCELLED}, 13: both}
-    assert {child: decided(home, f"c{child}") for child in expected} == expected
+    assert {child: decided(home, child) for child in expected} == expected
     assert is_whole(home)
 
 
 def test_an_older_version_sent_again_and_again_changes_nothing(home, tmp_path):
     tell(home, tmp_path / "a.ndjson", NIGHTS[1], decide(2, *THEN))
-    assert decided(home, "c2") == {"sampling": GIVEN}
+    assert decided(home, 2) == {"sampling": GIVEN}
     rows = [tell(home, tmp_path / f"{n}.ndjson", NIGHTS[2], decide(2, *FIRST_SAYS), *[decide(3 + n, *THEN)])[1] for n in range(2)]
-    assert decided(home, "c2") == {"sampling": GIVEN, "pmpc_referral": CANCELLED}
+    assert decided(home, 2) == {"sampling": GIVEN, "pmpc_referral": CANCELLED}
     assert [(row["records"], row["new"], row["changed"]) for row in rows] == [(3, 2, 1), (3, 1, 0)]
 
 
@@ -115,21 +115,21 @@ def test_versions_that_waited_for_their_child_decide_as_if_they_had_not(home, tm
     assert is_whole(home)
     send(home, tmp_path, [{"birth": bear(30, child_iin=name_iin(30))}], "born")
     take_in(home, NIGHTS[2])
-    assert (decided(home, "c30"), is_whole(home)) == ({"sampling": GIVEN, "pmpc_referral": CANCELLED}, True)
+    assert (decided(home, 30), is_whole(home)) == ({"sampling": GIVEN, "pmpc_referral": CANCELLED}, True)
 
 
 def test_two_versions_of_one_moment_both_count_and_one_entered_in_error_ends_both(home, tmp_path):
     tell(home, tmp_path / "a.ndjson", NIGHTS[1], decide(2, *FIRST_SAYS), decide(3, *FIRST_SAYS))
     tell(home, tmp_path / "b.ndjson", NIGHTS[2], decide(2, FIRST_SAYS[0], "hearing_test"), decide(3, *FIRST_SAYS[:2], status="entered-in-error"))
-    assert decided(home, "c2") == {"sampling": GIVEN, "pmpc_referral": GIVEN, "hearing_test": GIVEN}
-    assert decided(home, "c3") == {"sampling": CANCELLED, "pmpc_referral": CANCELLED}
+    assert decided(home, 2) == {"sampling": GIVEN, "pmpc_referral": GIVEN, "hearing_test": GIVEN}
+    assert decided(home, 3) == {"sampling": CANCELLED, "pmpc_referral": CANCELLED}
 
 
 @pytest.mark.parametrize("status", ["entered-in-error", "inactive"])
 def test_a_consent_that_has_ended_and_names_nothing_any_more_decides_nothing_any_more(home, tmp_path, status):
     tell(home, tmp_path / "a.ndjson", NIGHTS[1], decide(2, *FIRST_SAYS))
     tell(home, tmp_path / "b.ndjson", NIGHTS[2], decide(2, "20T09:00", status=status))
-    held = decided(home, "c2")
+    held = decided(home, 2)
     assert {purpose for purpose, (_, is_cancelled) in held.items() if not is_cancelled} == set()
     assert is_whole(home)
 
@@ -150,4 +150,46 @@ def test_what_was_sent_by_a_consent_that_dropped_the_referral_is_taken_back(home
     tell(home, tmp_path / "b.ndjson", NIGHTS[2], decide(2, *THEN))
     counts = run(home, NIGHTS[2])
     assert (counts["referrals"], counts["recalls"], counts["withheld"]) == (0, 1, 1)
+    assert is_whole(home)
+
+
+@pytest.fixture(scope="module")
+def sent(born, tmp_path_factory):
+    """A home from which two children were referred; the ids of the referrals by child."""
+    folder = tmp_path_factory.mktemp("sent")
+    home = copy_home(born, folder / "home")
+    who = {child: {"mother_iin": name_iin(900 + child), "birth_on": str(BORN)} for child in (2, 4)}
+    send(home, folder, [record for child, said in who.items() for record in (
+        {"screening": examine(child, "motor", 1.2, 14, **said)}, {"confirmation": confirm(child, **said)})])  # fmt: skip
+    tell(home, folder / "a.ndjson", NIGHTS[0], *(decide(child, *FIRST_SAYS) for child in who))
+    run(home, NIGHTS[0])
+    referred = ask(home, "select referral_id from lake.clinical.referral order by 1")
+    return home, [referral for (referral,) in referred]
+
+
+def answer(referral: str, day: int, category: str = "sensory", **other) -> dict:
+    """A version of a task, last changed on a day of March, that says a referral was concluded."""
+    return {
+        "resourceType": "Task", "id": f"t-{referral}", "status": "completed", "lastModified": f"2026-03-{day:02}T10:00:00+05:00",
+        "focus": {"identifier": {"system": "urn:erte:referral", "value": referral}}, "owner": {"identifier": {"value": "K1"}},
+        "businessStatus": coded("7.0", "http://hl7.org/fhir/us/bser/CodeSystem/TaskBusinessStatusCS"),
+        "output": [{"type": {"text": "category"}, "valueCodeableConcept": coded(category, "urn:erte:category")}],
+    } | other  # fmt: skip
+
+
+REPORTS = """
+    select report_status, strftime(reported_on, '%m-%d'), category_codes from lake.clinical.pmpc_report
+    where known_to is null and not is_cancelled and referral_id = ? order by 1"""
+
+
+def test_a_task_has_one_conclusion_though_it_is_told_anew_on_another_day_and_none_when_it_was_entered_in_error(sent, tmp_path):
+    home = copy_home(sent[0], tmp_path / "home")
+    seen = coded("5.1.1", "http://hl7.org/fhir/us/bser/CodeSystem/TaskBusinessStatusCS")
+    one, other = sent[1]
+    versions = {one: [answer(one, 3, businessStatus=seen, output=[]), answer(one, 4), answer(one, 5, "speech")],
+                other: [answer(other, 3, businessStatus=seen, output=[]), answer(other, 4), answer(other, 5, status="entered-in-error")]}  # fmt: skip
+    for night, place in enumerate((1, 2, 0), 1):  # the first comes last
+        tell(home, tmp_path / f"{night}.ndjson", FIRST + timedelta(days=5 + night), *(told[place] for told in versions.values()))
+    assert ask(home, REPORTS, one) == [("5.1.1", "03-03", None), ("7.0", "03-05", "speech")]
+    assert ask(home, REPORTS, other) == []
     assert is_whole(home)
