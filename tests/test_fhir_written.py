@@ -54,6 +54,19 @@ def test_an_old_number_of_a_child_is_not_its_number(path):
     assert [r["mother_iin"] for r in lines(path, patient(), mother, seen())["screening"]] == [IIN]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("write", [lines, bundle])
+def test_of_two_mothers_of_a_child_neither_is_taken_and_it_is_told(path, write, order):
+    mother = GUARDIAN | {"relationship": [coded("MTH")]}
+    mothers = [mother | {"id": iin, "identifier": [{"system": "urn:erte:iin", "value": iin}]} for iin in (IIN, OTHER)]
+    read = write(path, born(), seen(), *mothers[::order])
+    assert [(row["mother_iin"], row["mother_family_name"]) for kind in ("birth", "screening") for row in read[kind]] == [(None, None)] * 2
+    assert (codes(read, 1), codes(read, 2)) == ({"mother_iin_contradictory"}, {"mother_iin_contradictory"})
+    for other in (mothers[1] | {"active": False}, mothers[0] | {"id": "again"}, mothers[1] | {"identifier": []}):
+        read = write(path, patient(), seen(), *[mothers[0], other][::order])
+        assert ([row["mother_iin"] for row in read["screening"]], codes(read)) == ([IIN], set())
+
+
 def test_a_number_that_says_what_it_is_goes_before_one_that_does_not(path):
     numbers = [{"system": "https://a.kz/uuid", "value": "f3a9"}, {"type": coded("MR"), "value": "H-77"}, {"type": coded("SS"), "value": "9"}]
     assert [r["history_no"] for r in lines(path, patient(identifier=numbers), seen())["screening"]] == ["H-77"]

@@ -69,6 +69,8 @@ def describe_kin(person: RelatedPerson) -> Kin:
 class Index:
     """What the first pass found; `freeze` ends it. Keys are fullUrl, `Type/id` and `system|value` of an identifier.
 
+    `frame` and `torn`: WHO of every patient, and the numbers of those of whom two mothers are told: neither is taken.
+
     `absent`: the finding code of a child who is not found; `is_mixed`: two unlike resources went by one id;
     `servers`: those whose patients are referred to by a full address.
     """
@@ -88,6 +90,7 @@ class Index:
         self.sender: Reference | None = None
         self.told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         self.frame = pl.DataFrame(schema=dict.fromkeys(WHO, pl.String))
+        self.torn = pl.Series("number", [], pl.Int64)
         self._based: set[str] = set()
         self._rows: list[Person] = []
         self._parts: list[pl.DataFrame] = []
@@ -119,10 +122,10 @@ class Index:
             self._rows = []
 
     def add_related(self, person: RelatedPerson, url: str | None) -> None:
-        """A representative; the mother is told of her child."""
+        """A representative; the mother is told of her child, but by a record that is in use no more."""
         kin, name = describe_kin(person), choose_name(person.name)
         self._keep(self.kin, self.name_keys(url, "RelatedPerson", person.id), kin)
-        if kin.authority == "mother" and person.patient:
+        if kin.authority == "mother" and person.patient and person.active is not False:
             self._mothers.append((name_subject(person.patient), kin.iin, tidy(name.family), first_of(name.given)))
         self.grow(2)
 
@@ -189,7 +192,10 @@ class Index:
             [row for row in found if row[0] is not None and row[0] >= 0],
             schema={"number": pl.Int64, "mother_iin": pl.String, "mother_family": pl.String, "mother_given": pl.String},
             orient="row",
-        ).unique("number", keep="first", maintain_order=True)
+        ).sort(pl.all(), nulls_last=True)
+        is_torn = pl.col("mother_iin").drop_nulls().n_unique().over("number") > 1
+        self.torn = mother.filter(is_torn)["number"].unique()
+        mother = mother.filter(~is_torn).unique("number", keep="first", maintain_order=True)
         frame = pl.concat(parts).with_row_index("number").with_columns(pl.col("number").cast(pl.Int64))
         joined = frame.join(mother, on="number", how="left", maintain_order="left")
         assert len(joined) == len(frame)  # noqa: S101

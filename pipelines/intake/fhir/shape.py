@@ -108,6 +108,7 @@ class RelatedPerson(Part, tag_field="resourceType", tag="RelatedPerson"):
     """A mother, a father, a guardian."""
 
     id: str | None = None
+    active: bool | None = None
     identifier: list[Identifier] = []
     patient: Reference | None = None
     relationship: list[Concept] = []
