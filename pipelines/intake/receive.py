@@ -27,11 +27,12 @@ _READERS: tuple[tuple[tuple[bytes, ...], Reader], ...] = (
     (WORKBOOKS, xlsx),
 )  # fmt: skip
 """First bytes (after a byte order mark, framing bytes and blanks) -> the reader of that format; anything else is delimited text."""
+QUARANTINE = ("row_no", "source_id", "sender_id", "record_kind", "row_text")
 _UNSUPPORTED = (b"%PDF", b"<")
 
 
 class JudgedChunk(NamedTuple):
-    """One chunk's outcome: `quarantine` has row_no, source_id, sender_id, row_text; counts are of rows of the file.
+    """One chunk's outcome: `quarantine` has row_no, source_id, sender_id, record_kind, row_text; counts are of rows of the file.
 
     `noted`: row_no and source_id of accepted rows that have a finding.
     `mends`: what came of rows that name refused ones (intake.mends). `sender_ids`: the first two senders that its rows name,
@@ -115,9 +116,10 @@ def judge_chunk(
     sent = chunk.rows.filter(pl.col("row_no").is_in(judged.refused.implode()))
     sent = sent.unique("row_no", keep="first", maintain_order=True)  # a row of several records is refused once
     text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no", REASONS)).struct.json_encode()
-    named = record.group_by("row_no").agg(pl.col("source_id").first(), pl.col("sender_id").drop_nulls().first())
+    refused = record.filter(pl.col("row_no").is_in(judged.refused.implode()))
+    named = refused.group_by("row_no").agg(pl.col("source_id").first(), pl.col("sender_id").drop_nulls().first())
     quarantine = sent.select("row_no", pl.Expr.alias(pl.col(text) if isinstance(text, str) else text, "row_text"))
-    quarantine = quarantine.join(named, on="row_no", how="left").select("row_no", "source_id", "sender_id", "row_text")
+    quarantine = quarantine.join(named, on="row_no", how="left").with_columns(record_kind=pl.lit(layout.record)).select(QUARANTINE)
     received = chunk.rows["row_no"].n_unique()
     assert received == judged.accepted["row_no"].n_unique() + len(quarantine)  # noqa: S101  # law 1
     senders = tuple(record["sender_id"].drop_nulls().unique(maintain_order=True).head(2))

@@ -134,11 +134,11 @@ def explain_child(settings: Settings, child: str) -> dict[str, object]:
                            "status_code, suggested_icd10, known_from", "examined_on, programme, component"),
             "verdicts": ask("clinical.verdict", "programme, verdict, decided_on, repeat_due_on, known_from", "programme"),
             "flags": flags,
-            "consents": ask("clinical.consent", "purpose, decision, decided_on, valid_until, authority_code", "decided_on"),
+            "consents": ask("clinical.consent", "purpose, decision, is_cancelled, decided_on, valid_until, authority_code", "decided_on"),
             "confirmations": ask("clinical.confirmation", "programme, confirmation, confirmed_on", "confirmed_on"),
             "places": ask("clinical.placement", "flag_id, place, reason, owner_id, referral_id, known_from", "flag_id"),
             "referrals": ask("clinical.referral", "referral_id, item_kind, pmpc_id, feed_no, composed_on", "composed_on"),
-            "reports": ask("clinical.pmpc_report", "referral_id, report_status, reported_on, category_codes", "reported_on"),
+            "reports": ask("clinical.pmpc_report", "referral_id, report_status, is_cancelled, reported_on, category_codes", "reported_on"),
             "calendar": _list_steps(connection, protocols, child_key),
             "sources": sources.to_dicts(),
         }  # fmt: skip

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pipelines.contracts import LAKE
 from pipelines.night.arrived import count_rows, view_arrived, view_newest
+from pipelines.night.documents import DOCUMENT_KEY, ENDED_BY, close_ended
 from pipelines.night.linking import keep_waiting, link_births, link_records, link_reports
 from pipelines.night.noticing import note_by_spine
 from pipelines.settings import Settings
@@ -21,6 +22,8 @@ _TARGETS = {
 _COMPUTED = {
     ("clinical.consent", "has_authority_document"): "authority_document is not null",
     ("clinical.birth", "kato4"): "left(residence_kato, 4)",
+    ("clinical.consent", "document_key"): DOCUMENT_KEY,
+    ("clinical.pmpc_report", "document_key"): DOCUMENT_KEY,
 }
 
 
@@ -55,6 +58,8 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
             new, changed = counts["new"], counts["changed"]
         if table == "clinical.screening":
             note_by_spine(connection, counts, on)
+    if kind in ENDED_BY:
+        changed += close_ended(connection, kind, _TARGETS[kind], on)
     return Kept(arrived, waiting, new, changed)
 
 

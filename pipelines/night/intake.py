@@ -166,8 +166,8 @@ def _write_ledger(
     record_holds(connection, held)
     named = {"row_no": pl.Int64(), "source_id": pl.String()}
     keep_noticed(connection, read_staged(folder, "noted-*.parquet", dict(named)).filter(told_of))
-    refused = read_staged(folder, "quarantine-*.parquet", {**named, "sender_id": pl.String(), "row_text": pl.String()})
-    append_rows(connection, "identified.quarantine", refused.filter(told_of))
+    of_refused = {**named, **dict.fromkeys(("sender_id", "record_kind", "row_text"), pl.String())}
+    append_rows(connection, "identified.quarantine", read_staged(folder, "quarantine-*.parquet", dict(of_refused)).filter(told_of))
 
 
 def _name_status(receipt: dict[str, object], held: dict[str, str]) -> str:

@@ -155,19 +155,19 @@ def _list_arrived(connection: Connection, folder: Path, taken: Sequence[Mapping[
     for receipt in taken:
         files = [str(f) for f in sorted((folder / str(receipt["submission_id"])).glob("quarantine-*.parquet"))]
         if files:
-            given = [receipt["record_kind"], receipt["sender_id"], receipt["submission_id"], files]
+            given = [receipt["sender_id"], receipt["submission_id"], files]
             parts.append(read_rows(connection, """
-                select distinct ?::varchar as record_kind, coalesce(?::varchar, q.sender_id) as sender_id, q.source_id,
-                    ?::varchar as submission_id, 'refused_again' as outcome
-                from read_parquet(?) q where q.source_id is not null""", given))  # fmt: skip
+                select distinct record_kind, coalesce(?::varchar, sender_id) as sender_id, source_id, ?::varchar as submission_id,
+                    'refused_again' as outcome
+                from read_parquet(?) where source_id is not null""", given))  # fmt: skip
     return pl.concat(part.select(pl.col(c).cast(t) for c, t in schema.items()) for part in parts)
 
 
 def _list_open(connection: Connection) -> pl.DataFrame:
     """Refused rows not mended yet: submission_id, row_no, record_kind, sender_id, source_id.
 
-    Where neither the file nor the row has a sender, or a line was broken and kept whole in its first column, both are looked up
-    in the row as sent, at the place that its layout gives them.
+    The sender is that of the file, else what the row says. Where a line was broken and kept whole in its first column (or was refused
+    before that was kept), both are looked up in the row as sent, at the place that its layout gives them.
     """
     places = [
         {"layout": x.name, "separator": x.separator, "sender": ours.get("sender_id"), "source": ours.get("source_id"),
@@ -178,8 +178,9 @@ def _list_open(connection: Connection) -> pl.DataFrame:
     put_frame(connection, "layout_place", pl.DataFrame(places, schema=schema))
     return read_rows(connection, """
         with unmended as (
-            select q.submission_id, q.row_no, q.source_id, s.record_kind, s.layout, b.row_no is not null as is_broken,
-                coalesce(s.sender_id, case when b.row_no is null then q.sender_id end) as sender_id
+            select q.submission_id, q.row_no, q.source_id, coalesce(q.record_kind, s.record_kind) as record_kind,
+                coalesce(s.sender_id, case when b.row_no is null then q.sender_id end) as sender_id, s.layout,
+                b.row_no is not null as is_broken
             from lake.identified.quarantine q
             join lake.ledger.submission s using (submission_id)
             left join (select distinct submission_id, row_no from lake.ledger.finding where code = 'row_width_differs') b

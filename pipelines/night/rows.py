@@ -57,7 +57,8 @@ def list_records(settings: Settings, submission: str, *, is_identified: bool) ->
     with open_lake(settings) as connection:
         receipt = find_submission(connection, submission, settings)
         given = str(receipt["submission_id"])
-        refused = read_rows(connection, "from lake.identified.quarantine where submission_id = ?", [given]).to_dicts()
+        query = "select submission_id, row_no, source_id, row_text from lake.identified.quarantine where submission_id = ?"
+        refused = read_rows(connection, query, [given]).to_dicts()
         found = read_rows(connection, f"""
             select row_no, list_sort(list(distinct code)) as codes, list("column") as columns
             from {FINDING.format(asked="(select $1 as submission_id)")} group by row_no""", [given]).to_dicts()  # fmt: skip
