@@ -40,7 +40,7 @@ flagged as (
     group by child_key
 ),
 
-decided as (  -- the parents' delay ends with their first decision; what stands of all of them the gate says (gated_consent)
+decided as (  -- the parents' delay ends with their first decision, and what stands of all of them the gate says (gated_consent)
     select child_key, min(decided_on) as decided_on
     from known_consent
     where purpose = 'pmpc_referral' and decided_on <= known_on() and not is_cancelled
@@ -53,7 +53,7 @@ placed as (
     group by child_key
 ),
 
-sent as (  -- referred_on: of a flag that is held still; a recall repeats the referral that it takes back
+sent as (  -- referred_on is of a flag that is held still, and a recall repeats the referral that it takes back
     select
         known_referral.child_key,
         min(composed_on) filter (item_kind = 'referral' and list_has_any(string_split(known_referral.flag_ids, ' '), flagged.flag_ids)) as referred_on,
