@@ -3,6 +3,9 @@ r"""HL7 v2 as senders write it beside the standard: nothing is lost in silence, 
 import pytest
 
 from pipelines.intake.hl7.fields import clean_number
+from pipelines.intake.hl7.fix import write_messages
+from pipelines.intake.mends import Refused, name_row
+from pipelines.intake.reading import Limits
 from tests.test_hl7 import CHILD, HEAD, LATE, MOTHER, ORDER, TSH, codes, judge, read, result
 
 PHE = result("29573-3^Phe^LN", "1.0", "mg/dL")
@@ -63,6 +66,17 @@ def test_messages_that_no_line_end_parts_are_refused_and_not_read_as_one(path, b
 def test_what_a_file_declares_of_its_batches_is_held_against_what_there_is(path, lines, told):
     accepted, finding, _ = judge_lines(path, *lines)
     assert (len(accepted), set(finding["code"])) == (lines.count(TSH), told)
+
+
+@pytest.mark.parametrize(("trailers", "expected"), [(["BTS|3", "FTS|1"], ["BTS|1", "FTS|1"]), (["FTS|3"], ["FTS|1"]), (["FTS|1"], ["FTS|1"])])
+def test_a_file_to_fix_declares_what_is_in_it(path, trailers, expected):
+    heads = ["FHS|^~\\&|L", *(["BHS|^~\\&|L"] if len(trailers) > 1 else [])]
+    path.write_text("\r".join([*heads, *anew(1), *anew(2), *anew(3), *trailers, ""]))
+    row = len(heads) + 10
+    fixed = write_messages(path, Limits(), [Refused(row, "", name_row("a" * 64, row), "why")]).decode().split("\r")
+    assert [line for line in fixed if line.startswith(("BTS", "FTS"))] == expected
+    path.write_text("\r".join(fixed))
+    assert set(judge(path)[1]["code"]) == set()
 
 
 @pytest.mark.parametrize(

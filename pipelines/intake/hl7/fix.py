@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.intake.hl7.ack import Sent, escape, read_sent
+from pipelines.intake.hl7.counts import read_count
 from pipelines.intake.hl7.notes import MOST_NAMES, is_note, list_lines, read_names
 from pipelines.intake.hl7.split import ENVELOPE, Part, split_file
 from pipelines.intake.mends import Refused
@@ -21,11 +22,13 @@ _LOOKED_AT = 64 << 10
 def write_messages(path: Path, limits: Limits, refused: Sequence[Refused]) -> bytes:
     """The messages of a file that hold refused rows; nothing where none of them can be mended."""
     end, by_line = _find_line_end(path), {one.row_no: one for one in refused}
-    written, count, is_any = [], 0, False
+    written, count, is_any, is_batched = [], 0, False, False
     for part in (part for parts in split_file(path, limits.line_mb << 20) for part in parts):
         if part.name.encode() in ENVELOPE:
-            written.append(_recount(part, count) + end)
-            count = 0 if part.name in ("BHS", "BTS") else count
+            is_batched = part.name != "FHS" and (is_batched or part.name == "BHS")
+            is_counted = part.name == "BTS" or (part.name == "FTS" and not is_batched and read_count(part) not in (None, 1))
+            written.append((_recount(part, count) if is_counted else part.content) + end)
+            count = count if part.name == "FTS" and not is_batched else 0
             continue
         lines = range(part.line_no, part.line_no + part.content.count(b"\r") + 1)
         found = [by_line[line] for line in lines if line in by_line]
@@ -83,10 +86,10 @@ def _can_write(text: str, encoding: str) -> bool:
 
 
 def _recount(part: Part, count: int) -> bytes:
-    """An envelope segment as sent; a batch trailer that counts messages counts those that are here."""
+    """A trailer that counts messages, where it counts those that are here."""
     field = part.content[3:4] or b"|"
     fields = part.content.split(field)
-    if part.name == "BTS" and len(fields) > 1 and fields[1].strip().isdigit():
+    if len(fields) > 1 and fields[1].strip().isdigit():
         fields[1] = str(count).encode()
     return field.join(fields)
 
