@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipelines.consent.gate import gate_consent
 from pipelines.contracts import Feed, Placement, Referral
 from pipelines.night import seal
-from pipelines.referral.compose import FIRST_HASH, compose_feeds, count_withheld, place_flags
+from pipelines.referral.compose import FIRST_HASH, compose_feeds, count_withheld, keep_carers, place_flags
 from pipelines.referral.draft import Draft
 from pipelines.referral.render import FeedHeader, hash_content, render_feed
 from pipelines.referral.verify import verify_chain, verify_feed
@@ -230,6 +230,8 @@ def test_worklist_is_of_the_primary_care_or_else_of_the_maternity_organisation()
     silent = {"consent": draw_consents()}
     assert place(**silent).placement["owner_id"].item() == "C1"
     assert place(**silent, birth=draw_births((1, {"phc_id": None}))).placement["owner_id"].item() == "M1"
+    for carer, owner in ((["C1", "M1"], "C1"), (["M1"], "M1"), (["C2"], None)):
+        assert place(**silent, birth=keep_carers(ONE_CHILD, carer)).placement["owner_id"].item() == owner
 
 
 def test_child_belongs_to_the_pmpc_its_district_has_on_the_night():

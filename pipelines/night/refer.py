@@ -13,7 +13,7 @@ from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.intake import open_day
 from pipelines.night.lists import write_due, write_worklists
 from pipelines.night.seal import FLAGGED, write_drafts
-from pipelines.referral.compose import Placed, compose_feeds, count_withheld, place_flags
+from pipelines.referral.compose import Placed, compose_feeds, count_withheld, keep_carers, place_flags
 from pipelines.settings import Settings
 from pipelines.store.lake import (
     Connection,
@@ -25,7 +25,7 @@ from pipelines.store.lake import (
     replace_state,
     transact,
 )
-from pipelines.store.registers import Registers, read_registers
+from pipelines.store.registers import Registers, list_carers, read_registers
 
 
 class Known(NamedTuple):
@@ -54,7 +54,7 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
         write_anchors(connection, settings)
         settled += settle_outbox(connection, settings)
         write_worklists(connection, settings, on)
-        asked = write_due(connection, settings, on)
+        asked = write_due(connection, settings, on, list_carers(registers))
     return {**counts, "delivered": settled, **asked}
 
 
@@ -86,9 +86,8 @@ def _seal_feeds(connection: Connection, settings: Settings, registers: Registers
     known = read_known(connection)
     gated = gate_consent(known.flag, known.consent, known.confirmation, on)
     gated = gated._replace(revoked=_add_merged(connection, gated.revoked))
-    placed = place_flags(
-        known.flag, gated, known.birth, known.referral, known.report, registers["catchment"], on, settings.key
-    )
+    birth = keep_carers(known.birth, list_carers(registers))
+    placed = place_flags(known.flag, gated, birth, known.referral, known.report, registers["catchment"], on, settings.key)
     _assert_gate_still_open(connection, placed, on)
     earlier = read_rows(connection, "from lake.ledger.feed")
     had_arrivals = connection.execute(
