@@ -42,13 +42,15 @@ class Known(NamedTuple):
 def refer(settings: Settings, on: date) -> dict[str, int]:
     """Compose and seal the feeds of the night `on`; counts. What was sealed already is not sealed again.
 
-    A night that was published is closed (law 10): what is still to be sent goes out with the next one.
+    A night that was published is closed (law 10): what is still to be sent goes out with the next one; `sealed` says
+    how many feeds of it there are.
     """
     registers = read_registers(settings)
     with hold_lock(settings), open_lake(settings) as connection:
         settled = settle_outbox(connection, settings)
         if open_day(connection, on) != on:
-            return {"feeds": 0, "referrals": 0, "recalls": 0, "delivered": settled, "is_closed": 1}
+            sealed = read_rows(connection, "select count(*) from lake.ledger.feed where composed_on = ?", [on]).item()
+            return {"feeds": 0, "referrals": 0, "recalls": 0, "delivered": settled, "is_closed": 1, "sealed": sealed}
         with transact(connection):
             counts = _seal_feeds(connection, settings, registers, on)
         write_anchors(connection, settings)
