@@ -143,7 +143,7 @@ class Placement(Kept):
         "withheld, referred, aged_out or closed", ("withheld", "referred", "aged_out", "closed"), nullable=False
     )
     reason = clinical("why it is there; for withheld what is lacking", nullable=False)
-    owner_id = clinical("facility whose worklist it is on")
+    owner_id = clinical("facility whose worklist it is on; null = none of the register's")
     referral_id = clinical("referral, when referred")
 
 

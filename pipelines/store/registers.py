@@ -19,6 +19,12 @@ def read_registers(settings: Settings) -> Registers:
     return {name: _read_register(settings.reference / f"{name}.csv", contract) for name, contract in REFERENCE.items()}
 
 
+def list_carers(registers: Registers) -> list[str]:
+    """Facilities that may have a child in their care. A PMPC is none: what is withheld from it is on no list of its."""
+    facility = registers["facility"]
+    return facility.filter(facility["facility_kind"] != "pmpc")["facility_id"].to_list()
+
+
 def install_registers(settings: Settings, folder: Path) -> dict[str, int]:
     """Check the registers of a folder and take them over; rows of each. Nothing changes unless all are valid."""
     found = {name: _read_register(folder / f"{name}.csv", contract) for name, contract in REFERENCE.items()}
