@@ -8,6 +8,7 @@ from pipelines.contracts import LAKE
 from pipelines.night.arrived import count_rows, view_arrived, view_newest
 from pipelines.night.linking import keep_waiting, link_births, link_records, link_reports
 from pipelines.night.noticing import note_by_spine
+from pipelines.night.outranked import note_outranked
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, upsert_versions
 
@@ -53,6 +54,8 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
         if key == "record_key":
             assert sum(counts.values()) + waiting == arrived  # noqa: S101  # no record is lost between the joins
             new, changed = counts["new"], counts["changed"]
+        if table == _TARGETS[kind][0]:
+            note_outranked(connection, kind, _TARGETS[kind])
         if table == "clinical.screening":
             note_by_spine(connection, counts, on)
     return Kept(arrived, waiting, new, changed)
