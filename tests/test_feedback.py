@@ -48,7 +48,7 @@ SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 RECEIPT = {
     "submission_id": "a" * 64, "file_name": "births.csv", "received_on": "2026-03-02", "sender_id": "M1", "layout": "maternity-birth",
     "record_kind": "birth", "state": "partly_accepted", "refusal_code": None, "received_count": 5, "accepted_count": 3,
-    "untaken_count": 0, "quarantined_count": 2, "open_count": 2, "mended_count": 0, "refused_again_count": 0, "waiting_now": 0,
+    "untaken_count": 0, "quarantined_count": 2, "open_count": 2, "mended_count": 0, "refused_again_count": 0, "waiting_now": 0, "rival_count": 0,
 }  # fmt: skip
 
 
@@ -199,6 +199,10 @@ def test_a_result_column_of_a_wide_layout_is_named_by_the_headers_it_gathers():
         ({}, "to-fix.ndjson", "mend_message"),
         ({"state": "accepted"}, None, "accepted"),
         ({"state": "waiting", "waiting_now": 3}, None, "waiting"),
+        ({"state": "accepted", "rival_count": 1}, None, "look"),
+        ({"state": "waiting", "waiting_now": 3, "rival_count": 1}, None, "look"),
+        ({"open_count": 0, "mended_count": 2, "rival_count": 1}, "to-fix.csv", "look"),
+        ({"rival_count": 1}, "to-fix.csv", "mend"),
         ({"state": "held"}, None, "held"),
         ({"state": "returned"}, None, "returned"),
     ],

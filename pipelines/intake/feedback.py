@@ -19,7 +19,7 @@ _MESSAGES = Path(__file__).parent / "messages.toml"
 _EXAMPLES = 5
 _HEADERS_NAMED = 3
 _COUNTS = ("received_count", "accepted_count", "untaken_count", "quarantined_count", "open_count", "mended_count", "refused_again_count",
-           "waiting_now")  # fmt: skip
+           "waiting_now", "rival_count")  # fmt: skip
 _ALWAYS_SHOWN = {"received_count", "accepted_count", "quarantined_count"}
 _BAD = {"quarantined_count", "open_count", "refused_again_count"}
 _UNTOLD = "layout"
@@ -143,7 +143,10 @@ def name_next(receipt: Mapping[str, object], fix: str | None) -> tuple[str, dict
         if receipt["open_count"]:
             how = "mend" if fix and fix.endswith((".csv", ".xlsx")) else "mend_message"
             return (how, {"fix": fix, "open": receipt["open_count"]}) if fix else ("refused", {})
-        return ("again" if receipt["refused_again_count"] else "mended"), {}
+        if receipt["refused_again_count"] or not receipt["rival_count"]:
+            return ("again" if receipt["refused_again_count"] else "mended"), {}
+    if receipt["rival_count"] and state not in ("held", "returned"):
+        return "look", {"rival": receipt["rival_count"]}
     return state, {"waiting": receipt["waiting_now"]}
 
 

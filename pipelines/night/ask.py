@@ -93,7 +93,7 @@ def tell_ledger(
         kept = list_receipts(connection, sender=sender, state=state, since=since).head(most)
     columns = ["submission_id", "file_name", "state", "received_on", "sender_id", "record_kind", "received_count",
                "accepted_count", "untaken_count", "quarantined_count", "mended_count", "refused_again_count", "open_count", "waiting_now",
-               "refusal_code"]  # fmt: skip
+               "rival_count", "refusal_code"]  # fmt: skip
     blank = dict.fromkeys(columns)
     return [*({**blank, **row} for row in landed), *kept.select(columns).to_dicts()][:most]
 

@@ -9,6 +9,7 @@ from pipelines.night.arrived import count_rows, view_arrived, view_newest
 from pipelines.night.documents import DOCUMENT_KEY, ENDED_BY, close_ended
 from pipelines.night.linking import keep_waiting, link_births, link_records, link_reports
 from pipelines.night.noticing import note_by_spine
+from pipelines.night.outranked import note_outranked
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, upsert_versions
 
@@ -56,6 +57,8 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
         if key == "record_key":
             assert sum(counts.values()) + waiting == arrived  # noqa: S101  # no record is lost between the joins
             new, changed = counts["new"], counts["changed"]
+        if table == _TARGETS[kind][0]:
+            note_outranked(connection, kind, _TARGETS[kind])
         if table == "clinical.screening":
             note_by_spine(connection, counts, on)
     if kind in ENDED_BY:

@@ -22,13 +22,15 @@ _CHANGED = """
     select submission_id from lake.ledger.submission where received_on >= $1 or status = 'held'
     union select submission_id from lake.ledger.resent where resent_on >= $1
     union select submission_id from lake.identified.waiting where known_to >= $1 or known_from >= $1
+    union select submission_id from lake.ledger.finding where code = 'record_told_differently_elsewhere'
     union select subject from lake.ledger.event where kind in ('return', 'release') and happened_at >= $1"""
 
 
 def write_feedback(connection: Connection, settings: Settings, since: date) -> int:
     """Feedback for every submission whose receipt is not (any more) what its sender was told; how many were written.
 
-    Asked are those that came, were sent again, wait anew or no more, or were decided upon since a day.
+    Asked are those that came, were sent again, wait anew or no more, or were decided upon since a day; and, as a later file may
+    contradict an old one, those with a record that is told differently elsewhere.
     """
     folder = settings.reports / "feedback"
     asked = read_rows(connection, _CHANGED, [since])["submission_id"].to_list()

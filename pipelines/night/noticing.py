@@ -37,7 +37,8 @@ def note_waiting(connection: Connection, kind: str, waiting: pl.DataFrame) -> No
         where known_to is null and record_kind = ? and submission_id not in (from fresh_id)""", [kind])  # fmt: skip
     anew = waiting.join(held, on=["submission_id", "row_no", "reason"], how="anti")
     nothing = pl.lit(None, pl.String)  # the waiting list names its rows itself
-    _notice(connection, anew.select("submission_id", "row_no", nothing.alias("source_id"), nothing.alias("column"), pl.col("reason").alias("code")))
+    told = anew.select("submission_id", "row_no", nothing.alias("source_id"), nothing.alias("column"), pl.col("reason").alias("code"))
+    add_noticed(connection, told)
 
 
 def note_by_spine(connection: Connection, counts: Mapping[str, int], on: date) -> None:
@@ -58,7 +59,7 @@ def note_by_spine(connection: Connection, counts: Mapping[str, int], on: date) -
             where record_key not in (from early) {f"and ({newly} or {again})" if counts["unchanged"] else ""}""")  # fmt: skip
         found = result.filter(notice.applies).filter(notice.exactly)
         told = found.select("submission_id", "row_no", "source_id", pl.lit(notice.column).alias("column"), pl.lit(code).alias("code"))
-        _notice(connection, told)
+        add_noticed(connection, told)
 
 
 def keep_noticed(connection: Connection, noted: pl.DataFrame | None = None) -> None:
@@ -72,7 +73,8 @@ def keep_noticed(connection: Connection, noted: pl.DataFrame | None = None) -> N
     append_rows(connection, "identified.noted", named.unique(["submission_id", "row_no"], keep="first", maintain_order=True))
 
 
-def _notice(connection: Connection, found: pl.DataFrame) -> None:
+def add_noticed(connection: Connection, found: pl.DataFrame) -> None:
+    """Add to `noticed`: submission_id, row_no, source_id, column, code."""
     connection.register("found_row", found)
     connection.execute("insert into noticed from found_row")
     connection.unregister("found_row")

@@ -30,15 +30,20 @@ RECEIPT = """
     waiting as (
         select submission_id, count(distinct row_no) as waiting_now, trim(histogram(reason)::varchar, '{{}}') as waiting_for
         from lake.identified.waiting
-        where known_to is null and submission_id in (select submission_id from {asked}) group by all)
+        where known_to is null and submission_id in (select submission_id from {asked}) group by all),
+    rivalled as (
+        select submission_id, count(distinct row_no) as rival_count from lake.ledger.finding
+        where code in ('version_older_than_held', 'record_told_differently_elsewhere')
+          and submission_id in (select submission_id from {asked}) group by all)
     select s.* replace (case when s.status in ('held', 'returned') then 0 else s.accepted_count end as accepted_count),
            case when s.status in ('held', 'returned') then s.accepted_count else 0 end as untaken_count,
            coalesce(mended_count, 0)::bigint as mended_count, coalesce(again_count, 0)::bigint as refused_again_count,
            case when s.status in ('held', 'returned') then 0
                 else s.quarantined_count - coalesce(mended_count, 0) - coalesce(again_count, 0) end::bigint as open_count,
-           coalesce(waiting_now, 0)::bigint as waiting_now, waiting_for,
+           coalesce(waiting_now, 0)::bigint as waiting_now, waiting_for, coalesce(rival_count, 0)::bigint as rival_count,
            case when s.status = 'accepted' and waiting_now > 0 then 'waiting' else s.status end as state
     from lake.ledger.submission s left join mended using (submission_id) left join waiting using (submission_id)
+    left join rivalled using (submission_id)
     where s.submission_id in (select submission_id from {asked})
     order by s.received_on desc, s.submission_id"""
 """Grain: submission. quarantined_count = mended_count + refused_again_count + open_count, but for held and returned files;
@@ -46,7 +51,8 @@ received_count = accepted_count + untaken_count + quarantined_count.
 
 `untaken`: without a fault, in a file that is held or was returned: nothing of it is in the lake.
 `mended`: accepted in a later file; `refused_again`: the latest word is in the feedback of the later file; `open`: not sent
-again. `waiting_for`: records that wait, by reason (`child_unknown=9, twin_ambiguous=2`). `state`: waiting, held,
+again. `waiting_for`: records that wait, by reason (`child_unknown=9, twin_ambiguous=2`). `rival_count`: accepted rows of which
+a newer version was held, or another content of one version came (night.outranked): they may not be what is held. `state`: waiting, held,
 partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
 FINDING = """(
     select distinct f.* from lake.ledger.finding f
