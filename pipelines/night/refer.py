@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.consent.gate import Gated, decide_consent, gate_consent
+from pipelines.consent.gate import Gated, decide_consent, gate_consent, hear_decisions
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.intake import open_day
 from pipelines.night.lists import write_due, write_worklists
@@ -86,7 +86,7 @@ def settle_outbox(connection: Connection, settings: Settings) -> int:
 
 def gate_referral(consent: pl.DataFrame, on: date) -> pl.DataFrame:
     """One row a child who decided about the referral: child_key, and what the gate finds lacking on the day `on` (null = nothing)."""
-    return decide_consent(consent, "pmpc_referral", on).select("child_key", "lack")
+    return decide_consent(hear_decisions(consent, "pmpc_referral", on)).select("child_key", "lack")
 
 
 def _seal_feeds(connection: Connection, settings: Settings, registers: Registers, on: date) -> dict[str, int]:
