@@ -18,7 +18,7 @@ from pipelines.intake.reading import SHEET_STEP, Chunk, Limits, Opened
 from pipelines.intake.refusal import FileRefusedError, list_findings
 from pipelines.intake.totals import set_aside_totals
 from pipelines.intake.xlsx.book import Book, Cells, open_book
-from pipelines.intake.xlsx.cells import fill_down, has_short_iins, pad_iins, write_cells
+from pipelines.intake.xlsx.cells import fill_down, group_areas, has_short_iins, pad_iins, write_cells
 from pipelines.intake.xlsx.header import Table, find_table, list_head
 from pipelines.intake.xlsx.spoiled import Spoiled, list_spoiled
 
@@ -119,7 +119,8 @@ def _read_rows(book: Book, sheet: _Sheet, step: int) -> Iterator[Chunk]:
     assert table is not None  # noqa: S101
     text = _write_rows(book, sheet, table)
     read = {place: table.layout.columns.get(header, header) for place, header in table.headers.items() if header in table.layout.read}
-    spoiled = list_spoiled(sheet.spoiled, read, book.package.merged.get(sheet.name, ()), table.first_row)
+    areas, height = group_areas(book.package.merged.get(sheet.name, ())), len(next(iter(sheet.cells.values())))
+    spoiled = list_spoiled(sheet.spoiled, read, areas, table.first_row, height)
     body, tail = _cut_tail(text, table)
     for part in body.iter_slices(_CHUNK_ROWS):
         yield _tell_spoiled(_give(part, table, step), spoiled, step)
@@ -144,12 +145,12 @@ def _tell_spoiled(chunk: Chunk, spoiled: pl.DataFrame, step: int) -> Chunk:
 
 def _write_rows(book: Book, sheet: _Sheet, table: Table) -> pl.DataFrame:
     """The rows of a sheet's table that hold anything, as text, with their number on the sheet."""
-    is_1904, merged = book.package.is_1904, book.package.merged.get(sheet.name, [])
+    is_1904, areas = book.package.is_1904, group_areas(book.package.merged.get(sheet.name, ()))
     height = len(next(iter(sheet.cells.values())))
     nothing = pl.Series([None] * height, dtype=pl.String)
     text = []
     for place, header in table.headers.items():
-        cells = fill_down(sheet.cells.get(place, nothing), place, merged, table.first_row)[table.first_row :]
+        cells = fill_down(sheet.cells.get(place, nothing), areas.get(place, ()), table.first_row)[table.first_row :]
         if has_short_iins(cells, header, table.layout) and book.is_numeric(
             sheet.name, table.first_row, (min(sheet.cells), place)
         ):

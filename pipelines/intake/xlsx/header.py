@@ -77,9 +77,13 @@ def _tell_apart(headers: Mapping[int, str], head: Sequence[Row], first: int) -> 
 def fill_merged(head: Sequence[Row], merged: Merged) -> list[list[str | None]]:
     """The head with every merged cell saying what its first cell says."""
     filled = [list(row) for row in head]
+    room = sum(map(len, filled))  # more than this only areas fill that overlap, as none may
     for top, left, bottom, right in merged:
-        if top >= len(filled) or left >= len(filled[top]):
+        if top < 0 or top >= len(filled) or left >= len(filled[top]):
             continue
+        room -= max(min(bottom, len(filled) - 1) - top + 1, 0) * max(min(right, len(filled[top]) - 1) - left + 1, 0)
+        if room < 0:
+            break
         for row in filled[top : bottom + 1]:
             for column in range(left, min(right + 1, len(row))):
                 row[column] = filled[top][left]
