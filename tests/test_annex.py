@@ -343,14 +343,15 @@ def test_mending_the_workbook_to_fix_and_sending_it_again_closes_its_findings(ho
     assert not [check for check in verify_store(home) if check.broken]
 
 
-def test_a_text_file_gets_a_text_file_to_fix_in_its_own_separator(home, tmp_path):
+@pytest.mark.parametrize("separator", [";", ","])
+def test_a_text_file_gets_a_text_file_to_fix_in_the_separator_it_came_in(home, tmp_path, separator):
     path = tmp_path / "march.csv"
-    header = ["Организация", *LIST_12, "Дата обследования"]
-    path.write_text("\n".join(";".join(map(str, r)) for r in (header, ["M1", *child(2, iin=""), DAY])), "utf-8")
+    header = [h.replace("Адрес, телефон", "Телефон") for h in ["Организация", *LIST_12, "Дата обследования"]]
+    path.write_text("\n".join(separator.join(map(str, r)) for r in (header, ["M1", *child(2, iin=""), DAY])), "utf-8")
     night(home, [path])
     lines = feedback(home, "to-fix.csv", path).read_text("utf-8-sig").splitlines()
-    assert lines[0] == ";".join([*header, "erte_row", "erte_reasons"])
-    assert lines[1].startswith("M1;2;FAMILY2;")
+    assert lines[0] == separator.join([*header, "erte_row", "erte_reasons"])
+    assert lines[1].startswith(separator.join(["M1", "2", "FAMILY2", ""]))
 
 
 # ------------------------------------------------------------------------------------------------ what a spreadsheet would run
