@@ -153,52 +153,6 @@ def test_a_first_line_that_is_longer_than_any_header_is_refused(tmp_path, text):
     assert refuse(write(tmp_path / "a", text, "1;2"))[0] in ("layout_unknown", "layout_header_changed", "file_too_wide")
 
 
-# ------------------------------------------------------------------------------------------------ no records
-
-
-NUMBERS = [str(n) for n in range(1, 9)]
-
-
-@pytest.mark.parametrize(
-    ("row", "code"),
-    [
-        (NUMBERS, "number_row_set_aside"), (["А", "Б", *NUMBERS[:6]], "number_row_set_aside"), ([f"({n})" for n in NUMBERS], "number_row_set_aside"),
-        (["", *NUMBERS[:7]], "number_row_set_aside"), (NUMBERS[:5], "number_row_set_aside"),
-        (HEARING, "header_row_set_aside"), (HEARING[:5], "header_row_set_aside"),
-        (["Итого", "1"], "total_row_set_aside"), (["Всего:", "1", "", "", "", "", "", ""], "total_row_set_aside"),
-        (["", "Барлығы 1", "", "", "", "", "", "", "", ""], "total_row_set_aside"),
-    ],
-)  # fmt: skip
-def test_numbers_of_columns_a_header_once_more_and_totals_are_set_aside_and_told(tmp_path, row, code):
-    path = write(tmp_path / "a", HEARING, heard(), row, heard(2, "?"))
-    assert told(path) == [(3, code), (4, "result_code_unknown")]
-    assert sum(j.received_count for j in judge(path)[1]) == 2
-
-
-@pytest.mark.parametrize(
-    "row",
-    [["Итого", *heard()[1:]], ["1", "3", *NUMBERS[:6]], ["1", "2", "", "", "", "", "", ""], ["Номер записи", *heard()[1:]], ["Итоговый", "1"],
-     [*NUMBERS, "9"]],
-    ids=["a record called total", "numbers out of order", "two numbers", "a record called header", "another word", "too wide"],
-)  # fmt: skip
-def test_what_only_resembles_them_is_judged(tmp_path, row):
-    path = write(tmp_path / "a", HEARING, heard(), row)
-    assert not [code for _, code in told(path) if code.endswith("set_aside")]
-    assert sum(j.received_count for j in judge(path)[1]) == 2
-
-
-def test_a_short_total_of_a_list_that_counts_its_rows_is_held_against_them_without_the_numbers_of_its_columns(tmp_path):
-    header = ["Организация", "№ п/п", "Дата рождения", "ИИН", "ИИН матери", "Дата обследования", "Правое ухо"]
-    rows = [["M1", str(n), "10.02.2026", "", "250314500010", f"1{n}.02.2026", "прошел"] for n in (1, 2)]
-    path = write(tmp_path / "a", header, NUMBERS[:7], *rows, header, "Итого;2")
-    assert told(path) == [(2, "number_row_set_aside"), (5, "header_row_set_aside"), (6, "total_row_set_aside")]
-    with pytest.raises(FileRefusedError) as refused:
-        judge(write(tmp_path / "b", header, NUMBERS[:7], *rows, "Итого;3"))
-    assert [d.detail for d in refused.value.differences] == ["declared=3 computed=2 difference=1"]
-    with pytest.raises(FileRefusedError):
-        judge(write(tmp_path / "c", header, *rows, "Итого;" + "9" * 5_000))
-
-
 # ------------------------------------------------------------------------------------------------ the file to fix
 
 
