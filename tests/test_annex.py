@@ -10,11 +10,14 @@ import pytest
 import xlsxwriter
 
 from pipelines import flow
+from pipelines.intake.feedback import name_headers, tell_finding
 from pipelines.intake.layout import list_layouts
 from pipelines.intake.mends import Refused
+from pipelines.intake.months import read_months
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import neutralise, write_repair, write_repair_workbook
+from pipelines.intake.taken import list_taken
 from pipelines.night.verify import verify_store
 from tests.nation import BORN, FIRST, ask, bear, name_iin, run, send, settle
 
@@ -272,6 +275,29 @@ def test_a_period_is_the_first_of_its_month_and_not_to_come(tmp_path):
     for day, code in ((date(2026, 2, 3), "period_month_not_first_day"), (date(2026, 4, 1), "period_month_in_future")):
         _, judged = judge(write(tmp_path / "a.xlsx", [["Организация:", "M1"], ["Отчетный период", day], RETURN_16, GROUPS[0]]))
         assert {c for _, c in codes(judged)} == {code}
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["февраль 2026", "Февраль 2026 г.", "за февраль 2026 года", "2026 жылғы ақпан", "ақпан 2026 ж.", "02.2026", "2.2026", "02/2026", "2026-02",
+     "28.02.2026", "2026-02-28", "01.02.2026", date(2026, 2, 28), date(2026, 2, 1), "февраля, 2026", "фев. 2026", "ФЕВРАЛЬ-2026"],
+)  # fmt: skip
+def test_a_month_is_read_as_senders_write_it(tmp_path, said):
+    for rows in ([["Организация:", "M1"], ["Отчетный период", said], RETURN_16, GROUPS[0]],
+                 [["Организация", "Отчетный период", *RETURN_16], ["M1", said, *GROUPS[0]]]):  # fmt: skip
+        _, judged = judge(write(tmp_path / "a.xlsx", rows))
+        assert judged[0].accepted["period_month"].unique().to_list() == [date(2026, 2, 1)]
+
+
+@pytest.mark.parametrize("said", ["январь-февраль 2026", "февраль", "2026", "13.2026", "00.2026", "02.26", "февраль 1826", "февраль 2026 ?", "30.02.2026"])
+def test_what_names_no_one_month_is_refused_with_forms_that_are_read(tmp_path, said):
+    layout, judged = judge(write(tmp_path / "a.xlsx", [["Организация:", "M1"], ["Отчетный период", said], RETURN_16, GROUPS[0]]))
+    assert {code for _, code in codes(judged)} == {"period_month_unreadable"}
+    advised = list_taken(layout)["period_month"].split(" / ")
+    assert advised == ["01.03.2026", "2026-03-01", "03.2026", "наурыз 2026", "март 2026"]
+    for code in ("period_month_unreadable", "period_month_not_first_day"):
+        assert " / ".join(advised) in tell_finding(code, "period_month", name_headers(layout))["kk"]
+    assert read_months(pl.Series(advised), layout.dates).unique().to_list() == [date(2026, 3, 1)]
 
 
 def test_a_return_and_its_name_list_come_in_one_workbook(tmp_path):

@@ -10,8 +10,9 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.intake.conform import read_units
 from pipelines.intake.layout import Layout, speak_ours
+from pipelines.intake.months import list_months
 
-_SHOWN = datetime(2026, 3, 31, 14, 30)
+_SHOWN, _MONTH = datetime(2026, 3, 31, 14, 30), datetime(2026, 3, 1)
 _SEPARATOR = " / "
 
 
@@ -51,6 +52,8 @@ def _show(name: str, column: dy.Column, layout: Layout) -> str:
         return _SEPARATOR.join(layout.values[name])
     if codes := (column.metadata or {}).get("codes"):
         return _SEPARATOR.join(codes)
+    if name.endswith("_month"):
+        return _SEPARATOR.join([*(_MONTH.strftime(form) for form in layout.dates), *list_months().shown])
     forms = {pl.Date: layout.dates, pl.Datetime: (*layout.datetimes, *layout.dates)}.get(type(column.dtype), ())
     plain = {pl.Float64: f"12{layout.decimal}5", pl.Int64: "12", pl.Boolean: "true / false / да / нет / иә / жоқ / 1 / 0"}
     return _SEPARATOR.join(_SHOWN.strftime(form) for form in forms) or plain.get(type(column.dtype), "")
