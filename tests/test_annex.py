@@ -289,7 +289,7 @@ def test_a_month_is_read_as_senders_write_it(tmp_path, said):
         assert judged[0].accepted["period_month"].unique().to_list() == [date(2026, 2, 1)]
 
 
-@pytest.mark.parametrize("said", ["январь-февраль 2026", "февраль", "2026", "13.2026", "00.2026", "02.26", "февраль 1826", "февраль 2026 ?", "30.02.2026"])
+@pytest.mark.parametrize("said", ["январь-февраль 2026", "февраль", "2026", "13.2026", "00.2026", "02.26", "февраль 1826", "февраль 2026 ?"])
 def test_what_names_no_one_month_is_refused_with_forms_that_are_read(tmp_path, said):
     layout, judged = judge(write(tmp_path / "a.xlsx", [["Организация:", "M1"], ["Отчетный период", said], RETURN_16, GROUPS[0]]))
     assert {code for _, code in codes(judged)} == {"period_month_unreadable"}

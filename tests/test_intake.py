@@ -276,6 +276,18 @@ def test_every_layout_of_the_project_reads_and_names_its_source():
     assert {layout.record for layout in list_layouts()} == set(RECORDS)
 
 
+def test_a_value_that_one_layout_knows_is_known_to_every_layout_of_the_same_thing():
+    """But to the one that is in Spanish; results are of a programme, groups of an annex."""
+    known: dict[tuple, dict[str, set]] = {}
+    for layout in list_layouts():
+        about = [c.constants["programme"] for c in layout.components if "programme" in c.constants][:1]
+        for column, table in layout.values.items():
+            thing = (column, *(about if column == "result_code" else [layout.constants.get("annex")] if column == "row_group" else []))
+            known.setdefault(thing, {})[layout.name] = set(table.items())
+    assert [thing for thing, tables in known.items() if len({frozenset(t) for name, t in tables.items() if name != "asq3-cadi"}) > 1] == []
+    assert known[("result_code", "hearing")]["maternity-hearing"] >= {("прошёл", "pass"), ("өтті", "pass"), ("не прошёл", "refer")}
+
+
 def test_every_column_that_crosses_a_border_has_a_meaning_and_a_degree():
     for contract in (*contracts.RECORDS.values(), *contracts.LAKE.values(), *contracts.REFERENCE.values(), *contracts.PUBLISHED.values()):
         degrees = contracts.describe_degree(contract)

@@ -246,12 +246,11 @@ def test_a_public_sample_is_tried_with_what_is_proposed_for_it_or_refused(path, 
 
 def test_every_named_result_and_count_is_one_of_ours_and_no_word_names_two():
     from pipelines.contracts import PROGRAMMES
-    from pipelines.contracts.codes import MEASURES, ROW_GROUPS
+    from pipelines.contracts.codes import MEASURES
 
     words = read_words()
     assert {entry["programme"] for entry in words["result"].values()} <= set(PROGRAMMES)
     assert set(words["measure"]) <= set(MEASURES)
-    assert set(words["value"]["row_group"]) <= set(ROW_GROUPS)
     for table in ("result", "measure"):
         said = [word for entry in words[table].values() for word in entry["words"]]
         assert len(said) == len(set(said))

@@ -165,10 +165,10 @@ def _read_column(name: str, column: dy.Column, layout: Layout) -> pl.Expr:
         case pl.Boolean():
             low = text.str.to_lowercase()
             return pl.when(low.is_in(_TRUE)).then(True).when(low.is_in(_FALSE)).then(False)
-        case pl.Date() if name.endswith("_month"):
-            return text.map_batches(partial(read_months, dates=layout.dates), return_dtype=pl.Date)
         case pl.Date():
-            return pl.coalesce(text.str.to_date(form, strict=False) for form in layout.dates)
+            days = pl.coalesce(text.str.to_date(form, strict=False) for form in layout.dates)
+            is_month = name.endswith("_month")
+            return text.map_batches(partial(read_months, dates=layout.dates), return_dtype=pl.Date) if is_month else days
         case pl.Datetime():
             forms = (*layout.datetimes, *layout.dates)
             return pl.coalesce(text.str.to_datetime(form, strict=False, time_unit="us") for form in forms)

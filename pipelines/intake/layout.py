@@ -11,6 +11,7 @@ import dataframely as dy
 from pipelines.contracts import RECORDS
 
 FOLDER = Path(__file__).parent / "layouts"
+_VALUES = Path(__file__).parent / "values.toml"
 REASONS = "erte_reasons"
 MENDS = "erte_row"
 """The two columns that a file to fix has at its end: why a row is refused, and before it the row's name (intake.mends).
@@ -22,7 +23,7 @@ FORM = "erte_form"
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _KEYS = {
     "name", "record", "source", "encodings", "separator", "decimal", "dates", "datetimes",
-    "columns", "ignored", "values", "constants", "components", "joined", "sums", "items", "premature", "ages", "diagnoses",
+    "columns", "ignored", "shared", "values", "constants", "components", "joined", "sums", "items", "premature", "ages", "diagnoses",
     "required", "identity", "totals",
 }  # fmt: skip
 
@@ -145,10 +146,7 @@ def read_layout(path: Path) -> Layout:
         datetimes=tuple(raw.get("datetimes", ["%Y-%m-%dT%H:%M:%S"])),
         columns=raw.get("columns", {}),
         ignored=raw.get("ignored", {}),
-        values={
-            column: {sent.strip().casefold(): ours for sent, ours in table.items()}
-            for column, table in raw.get("values", {}).items()
-        },
+        values=_read_values(raw.get("values", {}), raw.get("shared", {})),
         constants=raw.get("constants", {}),
         components=components,
         joined={ours: tuple(parts) for ours, parts in raw.get("joined", {}).items()},
@@ -177,6 +175,20 @@ def read_layout(path: Path) -> Layout:
     if strange := _list_declared(layout) - layout.headers:
         raise ValueError(f"{path.name}: headers that are nowhere else in the layout: {sorted(strange)}")
     return layout
+
+
+def _read_values(own: Mapping[str, Mapping[str, str]], shared: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Column -> sent text in lower case -> ours: the layout's own, and behind them those of the list that it shares (values.toml)."""
+    values = {column: {sent.strip().casefold(): ours for sent, ours in table.items()} for column, table in own.items()}
+    for column, name in shared.items():
+        mine = values.setdefault(column, {})
+        mine |= {sent: ours for sent, ours in _read_lists()[name].items() if sent not in mine}
+    return values
+
+
+@cache
+def _read_lists(path: Path = _VALUES) -> dict[str, dict[str, str]]:
+    return tomllib.loads(path.read_text("utf-8"))
 
 
 def _read_items(raw: Mapping[str, Any]) -> Items:

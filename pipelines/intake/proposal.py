@@ -124,7 +124,6 @@ def _write_values(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> li
             coded.setdefault("result_code", []).append(c.header)
     for column, headers in coded.items():
         known = {sent: ours for layout in layouts for sent, ours in layout.values.get(column, {}).items()}
-        known |= {sent: ours for ours, all_ in read_words()["value"].get(column, {}).items() for sent in all_}
         values = [v.casefold() for h in headers for v in sample.values[h] if not (column == "row_group" and is_total(v))]
         distinct = sorted(set(values))
         if not distinct or not (is_code(values) or column == "row_group"):  # a return has each group once

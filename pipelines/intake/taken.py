@@ -14,6 +14,8 @@ from pipelines.intake.months import list_months
 
 _SHOWN, _MONTH = datetime(2026, 3, 31, 14, 30), datetime(2026, 3, 1)
 _SEPARATOR = " / "
+_SPELLINGS = 2
+"""Of a value that is known by many: one in each of the languages of the forms."""
 
 
 def list_taken(layout: Layout) -> dict[str, str]:
@@ -49,7 +51,10 @@ def list_units() -> str:
 def _show(name: str, column: dy.Column, layout: Layout) -> str:
     """Values as the layout spells them, else our codes; an example of a date in each form; an example of a number."""
     if name in layout.values:
-        return _SEPARATOR.join(layout.values[name])
+        spelled: dict[str, list[str]] = {}
+        for sent, code in layout.values[name].items():
+            spelled.setdefault(code, []).append(sent)
+        return _SEPARATOR.join(sent for all_ in spelled.values() for sent in all_[:_SPELLINGS])
     if codes := (column.metadata or {}).get("codes"):
         return _SEPARATOR.join(codes)
     if name.endswith("_month"):
