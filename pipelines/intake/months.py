@@ -40,7 +40,7 @@ def read_months(text: pl.Series, dates: Sequence[str]) -> pl.Series:
 
 
 def _read_days(text: pl.Expr, dates: Sequence[str]) -> pl.Expr:
-    day = pl.coalesce(text.str.to_date(form, strict=False) for form in dates)
+    day = pl.coalesce([*(text.str.to_date(form, strict=False) for form in dates), pl.lit(None, pl.Date)])
     return pl.when(day == day.dt.month_end()).then(day.dt.month_start()).otherwise(day)
 
 
