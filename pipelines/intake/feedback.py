@@ -202,8 +202,9 @@ def _list_groups(groups: Sequence[FindingGroup], language: str, *, is_refused: b
     shown = []
     absent = [g for g in groups if g.code == "header_absent"]
     errors = [g for g in groups if g.severity == "error"]
-    notices = [g for g in groups if g.severity != "error" and g.code != "header_absent"]
-    for title, part in ((t("refusal" if is_refused else "errors"), errors), (t("notices"), notices)):
+    untaken = [g for g in groups if g.severity != "error" and _read_about(g.code).get("shown") == "untaken"]
+    notices = [g for g in groups if g.severity != "error" and g.code != "header_absent" and g not in untaken]
+    for title, part in ((t("refusal" if is_refused else "errors"), errors), (t("untaken"), untaken), (t("notices"), notices)):
         if part:
             shown += [f"<h2>{title}</h2>", _write_groups(part, language)]
         if part is errors and absent:
@@ -223,8 +224,8 @@ def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
     return write_table(heads, (
         (
             f"{escape(g.text[language])} <code>{escape(g.code)}</code>",
-            escape(g.column or "–"),
-            f"{g.row_count:,}".replace(",", "\u00a0") if g.examples else say("feedback", "whole", language),
+            _say_place(g, language),
+            _say_count(g, language),
             ", ".join(
                 f'<span class="nb">{say_line(no, language)}{f" ({escape(source)})" if source else ""}</span>'
                 + (f" <small>{escape(detail)}</small>" if detail else "")
@@ -233,6 +234,22 @@ def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
         )
         for g in groups
     ), numbers=(2,))  # fmt: skip
+
+
+def _say_place(group: FindingGroup, language: str) -> str:
+    """The column that a finding is in, or the sheet, the lines, the form or the separator that it is about."""
+    about = _read_about(group.code).get("about")
+    return say("about", about, language, which=group.column) if about and group.column else escape(group.column or "–")
+
+
+def _say_count(group: FindingGroup, language: str) -> str:
+    if group.examples:
+        return f"{group.row_count:,}".replace(",", "\u00a0")
+    return "–" if "about" in _read_about(group.code) else say("feedback", "whole", language)
+
+
+def _read_about(code: str) -> dict[str, str]:
+    return read_messages()["code"].get(code, {})
 
 
 def _list_closings(closings: Sequence[Mapping[str, object]], language: str) -> str:
