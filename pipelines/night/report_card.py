@@ -150,16 +150,23 @@ def _read_findings(connection: Connection, since: date, on: date) -> pl.DataFram
 
 
 def _read_delays(connection: Connection, since: date, on: date) -> pl.DataFrame:
-    """Grain: sender: median days from the event to its receipt, over births, results and consents first received then."""
+    """Grain: sender: median days from the event to the receipt of births, results and consents that first came then.
+
+    Of the waiting too: that nobody has sent the birth yet is not the doing of who sent the result.
+    """
     events = {"identified.birth": "birth_on", "clinical.screening": "examined_on", "clinical.consent": "decided_on"}
-    queries = [
-        f"select submission_id, known_from - {event} as days from lake.{table} where known_from between $1 and $2"
+    told = [
+        f"""select submission_id, {event} as event_on from lake.{table} v where known_from between $1 and $2 and not exists (
+                from lake.{table} e where e.known_to between $1 and $2 and (e.record_key, e.known_to) = (v.record_key, v.known_from))"""
         for table, event in events.items()
     ]
+    told.append("""
+        select submission_id, (record ->> case record_kind when 'screening' then '$.examined_on' else '$.decided_on' end)::date
+        from lake.identified.waiting where known_to is null and record_kind in ('screening', 'consent')""")
     return read_rows(connection, f"""
-        select s.sender_id, median(days)::double as delay_days
-        from ({" union all ".join(queries)}) join lake.ledger.submission s using (submission_id)
-        where s.sender_id is not null group by all order by all""", [since, on])  # fmt: skip
+        select s.sender_id, median(s.received_on - event_on)::double as delay_days
+        from ({" union all ".join(told)}) join lake.ledger.submission s using (submission_id)
+        where s.sender_id is not null and s.received_on between $1 and $2 group by all order by all""", [since, on])  # fmt: skip
 
 
 def _read_open(connection: Connection) -> pl.DataFrame:
