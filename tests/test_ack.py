@@ -67,6 +67,17 @@ def test_a_message_is_refused_whole_when_none_of_its_results_is_taken(path):
     assert (str(ack["MSA"][0][1]), str(ack["ERR"][0][2]), str(ack["ERR"][0][3][0][0])) == ("AR", "OBX^1^6", "103")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "place"), [("20260107090000", "20270107090000", "OBR^1^22"), ("|20260108100000|", "|20270108100000|", "MSH^1^7")]
+)
+def test_a_message_that_is_issued_in_time_to_come_is_answered_by_the_place_of_its_moment_and_its_neighbour_is_taken(path, old, new, place):
+    order = ORDER if "OBR" in place else ORDER.replace("20260107090000", "")
+    late = [part.replace(old, new) for part in (HEAD, CHILD, MOTHER, order, TSH)]
+    first, second = parse(answer(path, *late, HEAD.replace("|M1|", "|M2|"), CHILD, MOTHER, ORDER, TSH))
+    assert (str(first["MSA"][0][1]), str(first["ERR"][0][2]), str(first["ERR"][0][7])) == ("AR", place, "issued_at_in_future")
+    assert str(second["MSA"][0][1]) == "AA"
+
+
 def test_what_is_only_to_be_looked_at_is_a_warning_of_a_message_that_is_taken(path):
     (ack,) = parse(answer(path, HEAD, CHILD.replace("20260103080000", "20170229"), MOTHER, ORDER, TSH))
     assert (str(ack["MSA"][0][1]), str(ack["ERR"][0][2]), str(ack["ERR"][0][4])) == ("AA", "PID^1^7", "W")

@@ -54,6 +54,11 @@ class _Envelope(dy.Schema):
     issued_at = clinical("when the sender issued this version, local time", dy.Datetime)
     received_on = clinical("day we received it", dy.Date, nullable=False)
 
+    @dy.rule()
+    def issued_at_in_future(cls) -> pl.Expr:
+        """A version of days to come would stand above every correction until then; one day is left to clocks and time zones."""
+        return pl.col("issued_at") < pl.col("received_on").cast(pl.Datetime("us")) + pl.duration(days=2)
+
 
 class _OfChild(_Envelope):
     """What a record says about which child it is of; none is required alone, one way in is."""
