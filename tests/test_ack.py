@@ -4,6 +4,7 @@ import gzip
 from datetime import datetime, timedelta
 
 import hl7 as reference
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -193,7 +194,7 @@ def test_a_night_leaves_the_acknowledgements_beside_the_feedback(tmp_path):
     (home.home / "held").mkdir(exist_ok=True)
     next(home.archive.glob(f"*/{late}-*")).rename(home.home / "held" / f"{late}-late.hl7")
     row = {"submission_id": late, "file_name": path.name, "status": "returned", "layout": "hl7-oru", "refusal_code": None, "received_on": FIRST}
-    assert write_acks(tmp_path / "returned", home, row, list_findings([]))
+    assert write_acks(tmp_path / "returned", home, row, list_findings([]).with_columns(detail=pl.lit(None, pl.String)))
     assert {str(a["MSA"][0][1]) for a in parse((tmp_path / "returned" / "ack.hl7").read_bytes())} == {"AR"}
     folders = sorted(p.name for p in (home.reports / "feedback").iterdir() if (p / "ack.hl7").exists())
     assert folders == sorted([submission, again])

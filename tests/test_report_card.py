@@ -106,7 +106,7 @@ def test_what_a_card_names_is_escaped():
         "sender_id": "<i>", "sender_name": "<script>x</script>", "since": "2026-01-05", "on": "2026-03-01", "files": 1, "rows": 2,
         "share": 0.5, "place": "inside", "delay_days": None, "open_count": 1, "held_count": 0, "returned_count": 0, "trend": "unknown", "weeks": [],
         "national_share": 0.1, "missing_days": [], "is_overdue": False, "births_without": 0,
-        "findings": [{"code": "row_width_differs", "column": None, "rows": 1, "submission_id": "a" * 64,
+        "signals": [], "findings": [{"code": "row_width_differs", "column": None, "rows": 1, "submission_id": "a" * 64,
                       "file_name": "<script>.csv", "lines": [2]}],
     }  # fmt: skip
     html = render_card(card, "")

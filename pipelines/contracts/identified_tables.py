@@ -85,4 +85,5 @@ class IdentifiedQuarantine(dy.Schema):
     submission_id = clinical("submission", nullable=False)
     row_no = clinical("row", dy.Int64, nullable=False)
     source_id = identified("the sender's id of the record, if readable")
+    sender_id = clinical("the sender that the row names, where a register knows it")
     row_text = identified("the row as sent, JSON: the sender's column -> the sent text", nullable=False)

@@ -18,9 +18,10 @@ from pipelines.intake.proposal import Guess
 from pipelines.intake.reading import Opened
 from pipelines.intake.receive import WORKBOOKS, judge_chunk, open_by_layout, open_submission
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.senders import Tally
 from pipelines.intake.xlsx.sample import sample_workbook
 from pipelines.night.delivery import hash_file
-from pipelines.night.front_door import list_refusal, set_limits
+from pipelines.night.front_door import detail_findings, list_refusal, read_register, set_limits
 from pipelines.settings import Settings
 
 _SAMPLE_BYTES = 4 << 20
@@ -67,20 +68,23 @@ def try_file(settings: Settings, path: Path, layout: Path | None, on: date, expo
     try:
         opened, submission_id = _open_file(settings, path, layout, export), hash_file(path)
         findings, sources, kinds = [opened.finding], [_no_source()], dict[str, int]()
+        register, senders = read_register(settings), Tally()
         for chunk in opened.chunks:
-            judged = judge_chunk(chunk, opened.layout, submission_id, on)
+            judged = judge_chunk(chunk, opened.layout, submission_id, on, None, register)
+            senders.add(judged.accepted, judged.quarantine)
             if judged.received_count:
                 kinds[judged.kind] = kinds.get(judged.kind, 0) + judged.received_count
             counts["received_count"] += judged.received_count
             counts["quarantined_count"] += len(judged.quarantine)
-            findings.append(judged.finding)
+            findings.append(detail_findings(judged.finding, judged.detail))
             sources.append(judged.quarantine.select("row_no", "source_id"))
         if not (kinds or opened.may_be_empty):
             raise FileRefusedError("file_without_rows")
     except FileRefusedError as refused:
         return Trial(None, None, refused.code, 0, 0, 0, _tell(list_refusal(refused), _no_source(), {}))
     counts["accepted_count"] = counts["received_count"] - counts["quarantined_count"]
-    told = _tell(pl.concat(findings), pl.concat(sources), name_headers(opened.layout))
+    findings.append(senders.tell_strangers(register))
+    told = _tell(pl.concat(findings, how="diagonal"), pl.concat(sources), name_headers(opened.layout))
     return Trial(opened.layout.name, max(kinds, key=lambda k: kinds[k]) if kinds else None, None, **counts, findings=told)
 
 
