@@ -62,7 +62,7 @@ class Profile(dy.Schema):
     record_kind = clinical("kind of its records", nullable=False)
     received_on = clinical("day: files are pruned by it", dy.Date, nullable=False)
     submission_id = clinical("submission", nullable=False)
-    measure = clinical("timeliness_days, completeness_<column>, median_<component>, count_<component>", nullable=False)
+    measure = clinical("timeliness_days, completeness_<column>, median_<component>, count_<component>, hits_<share>, asked_<share>", nullable=False)
     value = clinical("number of the whole submission", dy.Float64, nullable=False)
 
 
