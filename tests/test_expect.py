@@ -327,6 +327,9 @@ def test_the_docs_say_what_a_batch_breaks_and_load_nothing_from_outside(batch, t
     assert receipts["bad"]["submission_id"] in pages["birth.html"]
     assert "More than half of the rows refused" in pages["birth.html"]
     assert "<span class=critical>refusal_share_high</span> 1" in pages["index.html"]
+    facts = re.findall(r"<div class=\"show-scrollbars\">(.*?)</div>", pages["birth.html"])
+    told = {name: facts[facts.index(name) + 1] for name in ("Run Name", "Run Time")}
+    assert told == {"Run Name": f"night-{FIRST}", "Run Time": f"{FIRST}T00:00:00Z"}
     for name, text in pages.items():
         assert not re.findall(r"https?:|<script|<link|<img|url\(|@import|onclick", text), name
 
