@@ -1,6 +1,7 @@
 r"""Acknowledgements of HL7 v2 messages, read back by the reference library `hl7`."""
 
 import gzip
+import json
 from datetime import datetime, timedelta
 
 import hl7 as reference
@@ -198,3 +199,16 @@ def test_a_night_leaves_the_acknowledgements_beside_the_feedback(tmp_path):
     assert {str(a["MSA"][0][1]) for a in parse((tmp_path / "returned" / "ack.hl7").read_bytes())} == {"AR"}
     folders = sorted(p.name for p in (home.reports / "feedback").iterdir() if (p / "ack.hl7").exists())
     assert folders == sorted([submission, again])
+
+
+def test_a_sender_of_messages_reads_the_same_place_in_the_answer_on_the_page_and_in_the_file_to_fix(tmp_path):
+    home = settle(tmp_path / "home")
+    path = tmp_path / "lab.hl7"
+    wrong = MOTHER.replace("250314500108", "250314500109")
+    path.write_text("\r".join([f"{HEAD}||||||UNICODE UTF-8", CHILD, wrong, ORDER, TSH, ""]))
+    (submission,) = flow.receive(home, [path])
+    run(home, FIRST)
+    folder = home.reports / "feedback" / submission
+    texts = {name: (folder / name).read_text("utf-8") for name in ("ack.hl7", "feedback.html", "to-fix.hl7", "feedback.json")}
+    assert all("NK1-33" in text and "mother_iin»" not in text for text in texts.values())
+    assert {f["column"] for f in json.loads(texts["feedback.json"])["findings"] if f["code"] == "mother_iin_checksum"} == {"NK1-33"}

@@ -112,6 +112,7 @@ def test_the_rows_of_a_file_of_several_senders_count_on_the_card_of_each(setting
     run(settings, FIRST)
     cards = [card(settings, sender) for sender in ("M1", "M2")]
     assert [(c["files"], c["rows"], c["refused"], c["open_count"]) for c in cards] == [(1, 3, 1, 1), (1, 2, 1, 1)]
+    assert [c["delay_days"] for c in cards] == [(FIRST - BORN).days] * 2
     assert [[(f["code"], f["lines"]) for f in c["findings"]] for c in cards] == [[("sex_code_unknown", [3])], [("sex_code_unknown", [6])]]
     assert not (settings.reports / "sender" / "ASEL.json").exists()
     send(settings, tmp_path, [{"birth": bear(5)}], "mended")

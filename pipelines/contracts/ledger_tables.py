@@ -32,6 +32,7 @@ class SubmissionSender(dy.Schema):
     sender_id = clinical("a sender of it", nullable=False)
     received_count = clinical("rows of it that name this sender", dy.Int64)
     quarantined_count = clinical("of them refused; they count where a register knows the sender", dy.Int64)
+    delay_days = clinical("median days from the event to receipt of its accepted records; null where they tell of no such day", dy.Float64)
 
 
 class Finding(dy.Schema):

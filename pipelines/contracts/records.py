@@ -280,6 +280,9 @@ RECORDS: Mapping[str, type[dy.Schema]] = {
     "aggregate": AggregateRecord,
 }
 
+EVENT_ON: Mapping[str, str] = {"birth": "birth_on", "screening": "examined_on", "consent": "decided_on"}
+"""Record kind -> the day of what it tells: from that day to the day of receipt goes the delay that is its sender's."""
+
 NOTICES: Mapping[str, Mapping[str, Notice]] = {
     "screening": list_screening_notices(),
     "consent": {

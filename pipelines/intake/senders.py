@@ -10,11 +10,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
+from pipelines.contracts import EVENT_ON
 from pipelines.intake.refusal import list_findings
 
 _LOOK_ALIKES = Path(__file__).parent / "look_alikes.toml"
@@ -77,37 +79,54 @@ def name_refused(refused: pl.DataFrame, register: Register | None) -> pl.DataFra
 
 
 class Tally:
-    """The senders of a file: the first row of each that has accepted ones (`first_rows`), and the rows of each."""
+    """The senders of a file: the rows of each, how late its records came, and the first row of each that no register knows."""
 
-    def __init__(self) -> None:
-        self.first_rows: dict[str, int] = {}
+    def __init__(self, register: Register | None) -> None:
+        self.register = register
         self.accepted, self.refused = Counter[str](), Counter[str]()
+        self.delays: dict[str, Counter[int]] = {}
+        self.strangers: dict[str, int] = {}
 
-    def add(self, accepted: pl.DataFrame, quarantine: pl.DataFrame) -> None:
-        """Count a chunk: its accepted records, and its refused rows with their senders by name_refused."""
+    def add(self, kind: str, accepted: pl.DataFrame, quarantine: pl.DataFrame) -> None:
+        """Count a chunk: its accepted records of a kind, and its refused rows with their senders by name_refused."""
         counted = _count_rows(accepted)
-        for one in counted.keys() - self.first_rows.keys():
-            self.first_rows[one] = accepted.filter(pl.col("sender_id") == one)["row_no"].min()  # type: ignore[assignment]
+        for one in counted.keys() - self.strangers.keys():
+            if not self._knows(one):
+                self.strangers[one] = accepted.filter(pl.col("sender_id") == one)["row_no"].min()  # type: ignore[assignment]
         self.accepted.update(counted)
         self.refused.update(_count_rows(quarantine))
+        if kind in EVENT_ON:
+            days = (pl.col("received_on") - pl.col(EVENT_ON[kind])).dt.total_days()
+            for one, late, records in accepted.group_by("sender_id", days.alias("days")).len().iter_rows():
+                self.delays.setdefault(one, Counter())[late] += records
 
-    def tell_strangers(self, register: Register | None) -> pl.DataFrame:
-        """A finding for each sender of accepted rows that the register does not know; of the whole file where it has no other."""
-        unknown = sorted(row for one, row in self.first_rows.items() if register and one not in register.ids)
-        is_whole = len(self.first_rows) == 1
-        return list_findings([(None if is_whole else row, "sender_id", "sender_id_unregistered", "warning") for row in unknown[:_MOST_TOLD]])
+    def tell_strangers(self) -> pl.DataFrame:
+        """A finding for each sender of accepted rows that no register knows: on its first row, or of the whole file where it has no other."""
+        rows = [None] if len(self.accepted) == 1 and self.strangers else sorted(self.strangers.values())[:_MOST_TOLD]
+        return list_findings([(row, "sender_id", "sender_id_unregistered", "warning") for row in rows])
 
-    def name_senders(self, register: Register | None, *, is_refused: bool) -> dict[str, object]:
-        """`sender_id`: whose the file is; `senders`: where its rows name several, each with its rows: received, refused.
+    def name_senders(self, *, is_refused: bool) -> dict[str, object]:
+        """`sender_id`: whose the file is; `senders`: where its rows name several, each with its rows received and refused, and its delay.
 
         It is of the one whose rows are accepted, else of the one that its refused rows name. Of a file refused whole no row
-        was judged to its end: it is of those that the register knows, and no row counts.
+        was judged to its end: it is of those that a register knows, and no row counts.
         """
-        every = sorted(self.accepted | self.refused)
-        known = [one for one in every if not is_refused or (register and one in register.ids)]
-        rows = {one: [0, 0] if is_refused else [self.accepted[one] + self.refused[one], self.refused[one]] for one in known}
+        known = [one for one in sorted(self.accepted | self.refused) if not is_refused or (self.register and self._knows(one))]
         taken = [one for one in known if self.accepted[one]] or known
-        return {"sender_id": taken[0] if len(taken) == 1 else None, "senders": rows if len(rows) > 1 else {}}
+        several = known if len(known) > 1 else []
+        rows = {one: (0, 0, None) if is_refused else self._sum_up(one) for one in several}
+        return {"sender_id": taken[0] if len(taken) == 1 else None, "senders": rows}
+
+    def _knows(self, sender: str) -> bool:
+        return self.register is None or sender in self.register.ids
+
+    def _sum_up(self, sender: str) -> tuple[int, int, float | None]:
+        """Rows received, rows refused, and the median of the days."""
+        late = sorted(self.delays.get(sender, Counter()).items())
+        half = sum(records for _, records in late) / 2
+        reached = zip(late, accumulate(records for _, records in late), strict=True)
+        middle = next((float(days) for (days, _), so_far in reached if so_far >= half), None)
+        return self.accepted[sender] + self.refused[sender], self.refused[sender], middle
 
 
 def _count_rows(records: pl.DataFrame) -> dict[str, int]:

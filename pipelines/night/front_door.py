@@ -105,7 +105,7 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date, register:
         "received_on": on.isoformat(), "layout": None, "record_kind": None, "sender_id": None, "senders": {}, "refusal_code": None,
         "received_count": 0, "accepted_count": 0, "quarantined_count": 0, "delivery": read_with,
     }  # fmt: skip
-    senders = Tally()
+    senders = Tally(register)
     try:
         read = partial(open_submission, path, set_limits(settings), delivery)
         stage = partial(_stage_chunks, draft, submission_id, on, register)
@@ -113,14 +113,14 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date, register:
         if len(rivals := find_rivals(draft)):
             shutil.rmtree(draft)
             draft.mkdir(mode=0o700)
-            counted = stage(read(), senders := Tally(), rivals)
+            counted = stage(read(), senders := Tally(register), rivals)
         receipt |= counted
     except FileRefusedError as refused:
         for staged in draft.glob("*.parquet"):
             staged.unlink()
         receipt |= {"refusal_code": refused.code, "received_count": 0, "accepted_count": 0, "quarantined_count": 0}
         list_refusal(refused).write_parquet(draft / "finding-00000.parquet")
-    receipt |= senders.name_senders(register, is_refused=receipt["refusal_code"] is not None)
+    receipt |= senders.name_senders(is_refused=receipt["refusal_code"] is not None)
     (draft / "receipt.json").write_text(json.dumps(receipt, ensure_ascii=False))
     shutil.rmtree(done, ignore_errors=True)
     draft.rename(done)
@@ -176,7 +176,7 @@ def _stage_chunks(
         counts["received_count"] += judged.received_count
         counts["quarantined_count"] += len(judged.quarantine)
         counts["accepted_count"] += judged.received_count - len(judged.quarantine)
-        senders.add(judged.accepted, judged.quarantine)
+        senders.add(judged.kind, judged.accepted, judged.quarantine)
         if len(judged.accepted):
             keyed = add_keys(judged.accepted, judged.kind)
             filled = [column.name for column in keyed if column.null_count() < len(keyed)]
@@ -192,7 +192,7 @@ def _stage_chunks(
         if not opened.may_be_empty:
             raise FileRefusedError("file_without_rows")
         return {**counts, "layout": layout.name}
-    if len(strangers := senders.tell_strangers(register)):
+    if len(strangers := senders.tell_strangers()):
         detail_findings(strangers).write_parquet(draft / "finding-senders.parquet")
     return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0]}
 

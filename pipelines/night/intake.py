@@ -26,7 +26,7 @@ from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, put_frame, read_rows, transact
 
 _NO_TEXT = pl.lit(None, pl.String)
-_SENDERS = {"submission_id": pl.String, "sender_id": pl.String, "received_count": pl.Int64, "quarantined_count": pl.Int64}
+_SENDERS = {"submission_id": pl.String, "sender_id": pl.String, "received_count": pl.Int64, "quarantined_count": pl.Int64, "delay_days": pl.Float64}
 
 
 def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:

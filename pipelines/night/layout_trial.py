@@ -68,10 +68,11 @@ def try_file(settings: Settings, path: Path, layout: Path | None, on: date, expo
     try:
         opened, submission_id = _open_file(settings, path, layout, export), hash_file(path)
         findings, sources, kinds = [opened.finding], [_no_source()], dict[str, int]()
-        register, senders = read_register(settings), Tally()
+        register = read_register(settings)
+        senders = Tally(register)
         for chunk in opened.chunks:
             judged = judge_chunk(chunk, opened.layout, submission_id, on, None, register)
-            senders.add(judged.accepted, judged.quarantine)
+            senders.add(judged.kind, judged.accepted, judged.quarantine)
             if judged.received_count:
                 kinds[judged.kind] = kinds.get(judged.kind, 0) + judged.received_count
             counts["received_count"] += judged.received_count
@@ -83,7 +84,7 @@ def try_file(settings: Settings, path: Path, layout: Path | None, on: date, expo
     except FileRefusedError as refused:
         return Trial(None, None, refused.code, 0, 0, 0, _tell(list_refusal(refused), _no_source(), {}))
     counts["accepted_count"] = counts["received_count"] - counts["quarantined_count"]
-    findings.append(senders.tell_strangers(register))
+    findings.append(senders.tell_strangers())
     told = _tell(pl.concat(findings, how="diagonal"), pl.concat(sources), name_headers(opened.layout))
     return Trial(opened.layout.name, max(kinds, key=lambda k: kinds[k]) if kinds else None, None, **counts, findings=told)
 

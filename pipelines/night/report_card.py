@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pipelines.contracts import EVENT_ON
 from pipelines.indicators.funnel import LEVELS, Funnel, fit_funnel, limit_funnel, place_sender
 from pipelines.indicators.sender import WEEKS, expect_deliveries, sum_weeks, tell_trend
 from pipelines.intake.card import draw_funnel, render_card, render_index
@@ -165,21 +166,34 @@ def _read_findings(connection: Connection, since: date, on: date) -> pl.DataFram
 def _read_delays(connection: Connection, since: date, on: date) -> pl.DataFrame:
     """Grain: sender: median days from the event to the receipt of births, results and consents that first came then.
 
-    Of the waiting too: that nobody has sent the birth yet is not the doing of who sent the result.
+    Of the waiting too: that nobody has sent the birth yet is not the doing of who sent the result. The median of a file of
+    several senders stands for each of the records that a sender has in it.
     """
-    events = {"identified.birth": "birth_on", "clinical.screening": "examined_on", "clinical.consent": "decided_on"}
+    tables = {"birth": "identified.birth", "screening": "clinical.screening", "consent": "clinical.consent"}
     told = [
-        f"""select submission_id, {event} as event_on from lake.{table} v where known_from between $1 and $2 and not exists (
+        f"""select submission_id, {EVENT_ON[kind]} as event_on from lake.{table} v where known_from between $1 and $2 and not exists (
                 from lake.{table} e where e.known_to between $1 and $2 and (e.record_key, e.known_to) = (v.record_key, v.known_from))"""
-        for table, event in events.items()
+        for kind, table in tables.items()
     ]
-    told.append("""
-        select submission_id, (record ->> case record_kind when 'screening' then '$.examined_on' else '$.decided_on' end)::date
-        from lake.identified.waiting where known_to is null and record_kind in ('screening', 'consent')""")
-    return read_rows(connection, f"""
-        select s.sender_id, median(s.received_on - event_on)::double as delay_days
-        from ({" union all ".join(told)}) join lake.ledger.submission s using (submission_id)
-        where s.sender_id is not null and s.received_on between $1 and $2 group by all order by all""", [since, on])  # fmt: skip
+    told += [
+        f"""select submission_id, (record ->> '$.{EVENT_ON[kind]}')::date
+            from lake.identified.waiting where known_to is null and record_kind = '{kind}'""" for kind in tables
+    ]  # fmt: skip
+    days = read_rows(connection, f"""
+        with received as (
+            select submission_id, sender_id, received_on from lake.ledger.submission
+            where received_on between $1 and $2 and status in ('accepted', 'partly_accepted')),
+        alone as (
+            select sender_id, (received_on - event_on)::double as days, count(*) as records
+            from ({" union all ".join(told)}) join received using (submission_id)
+            anti join (from lake.ledger.submission_sender) using (submission_id) where sender_id is not null group by all),
+        shared as (
+            select m.sender_id, m.delay_days as days, sum(m.received_count - m.quarantined_count) as records
+            from lake.ledger.submission_sender m semi join received using (submission_id) where m.delay_days is not null group by all)
+        select sender_id, days, sum(records)::double as records from (from alone union all from shared)
+        group by all order by sender_id, days""", [since, on])  # fmt: skip
+    middle = pl.col("records").cum_sum() >= pl.col("records").sum() / 2
+    return days.group_by("sender_id", maintain_order=True).agg(pl.col("days").filter(middle).first())
 
 
 def _read_open(connection: Connection) -> pl.DataFrame:
