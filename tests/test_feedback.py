@@ -398,6 +398,30 @@ def test_a_finding_says_what_may_be_written_instead():
     assert "20260331" in tell_finding("birth_on_unreadable", "birth_on", {})["en"]
 
 
+def test_of_a_column_of_which_nothing_is_known_to_be_taken_the_text_names_nothing():
+    for problem in ("unknown", "unreadable"):
+        texts = tell_finding(f"facility_id_{problem}", "facility_id", {})
+        assert all(len(text) > 30 and not text.endswith(": .") for text in texts.values())
+        assert texts != tell_finding(f"sex_code_{problem}", "sex_code", {}) | {}
+        assert "male" in tell_finding(f"sex_code_{problem}", "sex_code", {})["en"]
+
+
+def test_what_is_wrong_with_the_whole_file_is_told_before_its_rows():
+    finding = find((7, "x", "part_above_whole", "error"), (8, "x", "part_above_whole", "error"), (None, None, "totals_differ", "error"))
+    assert [g.code for g in group_findings(finding, no_source(), {})] == ["totals_differ", "part_above_whole"]
+
+
+def test_a_finding_of_a_message_or_a_resource_is_named_by_the_place_where_its_sender_finds_it():
+    for form, place in (("hl7-oru", "NK1-33"), ("fhir-r4", "RelatedPerson.identifier")):
+        names = name_headers(form)
+        assert all(f"{place}" in text for text in tell_finding("mother_iin_checksum", "mother_iin", names).values())
+        assert "20260331" in tell_finding("birth_on_unreadable", "birth_on", names)["ru"]
+    assert name_headers("fhir-r4")["birth_on"] == "Patient.birthDate"
+    judged = {column for kind in ("screening", "birth", "consent", "pmpc_report") for column in RECORDS[kind].column_names()}
+    assert set(name_headers("fhir-r4")) <= judged
+    assert name_headers(None) == name_headers("a layout that is no more") == {}
+
+
 def test_no_text_leaves_a_place_open():
     codes = [*read_messages()["code"], *(f"x_{problem}" for problem in read_messages()["problem"])]
     assert not [code for code in codes for text in tell_finding(code, "x", {}).values() if re.search(r"\{\w*\}", text)]

@@ -256,6 +256,18 @@ def test_every_finding_code_has_a_text_in_three_languages():
             assert all(tell_finding(code, column, {}).values()), code
 
 
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_record_of_any_kind_that_is_issued_in_time_to_come_is_refused_but_for_a_day_of_clocks_and_time_zones(kind):
+    contract = RECORDS[kind]
+    issued = [None, "2026-02-01T23:59:00", "2026-02-02T23:59:00", "2026-02-03T00:00:00", "2027-03-01T08:00:00"]
+    empty = {name: pl.Series([None] * len(issued), dtype=column.dtype) for name, column in contract.columns().items()}
+    sent = pl.DataFrame(empty).with_columns(
+        pl.Series("issued_at", issued).str.to_datetime(time_unit="us"), pl.lit(ON).alias("received_on"))  # fmt: skip
+    told = contract.filter(sent)[1].details()["issued_at_in_future"].cast(pl.String)
+    assert told.to_list() == ["valid", "valid", "valid", "invalid", "invalid"]
+    assert name_rule("issued_at_in_future", contract) == ("issued_at", "issued_at_in_future")
+
+
 def _rules(contract) -> list[str]:
     """The names of all checks of a contract, as dataframely reports them."""
     custom = [name for name in dir(contract) if type(getattr(contract, name, None)).__name__.endswith("Rule")]

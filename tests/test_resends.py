@@ -56,6 +56,16 @@ def test_the_same_rows_in_a_new_file_are_counted_once(settings, tmp_path):
     assert (values(settings), ask(settings, VERSIONS), is_whole(settings)) == ([2.2, 2.3, 2.4], [(3,)], True)
 
 
+def test_a_row_that_says_it_is_issued_in_time_to_come_is_refused_and_stands_above_no_correction(settings, tmp_path):
+    (wrong,) = send(settings, tmp_path, seen(5, issued_at="2027-03-01T08:00:00"), "wrong clock")
+    run(settings, SECOND)
+    told = [row["code"] for row in tell_submission(settings, wrong)["findings"] if row["severity"] == "error"]
+    assert (values(settings), told) == ([2.2, 2.3, 2.4], ["issued_at_in_future"])
+    send(settings, tmp_path, [{"screening": examine(5, "motor", 2.9, 14, issued_at="2026-03-03T08:00:00")}], "right clock")
+    run(settings, THIRD)
+    assert (values(settings), tell_submission(settings, wrong)["open_count"], is_whole(settings)) == ([2.2, 2.3, 2.4, 2.9], 0, True)
+
+
 def test_a_corrected_row_replaces_its_version_and_leaves_the_others(settings, tmp_path):
     mended = examine(3, "motor", 2.9, 14, action_code="correct", issued_at="2026-03-01T08:00:00")
     send(settings, tmp_path, [{"screening": mended}], "mended")

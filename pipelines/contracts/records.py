@@ -55,6 +55,11 @@ class _Envelope(dy.Schema):
     issued_at = clinical("when the sender issued this version, local time", dy.Datetime)
     received_on = clinical("day we received it", dy.Date, nullable=False)
 
+    @dy.rule()
+    def issued_at_in_future(cls) -> pl.Expr:
+        """A version of days to come would stand above every correction until then; one day is left to clocks and time zones."""
+        return pl.col("issued_at") < pl.col("received_on").cast(pl.Datetime("us")) + pl.duration(days=2)
+
 
 class _OfChild(_Envelope):
     """What a record says about which child it is of; none is required alone, one way in is."""
@@ -277,6 +282,9 @@ RECORDS: Mapping[str, type[dy.Schema]] = {
     "pmpc_report": PmpcReportRecord,
     "aggregate": AggregateRecord,
 }
+
+EVENT_ON: Mapping[str, str] = {"birth": "birth_on", "screening": "examined_on", "consent": "decided_on"}
+"""Record kind -> the day of what it tells: from that day to the day of receipt goes the delay that is its sender's."""
 
 NOTICES: Mapping[str, Mapping[str, Notice]] = {
     "screening": list_screening_notices(),

@@ -33,6 +33,7 @@ def render_card(card: Mapping[str, Any], chart: str) -> str:
         return "\n".join([
             f"<h1>{t('title')}</h1>\n<p class=\"file\">{escape(name)}</p>",
             f'<p class="soft">{t("period", since=card["since"], on=card["on"])}</p>',
+            *([f"<p>{t('unregistered')}</p>"] if "unregistered" in card["signals"] else []),
             f"<h2>{t('glance')}</h2>", write_tiles(tiles), f"<h2>{t('missing')}</h2>", _list_missing(card, language),
             f"<h2>{t('findings')}</h2>", _list_findings(card["findings"], language),
             f"<h2>{t('weeks')}</h2>", f"<p>{t('trend')}: {t(card['trend'])}.</p>", weeks,

@@ -86,17 +86,18 @@ def _list_notices(good: pl.DataFrame, layout: Layout) -> pl.DataFrame:
 
 
 def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
-    """One reason once: the unreadable is not also called missing; a broken line or message says only that."""
+    """One reason once: the unreadable and the unknown are not also called missing; a broken line or message says only that."""
     if finding.is_empty():
         return finding.select(list(FINDING_SCHEMA))
     code = pl.col("code")
     broken = code.is_in(["row_width_differs", "quote_unclosed"]) | code.str.starts_with("message_")
     unread = finding.filter(code.str.ends_with("_unreadable") & (pl.col("severity") == "error"))
-    bare = finding.filter(code == "cell_without_value")
+    bare, strange = finding.filter(code == "cell_without_value"), finding.filter(code == "component_unknown")
     echoes = pl.concat(
         [
             unread.select("row_no", code.str.replace("_unreadable$", "_missing").alias("code")),
             bare.select("row_no", (pl.col("column") + "_missing").alias("code")),
+            *(strange.select("row_no", pl.lit(f"{name}_missing").alias("code")) for name in ("programme", "component")),
             pl.concat([bare, finding.filter(code.is_in(["value_unreadable", "result_absent"]) & (pl.col("severity") == "error"))])
             .select("row_no", pl.lit("result_missing").alias("code")),
         ]

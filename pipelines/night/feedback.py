@@ -83,7 +83,8 @@ def _write_folder(
     folder = settings.reports / "feedback"
     draft, done = folder / f".{submission_id}", folder / submission_id
     draft.mkdir(parents=True, exist_ok=True, mode=0o700)
-    headers, source = name_headers(layout), pl.concat([refused.select("row_no", "source_id"), names]).unique("row_no", keep="first")
+    headers = name_headers(layout or str(row["layout"]))
+    source = pl.concat([refused.select("row_no", "source_id"), names]).unique("row_no", keep="first")
     shown = finding.sort("row_no", "code", nulls_last=False).head(_SHOWN)
     told = tell_findings(shown.select("row_no", "column", "code", "severity", "detail"), source, headers)
     safe = [pl.Series(name, [text and neutralise(text) for text in told[name]], pl.String) for name in ("source_id", "column")]

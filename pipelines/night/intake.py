@@ -26,7 +26,7 @@ from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, put_frame, read_rows, transact
 
-_SENDERS = {"submission_id": pl.String, "sender_id": pl.String}
+_SENDERS = {"submission_id": pl.String, "sender_id": pl.String, "received_count": pl.Int64, "quarantined_count": pl.Int64, "delay_days": pl.Float64}
 
 
 def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
@@ -153,7 +153,7 @@ def _write_ledger(
     ]  # fmt: skip
     if rows:
         append_rows(connection, "ledger.submission", pl.DataFrame(rows, infer_schema_length=None))
-    senders = [(r["submission_id"], sender) for r in fresh for sender in r.get("sender_ids", ())]  # type: ignore[attr-defined]
+    senders = [(r["submission_id"], sender, *counts) for r in fresh for sender, counts in r["senders"].items()]  # type: ignore[attr-defined]
     append_rows(connection, "ledger.submission_sender", pl.DataFrame(senders, _SENDERS, orient="row"))
     told_of = pl.col("submission_id").is_in(pl.Series(ids, dtype=pl.String).implode())  # of a held file too: its sender may mend
     finding = read_staged(folder, "finding-*.parquet", LEDGER_FINDING).filter(told_of)

@@ -20,9 +20,10 @@ from pipelines.intake.proposal import Guess
 from pipelines.intake.reading import Opened
 from pipelines.intake.receive import WORKBOOKS, open_by_layout, open_submission
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.senders import Tally
 from pipelines.intake.xlsx.sample import sample_workbook
 from pipelines.night.delivery import hash_file
-from pipelines.night.front_door import LEDGER_FINDING, list_refusal, read_staged, set_limits, stage_rows
+from pipelines.night.front_door import LEDGER_FINDING, list_refusal, read_register, read_staged, set_limits, stage_rows
 from pipelines.settings import Settings
 
 _SAMPLE_BYTES = 4 << 20
@@ -71,7 +72,7 @@ def try_file(settings: Settings, path: Path, layout: Path | None, on: date, expo
         draft = Path(folder) / hash_file(path)
         draft.mkdir()
         try:
-            staged = stage_rows(partial(_open_file, settings, path, layout, export), draft, draft.name, on, set())
+            staged = stage_rows(partial(_open_file, settings, path, layout, export), draft, draft.name, on, Tally(read_register(settings)))
         except FileRefusedError as refused:
             return Trial(None, None, refused.code, 0, 0, 0, _tell(list_refusal(refused), {}))
         finding = read_staged(draft.parent, "finding-*.parquet", LEDGER_FINDING)
