@@ -9,7 +9,21 @@ import pytest
 from pipelines.night.ask import tell_submission
 from pipelines.night.rows import list_records
 from pipelines.night.verify import verify_store
-from tests.nation import FIRST, ask, bear, confirm, consent, copy_home, examine, name_iin, send, settle, take_in
+from tests.nation import (
+    FIRST,
+    ask,
+    bear,
+    confirm,
+    consent,
+    copy_home,
+    examine,
+    flagged,
+    name_iin,
+    run,
+    send,
+    settle,
+    take_in,
+)
 
 NIGHTS = [FIRST + timedelta(days=n) for n in range(5)]
 OLDER, ELSEWHERE = "version_older_than_held", "record_told_differently_elsewhere"
@@ -134,3 +148,18 @@ def test_a_newer_version_settles_what_two_files_of_a_night_tell_differently(home
     files = [send(home, tmp_path, [{"screening": version}], f"{n}")[0] for n, version in enumerate((row | EARLY, row | other | EARLY, row | LATE))]
     take_in(home, NIGHTS[1])
     assert [told(home, file) for file in files] == [[], [], []]
+
+
+def test_a_report_about_a_referral_is_told_of_alike(home, tmp_path):
+    send(home, tmp_path, flagged(40), "flagged")
+    run(home, NIGHTS[1])
+    ((referral, pmpc),) = ask(home, "select referral_id, pmpc_id from lake.clinical.referral")
+    report = {"sender_id": pmpc, "source_id": "R", "action_code": "report", "referral_id": referral, "report_status": "7.0",
+              "reported_on": str(NIGHTS[2]), "category_codes": "speech"}  # fmt: skip
+    at, before = {"issued_at": f"{NIGHTS[2]}T08:00:00"}, {"issued_at": f"{NIGHTS[2]}T07:00:00"}
+    versions = (report | at | {"is_severe": "true"}, report | at | {"is_severe": "false"}, report | before)
+    first, other = (send(home, tmp_path, [{"pmpc_report": version}], f"{n}")[0] for n, version in enumerate(versions[:2]))
+    take_in(home, NIGHTS[2])
+    (older,) = send(home, tmp_path, [{"pmpc_report": versions[2]}], "older")
+    take_in(home, NIGHTS[3])
+    assert [told(home, file) for file in (first, other, older)] == [[(2, ELSEWHERE)], [(2, ELSEWHERE)], [(2, OLDER)]]
