@@ -108,7 +108,7 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date, register:
     senders = Tally(register)
     try:
         read = partial(open_submission, path, set_limits(settings), delivery)
-        stage = partial(_stage_chunks, draft, submission_id, on, register)
+        stage = partial(_stage_chunks, draft, submission_id, on)
         counted = stage(read(), senders)
         if len(rivals := find_rivals(draft)):
             shutil.rmtree(draft)
@@ -159,7 +159,7 @@ def set_limits(settings: Settings) -> Limits:
 
 
 def _stage_chunks(
-    draft: Path, submission_id: str, on: date, register: Register | None, opened: Opened, senders: Tally, rivals: pl.Series | None = None
+    draft: Path, submission_id: str, on: date, opened: Opened, senders: Tally, rivals: pl.Series | None = None
 ) -> dict[str, object]:
     """Counts of a file, of which `senders` counts the rows of each sender.
 
@@ -171,7 +171,7 @@ def _stage_chunks(
     if len(opened.finding):
         detail_findings(opened.finding).write_parquet(draft / "finding-file.parquet")
     for number, chunk in enumerate(opened.chunks):
-        judged = judge_chunk(chunk, layout, submission_id, on, rivals, register)
+        judged = judge_chunk(chunk, layout, submission_id, on, rivals, senders.register)
         kinds[judged.kind] += judged.received_count
         counts["received_count"] += judged.received_count
         counts["quarantined_count"] += len(judged.quarantine)
