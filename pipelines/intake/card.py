@@ -70,8 +70,7 @@ def render_index(
             )
             for card in cards
         )  # fmt: skip
-        heads = [t("sender"), t("last"), c("files"), c("rows"), c("share"), c("trend").split(" (")[0],
-                 c("delay"), c("open"), c("held"), t("signal")]  # fmt: skip
+        heads = [t("sender"), t("last"), c("files"), c("rows"), *map(t, ("share", "trend", "delay", "open", "waiting", "signal"))]
         waiting = write_table(
             [say("feedback", "file", language), t("sender"), say("feedback", "day", language), say("feedback", "rows", language),
              say("feedback", "quarantined_count", language)],

@@ -94,9 +94,9 @@ class Tally:
     def add(self, kind: str, accepted: pl.DataFrame, quarantine: pl.DataFrame) -> None:
         """Count a chunk: its accepted records of a kind, and its refused rows by those whom a register knows."""
         counted = _count_rows(accepted)
-        for one in counted.keys() - self.strangers.keys():
-            if not self._knows(one):
-                self.strangers[one] = accepted.filter(pl.col("sender_id") == one)["row_no"].min()  # type: ignore[assignment]
+        if strange := [one for one in counted if not self._knows(one)]:
+            first = accepted.filter(pl.col("sender_id").is_in(strange)).group_by("sender_id").agg(pl.col("row_no").min())
+            self.strangers = dict(first.iter_rows()) | self.strangers
         self.accepted.update(counted)
         self.refused.update(_count_rows(name_refused(quarantine, self.register)))
         if kind in EVENT_ON:
