@@ -211,4 +211,4 @@ def test_a_sender_of_messages_reads_the_same_place_in_the_answer_on_the_page_and
     folder = home.reports / "feedback" / submission
     texts = {name: (folder / name).read_text("utf-8") for name in ("ack.hl7", "feedback.html", "to-fix.hl7", "feedback.json")}
     assert all("NK1-33" in text and "mother_iin»" not in text for text in texts.values())
-    assert {f["column"] for f in json.loads(texts["feedback.json"])["findings"] if f["code"] == "mother_iin_checksum"} == {"NK1-33"}
+    assert {f["column"] for f in json.loads(texts["feedback.json"])["findings"] if f["code"] == "mother_iin_checksum"} == {"NK1-33 / PID-21"}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines import flow
 from pipelines.intake.receive import open_submission
+from pipelines.intake.senders import Tally
 from pipelines.night.ask import tell_submission
 from pipelines.night.front_door import LEDGER_FINDING, read_staged, stage_file, stage_rows
 from pipelines.night.layout_trial import try_file
@@ -44,7 +45,7 @@ def stage(path: Path, folder: Path, size: int):
     """(findings, noted rows, numbers of the rows accepted, of those refused) of a file read so many rows at a time."""
     draft = folder / f"{size}" / ("0" * 64)
     draft.mkdir(parents=True)
-    stage_rows(partial(open_cut, path, size), draft, draft.name, FIRST, set())
+    stage_rows(partial(open_cut, path, size), draft, draft.name, FIRST, Tally(None))
     accepted = [pl.read_parquet(part, columns=["row_no"]) for part in draft.glob("accepted-*.parquet")]
     return (
         sorted(read_staged(draft.parent, "finding-*.parquet", LEDGER_FINDING).drop("submission_id").rows(), key=str),

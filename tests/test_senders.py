@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import flow
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.intake.feedback import LANGUAGES
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.senders import fold_id, open_register

@@ -16,7 +16,7 @@ from pipelines.intake.layout import REASONS, Layout, speak_ours
 from pipelines.intake.mends import list_mends
 from pipelines.intake.reading import Chunk, Limits, Opened, Reader
 from pipelines.intake.refusal import FileRefusedError
-from pipelines.intake.senders import Register, find_misspelt
+from pipelines.intake.senders import Register, find_misspelt, name_refused
 from pipelines.intake.source_id import name_records
 from pipelines.intake.totals import check_totals
 
@@ -119,7 +119,7 @@ def judge_chunk(
     sent = sent.unique("row_no", keep="first", maintain_order=True)  # a row of several records is refused once
     text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no", REASONS)).struct.json_encode()
     refused = record.filter(pl.col("row_no").is_in(judged.refused.implode()))
-    named = refused.group_by("row_no").agg(pl.col("source_id").first(), pl.col("sender_id").drop_nulls().first())
+    named = refused.group_by("row_no").agg(pl.col("source_id").first()).join(name_refused(refused, register), on="row_no", validate="1:1")
     quarantine = sent.select("row_no", pl.Expr.alias(pl.col(text) if isinstance(text, str) else text, "row_text"))
     quarantine = quarantine.join(named, on="row_no", how="left").with_columns(record_kind=pl.lit(layout.record)).select(QUARANTINE)
     received = chunk.rows["row_no"].n_unique()

@@ -66,16 +66,18 @@ def find_misspelt(record: pl.DataFrame, register: Register | None) -> pl.DataFra
 
 
 def name_refused(refused: pl.DataFrame, register: Register | None) -> pl.DataFrame:
-    """row_no and sender_id of refused records, a row once: whom the register knows by what they name, or by what is meant; null for any other.
+    """row_no and sender_id of refused records, a row once: by what the row names, or the id that is meant where that only looks like one.
 
-    Nobody vouches for what stands in a refused row: it may be a name that slipped into the column.
+    Nobody vouches for what stands in a refused row: one that no register knows may be a name that slipped into the column.
     """
-    known: dict[str, str] = {}
+    known: dict[str, str | None] = {}
     if register is not None:
-        said = refused["sender_id"].drop_nulls().unique()
-        known = {one: found for one in said if (found := one if one in register.ids else register.alike.get(fold_id(one))) in register.ids}
-    named = pl.col("sender_id").replace_strict(known, default=None, return_dtype=pl.String)
-    return refused.select("row_no", named).unique("row_no", keep="first", maintain_order=True)
+        for one in refused["sender_id"].drop_nulls().unique():
+            meant = one if one in register.ids else register.alike.get(fold_id(one))
+            if meant is not None:
+                known[one] = meant if meant in register.ids else None  # that of two is neither
+    named = pl.col("sender_id").replace(known) if known else pl.col("sender_id")
+    return refused.group_by("row_no", maintain_order=True).agg(named.drop_nulls().first())
 
 
 class Tally:
@@ -98,7 +100,7 @@ class Tally:
             first = accepted.filter(pl.col("sender_id").is_in(strange)).group_by("sender_id").agg(pl.col("row_no").min())
             self.strangers = dict(first.iter_rows()) | self.strangers
         self.accepted.update(counted)
-        self.refused.update(_count_rows(name_refused(quarantine, self.register)))
+        self.refused.update({one: rows for one, rows in _count_rows(quarantine).items() if self.register and self._knows(one)})
         if kind in EVENT_ON:
             days = (pl.col("received_on") - pl.col(EVENT_ON[kind])).dt.total_days()
             for one, late, records in accepted.group_by("sender_id", days.alias("days")).len().iter_rows():

@@ -48,7 +48,7 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
     registered = {*names, *registers["pmpc"]["pmpc_id"]}
     told = _share_files(receipts, shares)
     of_sender = {str(key[0]): part for key, part in told.drop_nulls("sender_id").partition_by("sender_id", as_dict=True).items()}
-    for silent in (set(found["open"]) | set(found["birth"])) - set(of_sender):
+    for silent in (set(found["open"]) & registered | set(found["birth"])) - set(of_sender):  # what a refused row names may be nobody
         of_sender[silent] = receipts.clear()
     counted = {sender: _count_rows(part, since) for sender, part in of_sender.items()}
     refused, rows = (np.array([c[k] for c in counted.values()], dtype=np.int64) for k in (0, 1))
