@@ -10,11 +10,14 @@ import pytest
 import xlsxwriter
 
 from pipelines import flow
+from pipelines.intake.feedback import name_headers, tell_finding
 from pipelines.intake.layout import list_layouts
 from pipelines.intake.mends import Refused
+from pipelines.intake.months import read_months
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import neutralise, write_repair, write_repair_workbook
+from pipelines.intake.taken import list_taken
 from pipelines.night.verify import verify_store
 from tests.nation import BORN, FIRST, ask, bear, name_iin, run, send, settle
 
@@ -274,6 +277,29 @@ def test_a_period_is_the_first_of_its_month_and_not_to_come(tmp_path):
         assert {c for _, c in codes(judged)} == {code}
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["февраль 2026", "Февраль 2026 г.", "за февраль 2026 года", "2026 жылғы ақпан", "ақпан 2026 ж.", "02.2026", "2.2026", "02/2026", "2026-02",
+     "28.02.2026", "2026-02-28", "01.02.2026", date(2026, 2, 28), date(2026, 2, 1), "февраля, 2026", "фев. 2026", "ФЕВРАЛЬ-2026"],
+)  # fmt: skip
+def test_a_month_is_read_as_senders_write_it(tmp_path, said):
+    for rows in ([["Организация:", "M1"], ["Отчетный период", said], RETURN_16, GROUPS[0]],
+                 [["Организация", "Отчетный период", *RETURN_16], ["M1", said, *GROUPS[0]]]):  # fmt: skip
+        _, judged = judge(write(tmp_path / "a.xlsx", rows))
+        assert judged[0].accepted["period_month"].unique().to_list() == [date(2026, 2, 1)]
+
+
+@pytest.mark.parametrize("said", ["январь-февраль 2026", "февраль", "2026", "13.2026", "00.2026", "02.26", "февраль 1826", "февраль 2026 ?"])
+def test_what_names_no_one_month_is_refused_with_forms_that_are_read(tmp_path, said):
+    layout, judged = judge(write(tmp_path / "a.xlsx", [["Организация:", "M1"], ["Отчетный период", said], RETURN_16, GROUPS[0]]))
+    assert {code for _, code in codes(judged)} == {"period_month_unreadable"}
+    advised = list_taken(layout)["period_month"].split(" / ")
+    assert advised == ["01.03.2026", "2026-03-01", "03.2026", "наурыз 2026", "март 2026"]
+    for code in ("period_month_unreadable", "period_month_not_first_day"):
+        assert " / ".join(advised) in tell_finding(code, "period_month", name_headers(layout))["kk"]
+    assert read_months(pl.Series(advised), layout.dates).unique().to_list() == [date(2026, 3, 1)]
+
+
 def test_a_return_and_its_name_list_come_in_one_workbook(tmp_path):
     header = ["Возрастная группа", "Всего в группе", "ВОАЭ абс.", "Прошли оба уха"]
     path = write(tmp_path / "a.xlsx", [*TITLES, header, ["3 мес", 5, 5, 5], ["Всего", 5, 5, 5]],
@@ -356,14 +382,15 @@ def test_mending_the_workbook_to_fix_and_sending_it_again_closes_its_findings(ho
     assert not [check for check in verify_store(home) if check.broken]
 
 
-def test_a_text_file_gets_a_text_file_to_fix_in_its_own_separator(home, tmp_path):
+@pytest.mark.parametrize("separator", [";", ","])
+def test_a_text_file_gets_a_text_file_to_fix_in_the_separator_it_came_in(home, tmp_path, separator):
     path = tmp_path / "march.csv"
-    header = ["Организация", *LIST_12, "Дата обследования"]
-    path.write_text("\n".join(";".join(map(str, r)) for r in (header, ["M1", *child(2, iin=""), DAY])), "utf-8")
+    header = [h.replace("Адрес, телефон", "Телефон") for h in ["Организация", *LIST_12, "Дата обследования"]]
+    path.write_text("\n".join(separator.join(map(str, r)) for r in (header, ["M1", *child(2, iin=""), DAY])), "utf-8")
     night(home, [path])
     lines = feedback(home, "to-fix.csv", path).read_text("utf-8-sig").splitlines()
-    assert lines[0] == ";".join([*header, "erte_row", "erte_reasons"])
-    assert lines[1].startswith("M1;2;FAMILY2;")
+    assert lines[0] == separator.join([*header, "erte_row", "erte_reasons"])
+    assert lines[1].startswith(separator.join(["M1", "2", "FAMILY2", ""]))
 
 
 # ------------------------------------------------------------------------------------------------ what a spreadsheet would run

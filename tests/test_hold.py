@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import flow
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.errors import UserError
 from pipelines.intake.page import read_texts
 from pipelines.night import hold

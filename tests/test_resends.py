@@ -1,6 +1,7 @@
 """What senders send again: a fact is counted once, the newest version is held true, and nothing that was refused spoils what follows."""
 
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 
@@ -118,3 +119,13 @@ def test_one_record_told_differently_in_one_file_is_asked_back_and_a_later_issue
     send(settings, tmp_path, [{"screening": low}, {"screening": later}], "mended")
     run(settings, THIRD)
     assert (values(settings), tell_submission(settings, submission)["open_count"], is_whole(settings)) == ([2.2, 2.2, 2.3, 2.4], 0, True)
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+def test_what_is_said_again_later_stands_against_all_that_was_issued_in_between(settings, tmp_path, order):
+    said = (("2026-02-26", 2.6), ("2026-02-27", 2.9), ("2026-02-28", 2.6))
+    for night, (issued, mean) in enumerate(said[place] for place in order):
+        send(settings, tmp_path, [{"screening": examine(5, "motor", mean, 14, issued_at=f"{issued}T08:00:00")}], f"n{night}")
+        run(settings, SECOND + timedelta(days=night))
+    held = "select value, version_at::date::varchar from lake.clinical.screening where known_to is null order by version_at desc limit 1"
+    assert (ask(settings, held), is_whole(settings)) == ([(2.6, "2026-02-28")], True)

@@ -26,6 +26,7 @@ from pipelines.contracts.codes import (
     STATUSES,
 )
 from pipelines.contracts.columns import ICD10, KATO9, clinical, coded, identified
+from pipelines.contracts.kept import DOCUMENT_AT
 from pipelines.contracts.plausible import Notice, is_possible, list_screening_notices
 from pipelines.identity.iin import is_valid_iin
 
@@ -192,6 +193,7 @@ class ConsentRecord(_OfChild):
     representative_iin = identified("IIN of the representative")
     representative_name = identified("full name of the representative", max_length=300)
     form_version = clinical("version of the consent form", max_length=40)
+    document_at = clinical(DOCUMENT_AT, dy.Datetime)
 
     @dy.rule()
     def representative_iin_checksum(cls) -> pl.Expr:
@@ -238,6 +240,7 @@ class PmpcReportRecord(_Envelope):
                                regex=r"^(" + "|".join(CATEGORIES) + r")( (" + "|".join(CATEGORIES) + r"))*$")  # fmt: skip
     is_severe = clinical("severe impairment as concluded (LAW343 Art. 1(7))", dy.Bool)
     icd10_codes = clinical("ICD-10 codes, separated by spaces", regex=r"^[A-Z][0-9]{2}(\.[0-9]{1,2})?( [A-Z][0-9]{2}(\.[0-9]{1,2})?)*$")  # fmt: skip
+    document_at = clinical(DOCUMENT_AT, dy.Datetime)
 
     @dy.rule()
     def reported_on_in_future(cls) -> pl.Expr:

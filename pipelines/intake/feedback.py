@@ -19,7 +19,7 @@ _MESSAGES = Path(__file__).parent / "messages.toml"
 _EXAMPLES = 5
 _HEADERS_NAMED = 3
 _COUNTS = ("received_count", "accepted_count", "untaken_count", "quarantined_count", "open_count", "mended_count", "refused_again_count",
-           "waiting_now")  # fmt: skip
+           "waiting_now", "rival_count")  # fmt: skip
 _ALWAYS_SHOWN = {"received_count", "accepted_count", "quarantined_count"}
 _BAD = {"quarantined_count", "open_count", "refused_again_count"}
 _DETAIL = "{detail}"
@@ -166,7 +166,10 @@ def name_next(receipt: Mapping[str, object], fix: str | None) -> tuple[str, dict
         if receipt["open_count"]:
             how = "mend" if fix and fix.endswith((".csv", ".xlsx")) else "mend_message"
             return (how, {"fix": fix, "open": receipt["open_count"]}) if fix else ("refused", {})
-        return ("again" if receipt["refused_again_count"] else "mended"), {}
+        if receipt["refused_again_count"] or not receipt["rival_count"]:
+            return ("again" if receipt["refused_again_count"] else "mended"), {}
+    if receipt["rival_count"] and state not in ("held", "returned"):
+        return "look", {"rival": receipt["rival_count"]}
     return state, {"waiting": receipt["waiting_now"]}
 
 
@@ -222,8 +225,9 @@ def _list_groups(groups: Sequence[FindingGroup], language: str, *, is_refused: b
     shown = []
     absent = [g for g in groups if g.code == "header_absent"]
     errors = [g for g in groups if g.severity == "error"]
-    notices = [g for g in groups if g.severity != "error" and g.code != "header_absent"]
-    for title, part in ((t("refusal" if is_refused else "errors"), errors), (t("notices"), notices)):
+    untaken = [g for g in groups if g.severity != "error" and _read_about(g.code).get("shown") == "untaken"]
+    notices = [g for g in groups if g.severity != "error" and g.code != "header_absent" and g not in untaken]
+    for title, part in ((t("refusal" if is_refused else "errors"), errors), (t("untaken"), untaken), (t("notices"), notices)):
         if part:
             shown += [f"<h2>{title}</h2>", _write_groups(part, language)]
         if part is errors and absent:
@@ -243,8 +247,8 @@ def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
     return write_table(heads, (
         (
             f"{escape(g.text[language])} <code>{escape(g.code)}</code>",
-            escape(g.column or "–"),
-            f"{g.row_count:,}".replace(",", "\u00a0") if g.examples else say("feedback", "whole", language),
+            _say_place(g, language),
+            _say_count(g, language),
             ", ".join(
                 f'<span class="nb">{say_line(no, language)}{f" ({escape(source)})" if source else ""}</span>'
                 + (f" <small>{escape(detail)}</small>" if detail else "")
@@ -253,6 +257,22 @@ def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
         )
         for g in groups
     ), numbers=(2,))  # fmt: skip
+
+
+def _say_place(group: FindingGroup, language: str) -> str:
+    """The column that a finding is in, or the sheet, the lines, the form or the separator that it is about."""
+    about = _read_about(group.code).get("about")
+    return say("about", about, language, which=group.column) if about and group.column else escape(group.column or "–")
+
+
+def _say_count(group: FindingGroup, language: str) -> str:
+    if group.examples:
+        return f"{group.row_count:,}".replace(",", "\u00a0")
+    return "–" if "about" in _read_about(group.code) else say("feedback", "whole", language)
+
+
+def _read_about(code: str) -> dict[str, str]:
+    return read_messages()["code"].get(code, {})
 
 
 def _list_closings(closings: Sequence[Mapping[str, object]], language: str) -> str:

@@ -16,7 +16,7 @@ from pipelines.intake.layout import REASONS, Layout, speak_ours
 from pipelines.intake.mends import list_mends
 from pipelines.intake.reading import Chunk, Limits, Opened, Reader
 from pipelines.intake.refusal import FileRefusedError
-from pipelines.intake.senders import Register, find_misspelt, name_refused
+from pipelines.intake.senders import Register, find_misspelt
 from pipelines.intake.source_id import name_records
 from pipelines.intake.totals import check_totals
 
@@ -28,11 +28,12 @@ _READERS: tuple[tuple[tuple[bytes, ...], Reader], ...] = (
     (WORKBOOKS, xlsx),
 )  # fmt: skip
 """First bytes (after a byte order mark, framing bytes and blanks) -> the reader of that format; anything else is delimited text."""
+QUARANTINE = ("row_no", "source_id", "sender_id", "record_kind", "row_text")
 _UNSUPPORTED = (b"%PDF", b"<")
 
 
 class JudgedChunk(NamedTuple):
-    """One chunk's outcome: `quarantine` has row_no, source_id, sender_id (where a register knows it), row_text; counts are of rows of the file.
+    """One chunk's outcome: `quarantine` has row_no, source_id, sender_id, record_kind, row_text; counts are of rows of the file.
 
     `noted`: row_no and source_id of accepted rows that have a finding. `detail`: row_no, code, and what explains the finding further.
     `mends`: what came of rows that name refused ones (intake.mends).
@@ -101,7 +102,7 @@ def judge_chunk(
 ) -> JudgedChunk:
     """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither.
 
-    `rivals`: numbers of rows that give a record another content than a row of another chunk does. `register`: who may send
+    `rivals`: numbers of rows that give a record another content than another row of the file does. `register`: who may send
     (intake.senders); without one nobody's id is doubted.
     """
     layout = chunk.layout or layout
@@ -117,12 +118,10 @@ def judge_chunk(
     sent = chunk.rows.filter(pl.col("row_no").is_in(judged.refused.implode()))
     sent = sent.unique("row_no", keep="first", maintain_order=True)  # a row of several records is refused once
     text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no", REASONS)).struct.json_encode()
-    source = record.group_by("row_no").agg(pl.col("source_id").first())
+    refused = record.filter(pl.col("row_no").is_in(judged.refused.implode()))
+    named = refused.group_by("row_no").agg(pl.col("source_id").first(), pl.col("sender_id").drop_nulls().first())
     quarantine = sent.select("row_no", pl.Expr.alias(pl.col(text) if isinstance(text, str) else text, "row_text"))
-    named = name_refused(record.filter(pl.col("row_no").is_in(judged.refused.implode())), register)
-    for beside in (source, named):
-        quarantine = quarantine.join(beside, on="row_no", how="left")
-    quarantine = quarantine.select("row_no", "source_id", "sender_id", "row_text")
+    quarantine = quarantine.join(named, on="row_no", how="left").with_columns(record_kind=pl.lit(layout.record)).select(QUARANTINE)
     received = chunk.rows["row_no"].n_unique()
     assert received == judged.accepted["row_no"].n_unique() + len(quarantine)  # noqa: S101  # law 1
     mends = list_mends(chunk.rows, record, judged.refused)

@@ -83,18 +83,22 @@ class Tally:
 
     def __init__(self, register: Register | None) -> None:
         self.register = register
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from nothing."""
         self.accepted, self.refused = Counter[str](), Counter[str]()
         self.delays: dict[str, Counter[int]] = {}
         self.strangers: dict[str, int] = {}
 
     def add(self, kind: str, accepted: pl.DataFrame, quarantine: pl.DataFrame) -> None:
-        """Count a chunk: its accepted records of a kind, and its refused rows with their senders by name_refused."""
+        """Count a chunk: its accepted records of a kind, and its refused rows by those whom a register knows."""
         counted = _count_rows(accepted)
         if strange := [one for one in counted if not self._knows(one)]:
             first = accepted.filter(pl.col("sender_id").is_in(strange)).group_by("sender_id").agg(pl.col("row_no").min())
             self.strangers = dict(first.iter_rows()) | self.strangers
         self.accepted.update(counted)
-        self.refused.update(_count_rows(quarantine))
+        self.refused.update(_count_rows(name_refused(quarantine, self.register)))
         if kind in EVENT_ON:
             days = (pl.col("received_on") - pl.col(EVENT_ON[kind])).dt.total_days()
             for one, late, records in accepted.group_by("sender_id", days.alias("days")).len().iter_rows():

@@ -3,22 +3,24 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
+from pipelines.intake.cell import name_cell
 from pipelines.intake.fhir.export import part_exports
 from pipelines.intake.keys import add_keys
-from pipelines.intake.layout import list_layouts
+from pipelines.intake.layout import Layout, list_layouts
 from pipelines.intake.reading import Limits, Opened
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FINDING_SCHEMA, FileRefusedError
 from pipelines.intake.senders import Register, Tally, open_register
 from pipelines.night.delivery import find_delivery, hash_file, land_delivery, list_landed, name_landed, stamp_delivery
-from pipelines.night.rivals import find_rivals
+from pipelines.night.rivals import find_contradictions, find_rivals
 from pipelines.settings import Settings
 from pipelines.store.registers import list_senders
 
@@ -31,6 +33,13 @@ _WORTH_PROCESSES = 192 << 20
 """Bytes of work of which half is judged in the time (a second and a half) that processes take to start."""
 LEDGER_FINDING = {**FINDING_SCHEMA, "detail": pl.String()}
 """A finding as it is staged: a reader's, with the counts that explain it where there are any."""
+
+
+class Staged(NamedTuple):
+    """What a file was read by, and what of its receipt its rows say: counts, kind and senders."""
+
+    layout: Layout
+    counts: dict[str, object]
 
 
 def receive_paths(settings: Settings, paths: Sequence[Path]) -> list[str]:
@@ -107,14 +116,8 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date, register:
     }  # fmt: skip
     senders = Tally(register)
     try:
-        read = partial(open_submission, path, set_limits(settings), delivery)
-        stage = partial(_stage_chunks, draft, submission_id, on)
-        counted = stage(read(), senders)
-        if len(rivals := find_rivals(draft)):
-            shutil.rmtree(draft)
-            draft.mkdir(mode=0o700)
-            counted = stage(read(), senders := Tally(register), rivals)
-        receipt |= counted
+        open_file = partial(open_submission, path, set_limits(settings), delivery)
+        receipt |= stage_rows(open_file, draft, submission_id, on, senders).counts
     except FileRefusedError as refused:
         for staged in draft.glob("*.parquet"):
             staged.unlink()
@@ -125,6 +128,21 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date, register:
     shutil.rmtree(done, ignore_errors=True)
     draft.rename(done)
     return done
+
+
+def stage_rows(open_file: Callable[[], Opened], draft: Path, submission_id: str, on: date, senders: Tally) -> Staged:
+    """All rows of a file judged into the Parquet of a folder; raises FileRefusedError. It is opened again where its rows are rivals.
+
+    `senders` counts whose its rows are.
+    """
+    staged = _stage_chunks(open_file(), draft, submission_id, on, senders)
+    if len(rivals := find_rivals(draft)):
+        for part in draft.glob("*.parquet"):
+            part.unlink()
+        senders.begin()
+        staged = _stage_chunks(open_file(), draft, submission_id, on, senders, rivals)
+    _note_contradictions(draft, staged.layout)
+    return staged
 
 
 def list_refusal(refused: FileRefusedError) -> pl.DataFrame:
@@ -159,12 +177,9 @@ def set_limits(settings: Settings) -> Limits:
 
 
 def _stage_chunks(
-    draft: Path, submission_id: str, on: date, opened: Opened, senders: Tally, rivals: pl.Series | None = None
-) -> dict[str, object]:
-    """Counts of a file, of which `senders` counts the rows of each sender.
-
-    `rivals`: rows to be refused as they tell a record differently from rows of other chunks.
-    """
+    opened: Opened, draft: Path, submission_id: str, on: date, senders: Tally, rivals: pl.Series | None = None
+) -> Staged:
+    """`senders` counts the rows of each sender; `rivals`: rows to be refused as they tell a record differently from other rows."""
     layout = opened.layout
     kinds: Counter[str] = Counter()
     counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
@@ -191,10 +206,26 @@ def _stage_chunks(
     if not counts["received_count"]:
         if not opened.may_be_empty:
             raise FileRefusedError("file_without_rows")
-        return {**counts, "layout": layout.name}
+        return Staged(layout, {**counts, "layout": layout.name})
     if len(strangers := senders.tell_strangers()):
         detail_findings(strangers).write_parquet(draft / "finding-senders.parquet")
-    return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0]}
+    return Staged(layout, {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0]})
+
+
+def _note_contradictions(draft: Path, layout: Layout) -> None:
+    """A warning on each row whose results others of the file contradict, where its reader has not said so already."""
+    unlike = find_contradictions(draft)
+    if unlike.is_empty():
+        return
+    found = unlike.select("row_no", name_cell("result_code", layout).alias("column"), code=pl.lit("results_contradict"), severity=pl.lit("warning"))
+    _add_untold(draft, "finding", detail_findings(found.unique(maintain_order=True)), ["row_no", "code"])
+    _add_untold(draft, "noted", unlike.select("row_no", "source_id").unique("row_no", keep="first", maintain_order=True), ["row_no"])
+
+
+def _add_untold(draft: Path, name: str, rows: pl.DataFrame, key: list[str]) -> None:
+    said = [pl.read_parquet(part, columns=key) for part in draft.glob(f"{name}-*.parquet")]
+    untold = rows.join(pl.concat(said), on=key, how="anti") if said else rows
+    untold.write_parquet(draft / f"{name}-whole.parquet", compression="lz4")
 
 
 def detail_findings(finding: pl.DataFrame, detail: pl.DataFrame | None = None) -> pl.DataFrame:

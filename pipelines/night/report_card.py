@@ -16,7 +16,7 @@ from pipelines.indicators.funnel import LEVELS, Funnel, fit_funnel, limit_funnel
 from pipelines.indicators.sender import WEEKS, expect_deliveries, sum_weeks, tell_trend
 from pipelines.intake.card import draw_funnel, render_card, render_index
 from pipelines.intake.feedback import name_headers
-from pipelines.night.lists import read_due_counts
+from pipelines.night.lists import count_unowned, read_due_counts
 from pipelines.night.receipt import list_receipts
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, open_lake, read_rows
@@ -70,7 +70,8 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
     held = receipts.filter(pl.col("state") == "held").to_dicts()
     unnamed = told.filter(pl.col("sender_id").is_null() & (pl.col("received_on") >= since))
     states = dict(unnamed.group_by("state").len().sort("state").iter_rows())
-    (draft / "index.html").write_text(render_index(cards, held, states, read_due_counts(settings), on.isoformat()), "utf-8")
+    overview = render_index(cards, held, states, read_due_counts(settings), count_unowned(settings), on.isoformat())
+    (draft / "index.html").write_text(overview, "utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return {"senders": len(cards), "held": len(held), "missing": sum(bool(c["missing_days"] or c["is_overdue"]) for c in cards)}

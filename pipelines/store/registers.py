@@ -19,6 +19,12 @@ def read_registers(settings: Settings) -> Registers:
     return {name: _read_register(settings.reference / f"{name}.csv", contract) for name, contract in REFERENCE.items()}
 
 
+def list_carers(registers: Registers) -> list[str]:
+    """Facilities that may have a child in their care. A PMPC is none: what is withheld from it is on no list of its."""
+    facility = registers["facility"]
+    return facility.filter(facility["facility_kind"] != "pmpc")["facility_id"].to_list()
+
+
 def list_senders(settings: Settings) -> frozenset[str] | None:
     """The ids of all who may send, facilities and PMPCs; None where no register of facilities is installed. UserError reference_invalid."""
     paths = {name: settings.reference / f"{name}.csv" for name in ("facility", "pmpc")}
