@@ -349,6 +349,19 @@ def test_a_refused_return_tells_column_declared_computed_and_difference_and_leav
     assert ask(home, "select count(*) from lake.clinical.aggregate") == [(0,)]
 
 
+def test_a_list_with_another_number_of_rows_than_it_declares_says_so_below_what_is_wrong_with_the_whole(home, tmp_path):
+    rows = [[*LIST_12, "Дата обследования"], [*child(2), DAY], [*child(3), DAY], ["Итого", 3]]
+    path = write(tmp_path / "a.xlsx", [["Организация: M1"], *rows])
+    assert night(home, [path])["refused_files"] == 1
+    told = json.loads(feedback(home, "feedback.json", path).read_text("utf-8"))
+    (finding,) = [f for f in told["findings"] if f["code"] == "declared_count_differs"]
+    assert (finding["row_no"], finding["column"], finding["detail"]) == (5, None, "declared=3 computed=2 difference=1")
+    assert "Число строк" in finding["text_ru"]
+    assert "«-»" not in finding["text_ru"]
+    page = feedback(home, "feedback.html", path).read_text("utf-8")
+    assert 0 < page.index("<code>totals_differ</code>") < page.index("<code>declared_count_differs</code>")
+
+
 def test_mending_the_workbook_to_fix_and_sending_it_again_closes_its_findings(home, tmp_path):
     """The form lacks the day: the workbook to fix has a column for it, with notes on the cells that are wrong."""
     send(home, tmp_path, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in (2, 3)])

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import flow
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.errors import UserError
 from pipelines.night import assess, front_door
 from pipelines.night.ask import explain_child

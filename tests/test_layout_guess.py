@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.intake.guess import describe_shape, guess_layout, name_encoding, read_sample
 from pipelines.intake.layout import FOLDER, OURS_ADDED, list_layouts, read_layout
 from pipelines.intake.proposal import find_forms

@@ -12,11 +12,11 @@ FINDING_SCHEMA: dict[str, pl.DataType] = {
 class Difference(NamedTuple):
     """What a sender declared against what its own rows give: counts only, never another value of a row.
 
-    `declared` is None where what was declared is no number.
+    `declared` is None where what was declared is no number, `column` where it is the number of rows.
     """
 
     row_no: int
-    column: str
+    column: str | None
     code: str
     declared: float | None
     computed: float

@@ -167,7 +167,7 @@ def _compare_count(rows: pl.DataFrame, total: pl.DataFrame) -> list[Difference]:
         own = [text for h, text in row.items() if h not in OURS and text and text != usual.get(h)]
         numbers = [n for text in own for n in re.findall(r"[0-9]+", text)]
         if len(numbers) == 1 and float(numbers[0]) != len(rows):
-            found.append(Difference(row["row_no"], "", "declared_total_differs", float(numbers[0]), float(len(rows))))
+            found.append(Difference(row["row_no"], None, "declared_count_differs", float(numbers[0]), float(len(rows))))
     return found
 
 

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 from pipelines.contracts import LAKE
 from pipelines.night.arrived import count_rows, view_arrived, view_newest
+from pipelines.night.documents import DOCUMENT_KEY, ENDED_BY, close_ended
 from pipelines.night.linking import keep_waiting, link_births, link_records, link_reports
+from pipelines.night.noticing import note_by_spine
+from pipelines.night.outranked import note_outranked
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, upsert_versions
 
@@ -20,6 +23,8 @@ _TARGETS = {
 _COMPUTED = {
     ("clinical.consent", "has_authority_document"): "authority_document is not null",
     ("clinical.birth", "kato4"): "left(residence_kato, 4)",
+    ("clinical.consent", "document_key"): DOCUMENT_KEY,
+    ("clinical.pmpc_report", "document_key"): DOCUMENT_KEY,
 }
 
 
@@ -52,6 +57,12 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
         if key == "record_key":
             assert sum(counts.values()) + waiting == arrived  # noqa: S101  # no record is lost between the joins
             new, changed = counts["new"], counts["changed"]
+        if table == _TARGETS[kind][0]:
+            note_outranked(connection, kind, _TARGETS[kind])
+        if table == "clinical.screening":
+            note_by_spine(connection, counts, on)
+    if kind in ENDED_BY:
+        changed += close_ended(connection, kind, _TARGETS[kind], on)
     return Kept(arrived, waiting, new, changed)
 
 
