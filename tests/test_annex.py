@@ -203,6 +203,14 @@ def test_the_total_of_a_form_without_groups_is_held_against_all_its_rows(tmp_pat
         assert sum(j.received_count for j in judged) == 2
 
 
+def test_a_file_of_thousands_of_totals_is_refused_before_each_is_compared(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(";".join(row) for row in [SEVEN, *[["Итого", "", "1", "1"]] * 2_001]), "utf-8")
+    with pytest.raises(FileRefusedError) as refused:
+        judge(path)
+    assert refused.value.code == "file_too_long"
+
+
 @pytest.mark.parametrize("label", [["Итого", "", ""], ["", "", "Итого"], ["Итого детей 5", "", ""]])
 def test_a_total_is_one_wherever_its_row_says_so(tmp_path, label):
     header = ["Организация", "Отчетный период", "Возрастная группа", "Всего в группе", "ВОАЭ абс."]

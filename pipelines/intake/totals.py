@@ -18,6 +18,8 @@ from pipelines.intake.refusal import Difference, FileRefusedError, list_findings
 _NUMBER = r"^[+-]?[0-9]+(?:[.,][0-9]+)?$"
 _BLANKS = r"[\s\u00a0\u202f]"
 _SHOWN = 50
+_MOST_TOTALS = 2_000
+"""Each is compared by itself: a file of more is no return of anybody."""
 
 
 def part_totals(rows: pl.DataFrame, group: str | None = None) -> SetAside:
@@ -32,7 +34,7 @@ def check_totals(chunks: Iterator[Chunk], layout: Layout) -> Iterator[Chunk]:
     """The chunks without their total rows; raises FileRefusedError("totals_differ") after the last, with every difference.
 
     Chunks of layouts that declare nothing pass untouched. FileRefusedError("group_repeated"): two rows of one return say
-    they are the same group, so that neither is its count.
+    they are the same group, so that neither is its count; "file_too_long": more totals than a return has.
     """
     parts: dict[str, tuple[Layout, list[pl.DataFrame], list[pl.DataFrame]]] = {}
     for chunk in chunks:
@@ -44,6 +46,8 @@ def check_totals(chunks: Iterator[Chunk], layout: Layout) -> Iterator[Chunk]:
         _, rows, total = parts.setdefault(mine.name, (mine, [], []))
         rows.append(aside.rows)
         total.append(aside.other)
+        if sum(map(len, total)) > _MOST_TOTALS:
+            raise FileRefusedError("file_too_long")
         yield chunk._replace(rows=aside.rows, findings=pl.concat([chunk.findings, aside.finding]))
     differences = [d for mine, rows, total in parts.values() for d in _compare(mine, _join(rows), _join(total))]
     if differences:
