@@ -80,7 +80,8 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
 def publish(settings: Settings, on: date) -> dict[str, int]:
     """Build the published warehouse as known on a day and swap the pointer; rows by table, and how many years of birth were told anew."""
     with lake.hold_lock(settings), lake.open_lake(settings) as connection:
-        built = build_warehouse(connection, settings, on, dict(read_registers(settings)), intake.say_at_risk(settings))
+        registers, at_risk = dict(read_registers(settings)), intake.say_at_risk(settings)
+        built = build_warehouse(connection, settings, on, registers, at_risk, referring.gate_referral)
         counts = {**built.counts, "birth_years_told": len(built.years)}
         with lake.transact(connection):
             intake.record_publication(connection, on, counts)

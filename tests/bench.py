@@ -311,7 +311,7 @@ def _floor(landing: Path, out: Path) -> list[str]:
 
 
 def _erte(home: Path, *words: str) -> Timed:
-    return _time([sys.executable, "-m", "pipelines.cli", *words, "--home", str(home), "--json"])
+    return _time([str(Path(sys.executable).with_name("erte")), *words, "--home", str(home), "--json"])
 
 
 def _time(command: list[str]) -> Timed:

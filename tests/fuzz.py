@@ -145,6 +145,11 @@ def draw_inputs(name: str) -> Callable[[bytes], object]:
 
         resources = ANY | PARTS.map(lambda p: seen() | p) | VARIED.map(lambda p: seen() | p) | st.sampled_from([patient(), CONSENT, report()])
         files = st.lists(resources, max_size=6).map(lambda found: b"{" + "\n".join(map(json.dumps, found)).encode()[1:])
+    elif name == "xlsxdrawn":
+        from tests.test_xlsx import pack
+        from tests.test_xlsx_package import SHEETS, TEXTS
+
+        files = st.builds(lambda sheet, texts: pack(folder_of_inputs() / "drawn", sheet, texts).read_bytes(), SHEETS, TEXTS)
     else:
         from tests.test_hl7 import CHILD, HEAD, MOTHER, ORDER, TSH
 
@@ -283,6 +288,7 @@ TARGETS = {
     "fhirdrawn": Target(seed_fhir, is_drawn=True),
     "xlsx": Target(seed_workbooks, longest=3 * LONGEST),
     "xlsxparts": Target(seed_parts, pack_part),
+    "xlsxdrawn": Target(seed_workbooks, is_drawn=True),
     "xls": Target(seed_old_workbooks, longest=3 * LONGEST),
     "gzip": Target(seed_packed),
     "gzipped": Target(seed_csv, lambda content: gzip.compress(content, 1)),

@@ -1,9 +1,11 @@
 r"""Acknowledgements of HL7 v2 messages, read back by the reference library `hl7`."""
 
 import gzip
+import json
 from datetime import datetime, timedelta
 
 import hl7 as reference
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +67,17 @@ def test_a_refused_result_is_named_by_segment_sequence_and_field_and_the_others_
 def test_a_message_is_refused_whole_when_none_of_its_results_is_taken(path):
     (ack,) = parse(answer(path, HEAD, CHILD, MOTHER, ORDER, result("29573-3^Phe^LN", "1.0", "furlong")))
     assert (str(ack["MSA"][0][1]), str(ack["ERR"][0][2]), str(ack["ERR"][0][3][0][0])) == ("AR", "OBX^1^6", "103")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"), [("20260107090000", "20270107090000", "OBR^1^22"), ("|20260108100000|", "|20270108100000|", "MSH^1^7")]
+)
+def test_a_message_that_is_issued_in_time_to_come_is_answered_by_the_place_of_its_moment_and_its_neighbour_is_taken(path, old, new, place):
+    order = ORDER if "OBR" in place else ORDER.replace("20260107090000", "")
+    late = [part.replace(old, new) for part in (HEAD, CHILD, MOTHER, order, TSH)]
+    first, second = parse(answer(path, *late, HEAD.replace("|M1|", "|M2|"), CHILD, MOTHER, ORDER, TSH))
+    assert (str(first["MSA"][0][1]), str(first["ERR"][0][2]), str(first["ERR"][0][7])) == ("AR", place, "issued_at_in_future")
+    assert str(second["MSA"][0][1]) == "AA"
 
 
 def test_what_is_only_to_be_looked_at_is_a_warning_of_a_message_that_is_taken(path):
@@ -182,7 +195,20 @@ def test_a_night_leaves_the_acknowledgements_beside_the_feedback(tmp_path):
     (home.home / "held").mkdir(exist_ok=True)
     next(home.archive.glob(f"*/{late}-*")).rename(home.home / "held" / f"{late}-late.hl7")
     row = {"submission_id": late, "file_name": path.name, "status": "returned", "layout": "hl7-oru", "refusal_code": None, "received_on": FIRST}
-    assert write_acks(tmp_path / "returned", home, row, list_findings([]))
+    assert write_acks(tmp_path / "returned", home, row, list_findings([]).with_columns(detail=pl.lit(None, pl.String)))
     assert {str(a["MSA"][0][1]) for a in parse((tmp_path / "returned" / "ack.hl7").read_bytes())} == {"AR"}
     folders = sorted(p.name for p in (home.reports / "feedback").iterdir() if (p / "ack.hl7").exists())
     assert folders == sorted([submission, again])
+
+
+def test_a_sender_of_messages_reads_the_same_place_in_the_answer_on_the_page_and_in_the_file_to_fix(tmp_path):
+    home = settle(tmp_path / "home")
+    path = tmp_path / "lab.hl7"
+    wrong = MOTHER.replace("250314500108", "250314500109")
+    path.write_text("\r".join([f"{HEAD}||||||UNICODE UTF-8", CHILD, wrong, ORDER, TSH, ""]))
+    (submission,) = flow.receive(home, [path])
+    run(home, FIRST)
+    folder = home.reports / "feedback" / submission
+    texts = {name: (folder / name).read_text("utf-8") for name in ("ack.hl7", "feedback.html", "to-fix.hl7", "feedback.json")}
+    assert all("NK1-33" in text and "mother_iin»" not in text for text in texts.values())
+    assert {f["column"] for f in json.loads(texts["feedback.json"])["findings"] if f["code"] == "mother_iin_checksum"} == {"NK1-33 / PID-21"}

@@ -10,11 +10,14 @@ import pytest
 import xlsxwriter
 
 from pipelines import flow
+from pipelines.intake.feedback import name_headers, tell_finding
 from pipelines.intake.layout import list_layouts
 from pipelines.intake.mends import Refused
+from pipelines.intake.months import read_months
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import neutralise, write_repair, write_repair_workbook
+from pipelines.intake.taken import list_taken
 from pipelines.night.verify import verify_store
 from tests.nation import BORN, FIRST, ask, bear, name_iin, run, send, settle
 
@@ -200,6 +203,14 @@ def test_the_total_of_a_form_without_groups_is_held_against_all_its_rows(tmp_pat
         assert sum(j.received_count for j in judged) == 2
 
 
+def test_a_file_of_thousands_of_totals_is_refused_before_each_is_compared(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(";".join(row) for row in [SEVEN, *[["Итого", "", "1", "1"]] * 2_001]), "utf-8")
+    with pytest.raises(FileRefusedError) as refused:
+        judge(path)
+    assert refused.value.code == "file_too_long"
+
+
 @pytest.mark.parametrize("label", [["Итого", "", ""], ["", "", "Итого"], ["Итого детей 5", "", ""]])
 def test_a_total_is_one_wherever_its_row_says_so(tmp_path, label):
     header = ["Организация", "Отчетный период", "Возрастная группа", "Всего в группе", "ВОАЭ абс."]
@@ -274,6 +285,29 @@ def test_a_period_is_the_first_of_its_month_and_not_to_come(tmp_path):
         assert {c for _, c in codes(judged)} == {code}
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["февраль 2026", "Февраль 2026 г.", "за февраль 2026 года", "2026 жылғы ақпан", "ақпан 2026 ж.", "02.2026", "2.2026", "02/2026", "2026-02",
+     "28.02.2026", "2026-02-28", "01.02.2026", date(2026, 2, 28), date(2026, 2, 1), "февраля, 2026", "фев. 2026", "ФЕВРАЛЬ-2026"],
+)  # fmt: skip
+def test_a_month_is_read_as_senders_write_it(tmp_path, said):
+    for rows in ([["Организация:", "M1"], ["Отчетный период", said], RETURN_16, GROUPS[0]],
+                 [["Организация", "Отчетный период", *RETURN_16], ["M1", said, *GROUPS[0]]]):  # fmt: skip
+        _, judged = judge(write(tmp_path / "a.xlsx", rows))
+        assert judged[0].accepted["period_month"].unique().to_list() == [date(2026, 2, 1)]
+
+
+@pytest.mark.parametrize("said", ["январь-февраль 2026", "февраль", "2026", "13.2026", "00.2026", "02.26", "февраль 1826", "февраль 2026 ?"])
+def test_what_names_no_one_month_is_refused_with_forms_that_are_read(tmp_path, said):
+    layout, judged = judge(write(tmp_path / "a.xlsx", [["Организация:", "M1"], ["Отчетный период", said], RETURN_16, GROUPS[0]]))
+    assert {code for _, code in codes(judged)} == {"period_month_unreadable"}
+    advised = list_taken(layout)["period_month"].split(" / ")
+    assert advised == ["01.03.2026", "2026-03-01", "03.2026", "наурыз 2026", "март 2026"]
+    for code in ("period_month_unreadable", "period_month_not_first_day"):
+        assert " / ".join(advised) in tell_finding(code, "period_month", name_headers(layout))["kk"]
+    assert read_months(pl.Series(advised), layout.dates).unique().to_list() == [date(2026, 3, 1)]
+
+
 def test_a_return_and_its_name_list_come_in_one_workbook(tmp_path):
     header = ["Возрастная группа", "Всего в группе", "ВОАЭ абс.", "Прошли оба уха"]
     path = write(tmp_path / "a.xlsx", [*TITLES, header, ["3 мес", 5, 5, 5], ["Всего", 5, 5, 5]],
@@ -315,6 +349,19 @@ def test_a_refused_return_tells_column_declared_computed_and_difference_and_leav
     assert ask(home, "select count(*) from lake.clinical.aggregate") == [(0,)]
 
 
+def test_a_list_with_another_number_of_rows_than_it_declares_says_so_below_what_is_wrong_with_the_whole(home, tmp_path):
+    rows = [[*LIST_12, "Дата обследования"], [*child(2), DAY], [*child(3), DAY], ["Итого", 3]]
+    path = write(tmp_path / "a.xlsx", [["Организация: M1"], *rows])
+    assert night(home, [path])["refused_files"] == 1
+    told = json.loads(feedback(home, "feedback.json", path).read_text("utf-8"))
+    (finding,) = [f for f in told["findings"] if f["code"] == "declared_count_differs"]
+    assert (finding["row_no"], finding["column"], finding["detail"]) == (5, None, "declared=3 computed=2 difference=1")
+    assert "Число строк" in finding["text_ru"]
+    assert "«-»" not in finding["text_ru"]
+    page = feedback(home, "feedback.html", path).read_text("utf-8")
+    assert 0 < page.index("<code>totals_differ</code>") < page.index("<code>declared_count_differs</code>")
+
+
 def test_mending_the_workbook_to_fix_and_sending_it_again_closes_its_findings(home, tmp_path):
     """The form lacks the day: the workbook to fix has a column for it, with notes on the cells that are wrong."""
     send(home, tmp_path, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in (2, 3)])
@@ -343,14 +390,15 @@ def test_mending_the_workbook_to_fix_and_sending_it_again_closes_its_findings(ho
     assert not [check for check in verify_store(home) if check.broken]
 
 
-def test_a_text_file_gets_a_text_file_to_fix_in_its_own_separator(home, tmp_path):
+@pytest.mark.parametrize("separator", [";", ","])
+def test_a_text_file_gets_a_text_file_to_fix_in_the_separator_it_came_in(home, tmp_path, separator):
     path = tmp_path / "march.csv"
-    header = ["Организация", *LIST_12, "Дата обследования"]
-    path.write_text("\n".join(";".join(map(str, r)) for r in (header, ["M1", *child(2, iin=""), DAY])), "utf-8")
+    header = [h.replace("Адрес, телефон", "Телефон") for h in ["Организация", *LIST_12, "Дата обследования"]]
+    path.write_text("\n".join(separator.join(map(str, r)) for r in (header, ["M1", *child(2, iin=""), DAY])), "utf-8")
     night(home, [path])
     lines = feedback(home, "to-fix.csv", path).read_text("utf-8-sig").splitlines()
-    assert lines[0] == ";".join([*header, "erte_row", "erte_reasons"])
-    assert lines[1].startswith("M1;2;FAMILY2;")
+    assert lines[0] == separator.join([*header, "erte_row", "erte_reasons"])
+    assert lines[1].startswith(separator.join(["M1", "2", "FAMILY2", ""]))
 
 
 # ------------------------------------------------------------------------------------------------ what a spreadsheet would run

@@ -6,12 +6,11 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
-import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from pipelines import flow
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.intake.fhir import first_pass
 from pipelines.intake.fhir.export import name_export, part_exports
 from pipelines.intake.reading import Limits
@@ -19,7 +18,6 @@ from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.night import hold
 from pipelines.night.archive import read_again
-from pipelines.night.front_door import stage_file
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import open_lake, read_rows
 from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, send, settle, take_in
@@ -352,18 +350,6 @@ def test_a_result_of_an_export_is_read_again_from_the_archive_with_its_people(ho
         held = read_rows(connection, "select record_key, submission_id, row_no, version_at from lake.clinical.screening")
         again = read_again(connection, home, "screening", held)
     assert sorted(again["mother_iin"]) == sorted([name_iin(1), name_iin(2)])
-
-
-def test_one_record_told_differently_far_apart_in_one_file_is_asked_back_in_both_its_rows(home, tmp_path):
-    """Further apart than what is read at a time."""
-    results = [result(number, "1") for number in range(100, 60_100)]
-    twice = [result(50_000, "1"), result(100, "1", valueQuantity={"value": 7, "unit": "mU/L"})]
-    sent = write(tmp_path / "a.json", *child(1), LABORATORY, *results, *twice)
-    staged = stage_file(home, tmp_path, sent, FIRST)
-    receipt = json.loads((staged / "receipt.json").read_text())
-    assert (receipt["received_count"], receipt["accepted_count"], receipt["quarantined_count"]) == (60_002, 60_000, 2)
-    told = pl.concat(pl.read_parquet(path) for path in staged.glob("finding-*.parquet"))
-    assert sorted(told.filter(code="record_told_differently")["row_no"]) == [4, 60_005]
 
 
 def test_check_tries_the_files_of_an_export_together(tmp_path):

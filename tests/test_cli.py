@@ -1,11 +1,13 @@
 """The command line as a person and as a machine meet it: codes, ids, JSON that is JSON."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from typer.testing import CliRunner
 
 from pipelines import cli, flow
+from pipelines.cli.commands import app
 from pipelines.store.lake import open_lake
 from pipelines.store.warehouse import open_published
 from tests.nation import FIRST, bear, run, send, settle, write_file
@@ -38,7 +40,7 @@ def test_json_has_the_same_exit_code_as_text(monkeypatch, capsys, tmp_path):
 
 def test_receiving_prints_the_id_of_each_submission(tmp_path):
     files = [write_file(tmp_path / f"{n}.csv", [bear(n)]) for n in (2, 3)]
-    told = CliRunner().invoke(cli.app, ["receive", *map(str, files), "--home", str(tmp_path / "home")])
+    told = CliRunner().invoke(app, ["receive", *map(str, files), "--home", str(tmp_path / "home")])
     assert told.stdout.split() == [*flow.receive(settle(tmp_path / "other"), files), "received:", "2"]
 
 
@@ -49,3 +51,18 @@ def test_no_query_draws_a_progress_bar_before_the_json(tmp_path):
     asked = "select current_setting('enable_progress_bar')"
     with open_lake(settings) as connection, open_published(settings) as published:
         assert [c.execute(asked).fetchone() for c in (connection, published)] == [(False,), (False,)]
+
+
+def test_to_refer_a_closed_night_that_has_no_feed_is_an_error_and_to_repeat_one_that_has_is_not(monkeypatch, capsys, tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, [{"birth": bear(2)}])
+    flow.run_night(settings, FIRST, lambda _: None)
+    before = FIRST - timedelta(days=9)
+    out, code = say(monkeypatch, capsys, "refer", "--on", before, "--home", settings.home, "--json")
+    assert (json.loads(out)["error"], code) == ("night_closed", 2)
+    for command in ("refer", "run"):
+        out, code = say(monkeypatch, capsys, command, "--on", FIRST, "--home", settings.home, "--json")
+        assert code == 0
+        told = json.loads(out)
+        assert (told if command == "refer" else told["referral"]).items() >= {"is_closed": 1, "sealed": 2, "feeds": 0}.items()
+    assert say(monkeypatch, capsys, "verify", "--home", settings.home)[1] == 0

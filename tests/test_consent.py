@@ -121,6 +121,34 @@ def test_representative_who_is_no_parent_needs_a_document(authority, has_documen
     assert lack_of(gate(consent)) == lack
 
 
+NOBODYS = {"authority_code": "guardian", "has_authority_document": False}
+RUN_OUT = {"valid_until": day(19)}
+
+
+@pytest.mark.parametrize(
+    ("consents", "lack"),
+    [
+        ([("given", 7), ("withdrawn", 8), ("given", 9, NOBODYS)], "consent_withdrawn"),
+        ([("given", 7), ("refused", 8), ("given", 9, NOBODYS)], "consent_refused"),
+        ([("given", 7), ("withdrawn", 8), ("given", 9, RUN_OUT)], "consent_withdrawn"),
+        ([("given", 7), ("withdrawn", 8), ("given", 21)], "consent_withdrawn"),
+        ([("given", 7), ("withdrawn", 8), ("given", 9), ("given", 10, NOBODYS)], None),
+        ([("given", 7), ("given", 8, NOBODYS)], None),
+        ([("given", 7), ("given", 8, NOBODYS | RUN_OUT)], None),
+        ([("given", 7), ("given", 8, RUN_OUT)], "consent_expired"),
+        ([("given", 7), ("given", 8, RUN_OUT), ("given", 9, NOBODYS)], "authority_unproven"),
+        ([("given", 7), ("withdrawn", 8, NOBODYS)], "consent_withdrawn"),
+        ([("given", 7), ("refused", 8, NOBODYS), ("given", 9)], None),
+        ([("withdrawn", 7), ("refused", 8, NOBODYS), ("given", 9, NOBODYS)], "consent_refused"),
+    ],
+)
+def test_no_unproven_or_run_out_consent_hides_a_withdrawal_and_a_withdrawal_is_heard_from_anyone(consents, lack):
+    gated = gate(draw_consents(*consents))
+    assert lack_of(gated) == lack
+    assert gated.revoked.height == (lack in ("consent_withdrawn", "consent_refused"))
+    assert lack_of(gate(draw_consents(*reversed(consents)))) == lack
+
+
 @pytest.mark.parametrize(
     ("answers", "lack"),
     [
@@ -212,6 +240,29 @@ def test_one_more_withdrawal_never_opens_the_gate(flag, consents, answers, child
     assert set(after.open["flag_id"]) <= set(before.open["flag_id"])
 
 
+nobodys = st.sampled_from([NOBODYS, {"authority_code": None, "has_authority_document": True}])
+void_rows = st.tuples(st.just("given"), days, nobodys) | st.tuples(
+    st.just("given"), days, st.fixed_dictionaries({"valid_until": st.integers(1, 19).map(day)})
+)
+"""Consents that are unproven, have run out, or are of a day to come: of none of them a child's data may be sent."""
+
+
+@settings(max_examples=100, deadline=None)
+@given(flag_rows, consent_rows, answer_rows, st.integers(1, 3), void_rows, st.sampled_from(["pmpc_referral", "automated_processing"]))
+def test_one_more_consent_that_is_unproven_or_out_of_force_opens_nothing_and_hides_no_withdrawal(
+    flag, consents, answers, child, void, purpose
+):
+    answer = draw_answers(*answers)
+    decision, number, differs = void
+    more = (decision, number, differs | {"child_key": child, "purpose": purpose})
+    before = gate(draw_consents(*consents), answer, flag)
+    after = gate(draw_consents(*consents, more), answer, flag)
+    assert set(after.open["flag_id"]) <= set(before.open["flag_id"])
+    assert set(after.revoked["child_key"]) >= set(before.revoked["child_key"])
+    if "authority_code" in differs:
+        assert after.open.equals(before.open) and after.upheld.equals(before.upheld)
+
+
 @settings(max_examples=60, deadline=None)
 @given(flag_rows, consent_rows, answer_rows)
 def test_open_flag_has_a_consent_in_force_that_can_be_shown(flag, consents, answers):
@@ -223,6 +274,7 @@ def test_open_flag_has_a_consent_in_force_that_can_be_shown(flag, consents, answ
         (shown["child_key"] == shown["child_key_of_consent"])
         & (shown["purpose"] == "pmpc_referral")
         & (shown["decision"] == "given")
+        & (shown["authority_code"].is_in(["mother", "father"]) | shown["has_authority_document"])
         & (shown["decided_on"] <= ON)
         & (shown["valid_until"].is_null() | (shown["valid_until"] >= ON))
     )

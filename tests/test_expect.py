@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from pipelines.contracts import RECORDS
+from pipelines.expect.compare import NO_HISTORY
 from pipelines.expect.docs import DAYS_KEPT
 from pipelines.expect.judge import hold_batches, judge_profiles
-from pipelines.expect.profile import NO_HISTORY, profile_batches
+from pipelines.expect.profile import profile_batches
 from pipelines.expect.suite import FOLDER, read_suite
 from pipelines.intake.feedback import LANGUAGES, tell_finding
 from pipelines.night.front_door import stage_file
@@ -245,6 +246,54 @@ def test_small_files_of_four_weeks_together_show_a_calibration_shift(batch, tmp_
     assert not judge(batch, tmp_path, "screening", months, sent=results(2.8, 20)) & told  # 20 values are no month
 
 
+def heard(refer, count, **other):
+    """Answers of the left ear of `count` children, the first `refer` of whom did not pass."""
+    return [examine(n, "oae_left", "refer" if n < refer else "pass", **other) for n in range(count)]
+
+
+DRIFTED = {("sent", "hearing_refer_shifted", "warning")}
+
+
+@pytest.mark.parametrize(
+    ("refer", "count", "usual", "expected"),
+    [
+        (42, 60, (2.0, 60.0), DRIFTED),  # 70 % of a sender of 3 %
+        (4, 60, (2.0, 60.0), set()),
+        (2, 3, (2.0, 60.0), set()),  # three answers are no distribution
+        (18, 20, (2.0, 60.0), DRIFTED),
+        (0, 400, (20.0, 400.0), DRIFTED),  # nobody is referred any more
+        (0, 60, (2.0, 60.0), set()),
+        (1, 60, (0.0, 60.0), set()),  # the first one that a sender ever refers
+        (42, 60, (2.0, 10.0), set()),  # 80 answers in eight weeks are no habit
+    ],
+)
+def test_a_share_of_answers_far_off_the_senders_own_is_told_and_chance_among_few_is_not(batch, tmp_path, refer, count, usual, expected):
+    history = measured("screening", "L1", hits_hearing_refer=usual[0], asked_hearing_refer=usual[1])
+    found = judge(batch, tmp_path, "screening", history, sent=heard(refer, count))
+    assert {row for row in found if "hearing" in row[1]} == expected
+
+
+def test_a_sender_whose_own_files_differ_much_is_judged_by_that_spread(batch, tmp_path):
+    weeks = [
+        {"received_on": FIRST - n * WEEK, "submission_id": f"{n:064}", "sender_id": "L1", "record_kind": "screening", "measure": measure, "value": v}
+        for n in range(1, 9) for measure, v in (("hits_hearing_refer", 12.0 * (n % 2)), ("asked_hearing_refer", 60.0))
+    ]  # fmt: skip
+    uneven = remember("screening", "L1", (60,) * 8)._replace(profile=pl.DataFrame(weeks))
+    even = measured("screening", "L1", hits_hearing_refer=6.0, asked_hearing_refer=60.0)
+    assert [judge(batch, tmp_path, "screening", h, sent=heard(20, 60)) & DRIFTED for h in (uneven, even)] == [set(), DRIFTED]
+
+
+def test_what_is_remembered_of_answers_is_counts_of_those_that_were_asked(batch):
+    rows = [*heard(3, 20), *(examine(n, "rop", "refer") for n in range(20, 22)), examine(30, "oae_left", "declined")]
+    receipts, folder = batch(sent=rows)
+    kept = profile_batches(list(receipts.values()), folder, NO_HISTORY, read_suite(FOLDER / "screening.toml"), FIRST).kept
+    told = dict(kept.filter(pl.col("measure").str.contains("^(hits|asked)_")).select("measure", "value").rows())
+    assert told == {
+        "hits_hearing_refer": 3, "asked_hearing_refer": 20, "hits_hearing_not_done": 1, "asked_hearing_not_done": 21,
+        "hits_eyes_refer": 2, "asked_eyes_refer": 2,
+    }  # fmt: skip
+
+
 def test_the_docs_are_a_page_a_kind_with_an_index_and_old_results_leave_them(batch, tmp_path):
     receipts, folder = batch(one=births(3), two=[consent(2)])
     fresh, docs = list(receipts.values()), tmp_path / "data-docs"
@@ -278,6 +327,9 @@ def test_the_docs_say_what_a_batch_breaks_and_load_nothing_from_outside(batch, t
     assert receipts["bad"]["submission_id"] in pages["birth.html"]
     assert "More than half of the rows refused" in pages["birth.html"]
     assert "<span class=critical>refusal_share_high</span> 1" in pages["index.html"]
+    facts = re.findall(r"<div class=\"show-scrollbars\">(.*?)</div>", pages["birth.html"])
+    told = {name: facts[facts.index(name) + 1] for name in ("Run Name", "Run Time")}
+    assert told == {"Run Name": f"night-{FIRST}", "Run Time": f"{FIRST}T00:00:00Z"}
     for name, text in pages.items():
         assert not re.findall(r"https?:|<script|<link|<img|url\(|@import|onclick", text), name
 
@@ -351,10 +403,10 @@ def test_every_kind_of_record_has_its_suite_and_each_expectation_says_why(kind, 
     profile = profile_batches([], tmp_path, NO_HISTORY, suite, FIRST).profile
     assert not len(profile)
     judge_profiles([suite], {kind: profile}, tmp_path / "docs", "night", FIRST)
-    assert all(len(e["notes"]) > 30 for e in suite.expectations)
+    assert [e["meta"]["code"] for e in suite.expectations if len(e["notes"]) <= 30] == []  # a note says what is wrong then
     columns = set(RECORDS[kind].column_names())
     assert {suite.event_on, *suite.completeness, *suite.repeated_within, *suite.codes} <= columns
-    asked = {part.column for part in (suite.round, suite.median) if part} | (
+    asked = {part.column for part in (suite.round, suite.median, suite.share) if part} | (
         {suite.repeated} if suite.repeated else set()
     )
     assert asked <= columns

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import flow
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.contracts import RECORDS
 from pipelines.errors import UserError
 from pipelines.intake.feedback import (
@@ -48,7 +48,7 @@ SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 RECEIPT = {
     "submission_id": "a" * 64, "file_name": "births.csv", "received_on": "2026-03-02", "sender_id": "M1", "layout": "maternity-birth",
     "record_kind": "birth", "state": "partly_accepted", "refusal_code": None, "received_count": 5, "accepted_count": 3,
-    "untaken_count": 0, "quarantined_count": 2, "open_count": 2, "mended_count": 0, "refused_again_count": 0, "waiting_now": 0,
+    "untaken_count": 0, "quarantined_count": 2, "open_count": 2, "mended_count": 0, "refused_again_count": 0, "waiting_now": 0, "rival_count": 0,
 }  # fmt: skip
 
 
@@ -199,6 +199,10 @@ def test_a_result_column_of_a_wide_layout_is_named_by_the_headers_it_gathers():
         ({}, "to-fix.ndjson", "mend_message"),
         ({"state": "accepted"}, None, "accepted"),
         ({"state": "waiting", "waiting_now": 3}, None, "waiting"),
+        ({"state": "accepted", "rival_count": 1}, None, "look"),
+        ({"state": "waiting", "waiting_now": 3, "rival_count": 1}, None, "look"),
+        ({"open_count": 0, "mended_count": 2, "rival_count": 1}, "to-fix.csv", "look"),
+        ({"rival_count": 1}, "to-fix.csv", "mend"),
         ({"state": "held"}, None, "held"),
         ({"state": "returned"}, None, "returned"),
     ],
@@ -230,13 +234,15 @@ def test_a_refused_file_says_why_and_which_headers_it_lacks(night):
     assert page.text.count("history_no") >= 3
     assert read_texts()["next"]["refused"]["kk"] in page.text
     found = 'select "column", code from lake.ledger.finding where submission_id = ? order by code'
-    assert ask(settings, found, ids["changed"]) == [("history_no", "header_absent"), (None, "layout_header_changed")]
+    assert ask(settings, found, ids["changed"]) == [
+        ("history_no", "header_absent"), (None, "layout_header_changed"), ("canonical-birth", "layout_meant"),
+    ]  # fmt: skip
 
 
 def test_a_first_line_that_is_data_is_refused_without_being_repeated(night):
     settings, ids = night
     told = (settings.reports / "feedback" / ids["headless"] / "feedback.json").read_text()
-    assert "header_repeated" in told
+    assert "layout_unknown" in told
     assert "AIGERIM" not in told.replace("headless", "")
 
 
@@ -392,6 +398,30 @@ def test_a_finding_says_what_may_be_written_instead():
     assert "20260331" in tell_finding("birth_on_unreadable", "birth_on", {})["en"]
 
 
+def test_of_a_column_of_which_nothing_is_known_to_be_taken_the_text_names_nothing():
+    for problem in ("unknown", "unreadable"):
+        texts = tell_finding(f"facility_id_{problem}", "facility_id", {})
+        assert all(len(text) > 30 and not text.endswith(": .") for text in texts.values())
+        assert texts != tell_finding(f"sex_code_{problem}", "sex_code", {}) | {}
+        assert "male" in tell_finding(f"sex_code_{problem}", "sex_code", {})["en"]
+
+
+def test_what_is_wrong_with_the_whole_file_is_told_before_its_rows():
+    finding = find((7, "x", "part_above_whole", "error"), (8, "x", "part_above_whole", "error"), (None, None, "totals_differ", "error"))
+    assert [g.code for g in group_findings(finding, no_source(), {})] == ["totals_differ", "part_above_whole"]
+
+
+def test_a_finding_of_a_message_or_a_resource_is_named_by_the_place_where_its_sender_finds_it():
+    for form, place in (("hl7-oru", "NK1-33"), ("fhir-r4", "RelatedPerson.identifier")):
+        names = name_headers(form)
+        assert all(f"{place}" in text for text in tell_finding("mother_iin_checksum", "mother_iin", names).values())
+        assert "20260331" in tell_finding("birth_on_unreadable", "birth_on", names)["ru"]
+    assert name_headers("fhir-r4")["birth_on"] == "Patient.birthDate"
+    judged = {column for kind in ("screening", "birth", "consent", "pmpc_report") for column in RECORDS[kind].column_names()}
+    assert set(name_headers("fhir-r4")) <= judged
+    assert name_headers(None) == name_headers("a layout that is no more") == {}
+
+
 def test_no_text_leaves_a_place_open():
     codes = [*read_messages()["code"], *(f"x_{problem}" for problem in read_messages()["problem"])]
     assert not [code for code in codes for text in tell_finding(code, "x", {}).values() if re.search(r"\{\w*\}", text)]
@@ -407,6 +437,7 @@ def test_an_accepted_row_with_a_finding_is_named_by_its_senders_own_id_as_a_refu
     assert told == {(code, row["source_id"]) for code, row in known.items()}
     send(settings, tmp_path, [{"birth": bear(4)}], "b")
     run(settings, SECOND)
+    told.remove(("child_unknown", known["child_unknown"]["source_id"]))  # it waits no more
     assert {(f["code"], f["source_id"]) for f in read_findings(settings)} == told
     page = next(path for path in settings.reports.glob("feedback/*/feedback.html") if "authority_unproven" in path.read_text("utf-8"))
     assert f"({guardian['source_id']})" in page.read_text("utf-8")

@@ -93,6 +93,21 @@ def test_a_permission_with_limits_adds_nothing_and_is_told(path):
     assert (decided(read), codes(read)) == ({"sampling": "given"}, {"consent_permit_unread"})
 
 
+@pytest.mark.parametrize("limit", [{"actor": [{"role": coded("CST"), "reference": {"reference": "Organization/x"}}]}, {"action": [coded("access")]},
+                                   {"class": [{"code": "x"}]}, {"dataPeriod": {"end": "2026-06-01"}}])  # fmt: skip
+def test_a_consent_that_is_limited_in_a_way_that_is_not_read_is_told(path, limit):
+    read = lines(path, patient(), GUARDIAN, agree(REFERRAL, provision=limit))
+    assert (decided(read), codes(read)) == ({"pmpc_referral": "given"}, {"consent_limits_unread"})
+    refused = lines(path, patient(), GUARDIAN, agree(REFERRAL, provision={"type": "deny", **limit}))
+    assert (decided(refused), codes(refused)) == ({"pmpc_referral": "refused"}, set())
+
+
+def test_a_purpose_of_our_list_is_ours_though_its_system_was_left_out(path):
+    other = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}
+    read = lines(path, patient(), GUARDIAN, agree(SAMPLING, {"code": "pmpc_referral"}, {"code": "TREAT"}, other))
+    assert (decided(read), codes(read)) == ({"sampling": "given", "pmpc_referral": "given"}, set())
+
+
 def test_a_consent_whose_two_lists_of_purposes_differ_is_given_for_neither_but_refuses_both(path):
     both = {"category": [{"coding": [REFERRAL]}]}
     assert codes(lines(path, patient(), GUARDIAN, agree(SAMPLING, **both))) == {"consent_purposes_disagree"}

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.test_fhir import bundle, lines, listing, patient, seen
+from tests.test_fhir import bundle, codes, lines, listing, patient, seen
 
 SERVER = "http://a.kz/fhir"
 EARLY, LATE = "2026-01-08T10:00:00+05:00", "2026-01-20T10:00:00+05:00"
@@ -73,3 +73,11 @@ def test_two_versions_of_a_result_of_a_server_in_one_bundle_are_one_record(path)
     assert sources(read) == ["o1", "o1"]
     ears = {"code": seen()["code"], "valueQuantity": seen()["valueQuantity"]}
     assert sources(on_server(path, patient(), seen(valueQuantity=None, component=[ears, ears]))) == ["o1", "o1#2"]
+
+
+@pytest.mark.parametrize(
+    "moments", [{"issued": "2027-03-01T08:00:00+05:00"}, {"meta": {"lastUpdated": "2027-03-01T03:00:00Z"}, "status": "corrected"}]
+)
+def test_a_result_that_is_issued_in_time_to_come_is_refused_alone(path, moments):
+    read = lines(path, patient(), seen(**moments), seen(number="o2"))
+    assert ([row["source_id"] for row in read["screening"]], codes(read)) == (["o2"], {"issued_at_in_future"})

@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import flow
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.errors import UserError
-from pipelines.night import front_door
+from pipelines.night import assess, front_door
 from pipelines.night.ask import explain_child
 from pipelines.night.verify import verify_store
 from pipelines.settings import Settings
@@ -187,6 +187,20 @@ def test_every_promise_is_kept_after_nights_of_many_things(one_night, next_night
     assert not broken(one_night.home, is_deep=False)
     assert not broken(next_night.home, is_deep=False)
     assert not broken(quiet_night.home)
+
+
+def test_children_assessed_a_few_at_a_time_get_the_verdicts_of_all_at_once(settings, tmp_path, monkeypatch):
+    results = [examine(n, "motor", 1.2 + n % 2, 14) for n in range(2, 21)] + [examine(n, "tsh", 4 + n, 3) for n in range(2, 21, 3)]
+    send(settings, tmp_path, [*({"birth": bear(n)} for n in range(2, 21)), *({"screening": row} for row in results)])
+    with monkeypatch.context() as few:
+        few.setattr(assess, "_READ_AT_ONCE", 7)
+        few.setattr(assess, "_AT_ONCE", 3)
+        counts = take_in(settings, FIRST)
+    assert {k: counts[k] for k in ("children", "verdicts", "flags")} == {"children": 19, "verdicts": 26, "flags": 10}
+    assert not broken(settings)  # the deep look assesses all children at once
+    with monkeypatch.context() as few:
+        few.setattr(assess, "_READ_AT_ONCE", 5)
+        assert not broken(settings)
 
 
 def test_a_consented_and_confirmed_child_goes_to_the_pmpc_of_its_residence(one_night):

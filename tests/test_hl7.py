@@ -316,7 +316,7 @@ def test_an_order_without_a_time_has_that_of_its_parent_not_of_the_order_before(
         (("01", "02"), ["F77", "F77#2"]),
         (("2", "2"), ["F77#2", "F77#3"]),
         (("", "", "2"), ["F77", "F77#3", "F77#2"]),
-        (("", "", "", "3", "2"), ["F77", "F77#5", "F77#4", "F77#3", "F77#2"]),
+        (("", "", "", "3", "2"), ["F77", "F77#4", "F77#5", "F77#3", "F77#2"]),
         (("LEFT", "RIGHT"), ["F77#LEFT", "F77#RIGHT"]),
     ],
 )
@@ -490,6 +490,8 @@ def test_a_message_that_carries_only_a_document_has_no_results(path):
     "message_header_malformed", "message_patient_repeated", "answer_unread", "result_code_contradictory", "stage_code_contradictory",
     "stage_code_unlisted", "sex_code_unlisted", "specimen_quality_unlisted", "infant_factor_unlisted", "gestation_wk_unreadable",
     "status_disagrees", "flag_disagrees", "child_iin_malformed", "component_checksum", "value_cleaned",
+    "card_no_contradictory", "gestation_wk_contradictory", "child_iin_untyped", "mother_iin_untyped", "mother_iin_contradictory",
+    "relation_unlisted", "message_not_separated", "condition_list_corrected",
     "value_not_numeric", "batch_count_differs", "encoding_guessed", "birth_on_unreadable", "examined_on_unreadable", "file_not_hl7",
 ])  # fmt: skip
 def test_every_code_of_the_reader_has_a_text_in_three_languages(code):

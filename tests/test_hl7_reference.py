@@ -120,17 +120,16 @@ def expect(text):
         "mother_given_name": said(parsed, mother, 2, 2), "mother_iin": said(parsed, mother, 33),
         "card_no": said(parsed, specimen, 2),
     }  # fmt: skip
-    rows, parents = [], {}
-    names = Names(rows)
+    rows, claims, parents, orders = [], [], {}, 0
     sent_at = times[said(parsed, head, 7)][1]
     source, order, order_status = said(parsed, head, 10), Order(None, None, None, sent_at), ""
 
-    def add(component, instance, status, told, day=None, at=None):
-        instance = names.choose(source, component, instance)
+    def add(component, sub_id, status, told, day=None, at=None):
+        claims.append((source, component, INSTANCES[sub_id], orders, sub_id, status))
         on = day or order.on or collected_on
         moments = (m for m in (at, order.at, collected_at) if m and on and m.startswith(on))
         rows.append({
-            **who, "source_id": f"{source}#{instance}" if instance else source, "component": component, "status_code": status,
+            **who, "source_id": source, "component": component, "status_code": status,
             **dict(zip(("result_code", "value", "comparator", "unit"), told, strict=True)), "examined_on": on,
             "examined_at": next(moments, None), "reported_on": order.reported_on,
             "issued_at": max(order.issued_at or "", sent_at or "") or None if status == "corrected" else order.issued_at,
@@ -138,9 +137,10 @@ def expect(text):
 
     for segment in parsed:
         if str(segment[0]) == "OBR":
-            placer, filler = said(parsed, segment, 2), said(parsed, segment, 3)
+            orders, placer, filler = orders + 1, said(parsed, segment, 2), said(parsed, segment, 3)
             source = filler or placer or source
-            parent = next((parents[n] for n in (said(parsed, segment, 29, 2), said(parsed, segment, 29)) if n in parents), order)
+            named = [n for n in (said(parsed, segment, 29, 2), said(parsed, segment, 29)) if n]
+            parent = next((parents[n] for n in named if n in parents), Order(None, None, None, sent_at) if named else order)
             (day, at), (reported_on, issued) = times[said(parsed, segment, 7)], times[said(parsed, segment, 22)]
             order = Order(day or parent.on, at if day else parent.at, reported_on, issued or parent.issued_at)
             parents |= {name: order for name in (placer, filler) if name}
@@ -154,12 +154,14 @@ def expect(text):
         if len(all_told) > 1 and said(parsed, segment, 2) == "TX" and said(parsed, segment, 8) != "H":
             continue  # a text of several lines
         told = all_told.pop() if len(all_told) == 1 else (None,) * 4
-        add(f"L:{code}", INSTANCES[said(parsed, segment, 4) or ""], status, told, *times[said(parsed, segment, 14)])
+        add(f"L:{code}", said(parsed, segment, 4) or "", status, told, *times[said(parsed, segment, 14)])
     if said(parsed, specimen, 21):
         for row in rows:
             row["result_code"] = "unsatisfactory" if row["value"] else row["result_code"]
         for component in ("phe", "tsh"):
             add(component, "", "final", ("unsatisfactory", None, None, None))
+    for row, name in zip(rows, name_claims(claims), strict=True):
+        row["source_id"] += f"#{name}" if name else ""
     return rows
 
 
@@ -169,27 +171,20 @@ def read_one(text, unit):
     return (answer, None, None, None) if answer else (None, value, sign, unit)
 
 
-class Names:
-    """Which record an answer is: that of its sub-id, else the next free number."""
-
-    def __init__(self, rows):
-        self.rows, self.seen, self.by_number = rows, set(), {}
-
-    def choose(self, source, component, instance):
-        name = source, component, instance
-        if name in self.by_number:  # who has a name by its sub-id gets it, and who had it the next number
-            row = self.by_number.pop(name)
-            self.rows[row]["source_id"] = f"{source}#{self.take_number(source, component, row)}"
-        elif name in self.seen:
-            return self.take_number(source, component, len(self.rows))
-        self.seen.add(name)
-        return instance
-
-    def take_number(self, source, component, row):
-        name = next(name for n in range(2, 99) if (name := (source, component, str(n))) not in self.seen)
-        self.seen.add(name)
-        self.by_number[name] = row
-        return name[2]
+def name_claims(claims):
+    """Which record each answer is: that of its sub-id, which versions under one sub-id share, else the next free number."""
+    names, taken, repeats = {}, {claim[:3] for claim in claims}, []
+    for key in dict.fromkeys(claim[:3] for claim in claims):
+        places = sorted((n for n, claim in enumerate(claims) if claim[:3] == key), key=lambda n: (claims[n][4], n))
+        said = [claims[n][3:] for n in places]
+        is_shared = len({one[:2] for one in said}) == 1 and said[0][1] and len({one[2] for one in said}) == len(said)
+        names |= dict.fromkeys(places if is_shared else places[:1], key[2])
+        repeats += [(key[2], claims[n][4], n) for n in places if n not in names]
+    for _, _, place in sorted(repeats):
+        source, component = claims[place][:2]
+        names[place] = next(name for name in map(str, range(2, 99)) if (source, component, name) not in taken)
+        taken.add((source, component, names[place]))
+    return [names[n] for n in range(len(claims))]
 
 
 class Order(NamedTuple):

@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import flow
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.errors import UserError
+from pipelines.intake.page import read_texts
 from pipelines.night import hold
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import transact
@@ -95,6 +96,10 @@ def test_a_returned_batch_tells_its_sender_why_and_is_never_taken_again(held):
     told, found = codes(settings, submission)
     assert found == {"batch_returned", "refusal_share_high"}
     assert (told["status"], told["returned_because"]) == ("returned", "test data of a new system")
+    page = (settings.reports / "feedback" / submission / "feedback.html").read_text("utf-8")
+    for language, label in read_texts()["feedback"]["reason"].items():  # the text names the line as the page does
+        said = next(row[f"text_{language}"] for row in told["findings"] if row["code"] == "batch_returned")
+        assert (label in said, f"<dt>{label}</dt><dd>test data of a new system</dd>" in page) == (True, True)
     assert (told["accepted_count"], told["untaken_count"], told["quarantined_count"], told["open_count"]) == (0, 10, 20, 0)
     assert sum(row["code"] == "birth_on_missing" for row in told["findings"]) == 20
     assert not list((settings.reports / "feedback" / submission).glob("to-fix.*"))  # to send the refused rows alone would lose the others

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from pipelines.intake.guess import describe_shape, guess_layout, name_encoding, read_sample
 from pipelines.intake.layout import FOLDER, OURS_ADDED, list_layouts, read_layout
 from pipelines.intake.proposal import find_forms
@@ -99,9 +99,51 @@ def test_shapes_are_told_without_a_value(values, shape):
     assert describe_shape(values) == shape
 
 
-def test_a_form_fits_when_nearly_all_dates_read_by_it():
-    assert find_forms(["13.02.2026"] * 9 + ["?"], "dates") == ["%d.%m.%Y"]
-    assert find_forms(["13.02.2026"] * 5 + ["2026-02-13"] * 5, "dates") == []
+@pytest.mark.parametrize(
+    ("values", "forms"),
+    [
+        (["13.02.2026"] * 2 + ["?"], ["%d.%m.%Y"]), (["13.02.2026"] * 5 + ["2026-02-13"] * 5, []), ([], []),
+        (["02/13/2026", "02/03/2026"], ["%m/%d/%Y"]), (["13/02/2026", "02/03/2026", "02/04/2026"], ["%d/%m/%Y", "%m/%d/%Y"]),
+        (["02/13/2026", "02/03/2026", "02/04/2026"], ["%m/%d/%Y", "%d/%m/%Y"]),
+    ],
+)  # fmt: skip
+def test_a_form_fits_when_most_dates_read_by_it_and_a_day_above_12_decides_between_day_and_month(values, forms):
+    assert find_forms(values, "dates") == forms
+
+
+def write_dates(*days: str) -> str:
+    """A proposal for a table of births and tests on these days."""
+    lines = [f"{n};{name_iin(n)};{day};{day};Pass" for n, day in enumerate(days, 1)]
+    return guess("\n".join(["Record;Mother IIN;DOB;Test date;OAE left", *lines])).toml
+
+
+def test_one_bad_date_does_not_leave_a_column_without_a_form_and_is_counted():
+    toml = write_dates(*["13.02.2026"] * 4, "in spring")
+    assert 'dates = ["%d.%m.%Y"]  # 2 of 10 values fit none of these forms\n' in toml
+    assert 'dates = ["%Y-%m-%d"]  # no form fits\n' in write_dates("spring", "summer")
+
+
+def test_days_written_the_american_way_are_known_by_a_day_above_12_and_else_it_is_said_that_they_are_open():
+    assert 'dates = ["%m/%d/%Y"]\n' in write_dates("02/03/2026", "02/13/2026")
+    assert 'dates = ["%d/%m/%Y"]  # no day is above 12: day and month may be exchanged\n' in write_dates("02/03/2026", "02/04/2026")
+    assert '"Test date" = "examined_on"\n' in write_dates("02/13/2026")
+
+
+def test_a_moment_that_is_only_a_day_needs_no_form_of_moments():
+    text = "Организация;Выдано;Дата рождения;Пол\n" + "M1;13.02.2026;13.02.2026;м\n" * 3
+    assert 'datetimes = ["%Y-%m-%dT%H:%M:%S"]\n' in guess(text).toml
+    assert 'datetimes = ["%Y-%m-%dT%H:%M:%S"]  # no form fits\n' in guess(text.replace(";13.02.2026;", ";noon;", 3)).toml
+
+
+def test_a_month_in_words_needs_no_form():
+    text = "Организация;Отчетный период;Всего новорожденных\n" + "M1;февраль 2026;10\nM2;февраль 2026;12\n"
+    assert 'dates = ["%Y-%m-%d"]\n' in guess(text).toml
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_excels_own_line_and_its_unicode_text_are_no_hindrance(encoding):
+    found = guess("sep=;\r\n" + HEARING, encoding=encoding)
+    assert (found.record, found.toml) == ("screening", guess(HEARING).toml)
 
 
 @pytest.mark.parametrize(
@@ -246,12 +288,11 @@ def test_a_public_sample_is_tried_with_what_is_proposed_for_it_or_refused(path, 
 
 def test_every_named_result_and_count_is_one_of_ours_and_no_word_names_two():
     from pipelines.contracts import PROGRAMMES
-    from pipelines.contracts.codes import MEASURES, ROW_GROUPS
+    from pipelines.contracts.codes import MEASURES
 
     words = read_words()
     assert {entry["programme"] for entry in words["result"].values()} <= set(PROGRAMMES)
     assert set(words["measure"]) <= set(MEASURES)
-    assert set(words["value"]["row_group"]) <= set(ROW_GROUPS)
     for table in ("result", "measure"):
         said = [word for entry in words[table].values() for word in entry["words"]]
         assert len(said) == len(set(said))

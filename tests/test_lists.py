@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from pipelines import flow
-from tests.nation import BORN, FIRST, bear, examine, name_iin, run, send, settle
+from tests.nation import BORN, FIRST, REGISTERS, bear, examine, name_iin, run, send, settle
 
 
 @pytest.fixture
@@ -16,6 +16,16 @@ def settings(tmp_path):
 
 def read_list(settings, kind, owner):
     return pl.read_csv(settings.reports / kind / f"{owner}.csv", infer_schema=False).to_dicts()
+
+
+def register(settings, facility):
+    """More facilities in the register."""
+    (settings.reference / "facility.csv").write_text(REGISTERS["facility"] + facility)
+
+
+def name_owners(settings, kind):
+    """History number -> the facility on whose list the child is."""
+    return {row["history_no"]: path.stem for path in (settings.reports / kind).glob("*.csv") for row in read_list(settings, kind, path.stem)}
 
 
 def test_a_worklist_names_the_child_by_its_facilitys_own_file_and_by_the_birth_and_by_nothing_else(settings, tmp_path):
@@ -32,11 +42,39 @@ def test_a_worklist_names_the_child_by_its_facilitys_own_file_and_by_the_birth_a
 
 
 def test_only_the_owner_of_the_home_reads_a_worklist_and_no_facilitys_id_leads_out_of_its_folder(settings, tmp_path):
+    register(settings, "../../P9,Clinic 9,phc,7510\n")
     send(settings, tmp_path, [{"birth": bear(2, phc_id="../../P9")}, {"screening": examine(2, "motor", 1.2, 14)}])
     run(settings, FIRST)
     (worklist,) = (settings.reports / "worklist").iterdir()
     assert (worklist.stat().st_mode & 0o777, worklist.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert "consent_pending" in worklist.read_text()
+
+
+def test_a_child_is_on_the_list_of_a_facility_of_the_register_and_else_on_one_that_the_steward_is_pointed_to(settings, tmp_path):
+    births = [bear(2), bear(4, phc_id="NOPE"), bear(6, phc_id="K1"), bear(8, phc_id="NOPE", maternity_id="NONE")]
+    send(settings, tmp_path, [record for birth, n in zip(births, (2, 4, 6, 8), strict=True) for record in (
+        {"birth": birth}, {"screening": examine(n, "motor", 1.2, 14)})])  # fmt: skip
+    run(settings, FIRST)
+    owners = {"H2": "P1", "H4": "M1", "H6": "M1", "H8": "no-facility"}  # K1 is a PMPC, from which all these are withheld
+    assert (name_owners(settings, "worklist"), name_owners(settings, "due")) == (owners, owners)
+    flow.tell_senders(settings, FIRST)
+    overview = (settings.reports / "sender" / "index.html").read_text("utf-8")
+    due = len(read_list(settings, "due", "no-facility"))
+    assert "Children whom no facility of the register has in its care" in overview
+    assert "<b>1</b>reports/worklist/no-facility.csv" in overview and f"<b>{due}</b>reports/due/no-facility.csv" in overview
+    register(settings, "NOPE,Clinic,phc,7510\n")
+    run(settings, FIRST + timedelta(days=1))
+    owners |= {"H4": "NOPE", "H8": "NOPE"}
+    assert (name_owners(settings, "worklist"), name_owners(settings, "due")) == (owners, owners)
+    flow.tell_senders(settings, FIRST + timedelta(days=1))
+    assert "no-facility" not in (settings.reports / "sender" / "index.html").read_text("utf-8")
+
+
+def test_without_a_register_of_facilities_the_birth_says_whose_list_a_child_is_on(settings, tmp_path):
+    (settings.reference / "facility.csv").write_text(REGISTERS["facility"].splitlines()[0] + "\n")
+    send(settings, tmp_path, [{"birth": bear(4, phc_id="NOPE")}, {"screening": examine(4, "motor", 1.2, 14)}])
+    run(settings, FIRST)
+    assert name_owners(settings, "worklist") == name_owners(settings, "due") == {"H4": "NOPE"}
 
 
 def test_a_facility_gets_each_night_a_list_of_what_is_due_and_overdue_and_the_steward_its_counts(settings, tmp_path):

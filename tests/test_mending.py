@@ -418,7 +418,7 @@ def judge_again(folder: Path, content: bytes, write_fix) -> tuple[set[str], set[
     texts = {no: text for j in judged for no, text in j.quarantine.select("row_no", "row_text").iter_rows()}
     path.with_name("b").write_bytes(write_fix(path, limits, [Refused(no, text, name_row("a" * 64, no), "why\nkk: x") for no, text in texts.items()]))
     _, again = judge(path.with_name("b"))
-    told = {(f"erte-{i}-{n}", outcome) for j in again for i, n, _, outcome in j.mends.rows()}
+    told = {(f"erte-{i}-{n}", outcome) for j in again for i, n, _, _, outcome in j.mends.rows()}
     return {name_row("a" * 64, no) for no in texts}, told
 
 

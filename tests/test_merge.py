@@ -223,16 +223,20 @@ def test_later_versions_and_results_of_parted_children_find_their_own_and_a_thir
 
 def test_results_that_fit_both_wait_and_are_whole_again_when_they_say_whose_they_are(tmp_path):
     home = settle(tmp_path / "home")
-    send(home, tmp_path, [*twins_entered_as_one(), {"screening": examine(50, "motor", 1.2, 14, birth_order="1")}])
+    *_, submission = send(home, tmp_path, [*twins_entered_as_one(), {"screening": examine(50, "motor", 1.2, 14, birth_order="1")}])
     take_in(home, FIRST)
     told = unmerge_child(home, find_child(home, "B50"), [name_record(home, "B52")], "twins", FIRST)
     assert (told["screening"], told["waiting"]) == (0, 1)
     assert ask(home, "select reason from lake.identified.waiting where known_to is null") == [("twin_ambiguous",)]
     assert ask(home, "select count(*) from lake.clinical.flag where known_to is null") == [(0,)]
+    send(home, tmp_path / "a", [{"birth": bear(60)}])
+    take_in(home, FIRST + DAY)
+    told = json.loads((home.reports / "feedback" / submission / "feedback.json").read_text())
+    assert (told["state"], told["finding_counts"]["twin_ambiguous"]) == ("waiting", 1)  # who sent it learns that it waits again
     shared = {"mother_iin": name_iin(50), "plurality": "2", "sex_code": "male", "history_no": "H50", "birth_order": "2"}
     right = bear(52, **shared, action_code="correct", issued_at="2026-03-02T08:00:00")
     send(home, tmp_path / "b", [{"birth": right}])
-    run(home, FIRST + DAY)
+    run(home, FIRST + 2 * DAY)
     assert ask(home, "select child_key from lake.clinical.flag where known_to is null") == [(find_child(home, "B50"),)]
     tell_state(home)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipelines.consent.gate import gate_consent
 from pipelines.contracts import Feed, Placement, Referral
 from pipelines.night import seal
-from pipelines.referral.compose import FIRST_HASH, compose_feeds, count_withheld, place_flags
+from pipelines.referral.compose import FIRST_HASH, compose_feeds, count_withheld, keep_carers, place_flags
 from pipelines.referral.draft import Draft
 from pipelines.referral.render import FeedHeader, hash_content, render_feed
 from pipelines.referral.verify import verify_chain, verify_feed
@@ -99,14 +99,15 @@ def draw_births(*rows):
 
 
 def draw_consents(*rows):
-    """Rows of (child, decision, day): the mother's, without a term; the key is 100 x child + day."""
+    """Rows of (child, decision, day, what differs from the mother's without a term); the key is 100 x child + day."""
+    usual = {"purpose": "pmpc_referral", "valid_until": None, "authority_code": "mother", "has_authority_document": False,
+             "is_cancelled": False}  # fmt: skip
     return pl.DataFrame(
         [
-            (100 * child + number, child, "pmpc_referral", decision, day(number), None, "mother", False, False)
-            for child, decision, number in rows
+            usual | {"record_key": 100 * child + number, "child_key": child, "decision": decision, "decided_on": day(number)} | dict(*rest)
+            for child, decision, number, *rest in rows
         ],
         schema=CONSENT,
-        orient="row",
     )
 
 
@@ -229,6 +230,8 @@ def test_worklist_is_of_the_primary_care_or_else_of_the_maternity_organisation()
     silent = {"consent": draw_consents()}
     assert place(**silent).placement["owner_id"].item() == "C1"
     assert place(**silent, birth=draw_births((1, {"phc_id": None}))).placement["owner_id"].item() == "M1"
+    for carer, owner in ((["C1", "M1"], "C1"), (["M1"], "M1"), (["C2"], None)):
+        assert place(**silent, birth=keep_carers(ONE_CHILD, carer)).placement["owner_id"].item() == owner
 
 
 def test_child_belongs_to_the_pmpc_its_district_has_on_the_night():
@@ -326,6 +329,31 @@ def test_consent_given_again_after_a_recall_is_the_next_episode():
     assert place(consent=given_again, referral=recalled).item["episode_no"].item() == 2
 
 
+NOBODYS = {"authority_code": "guardian"}
+RUN_OUT = {"valid_until": day(15)}
+
+
+@pytest.mark.parametrize(
+    ("consents", "reason"),
+    [
+        ([(1, "given", 5), (1, "withdrawn", 12), (1, "given", 13, NOBODYS)], "consent_withdrawn"),
+        ([(1, "given", 5), (1, "refused", 12), (1, "given", 13, RUN_OUT)], "consent_withdrawn"),
+        ([(1, "given", 5, {"is_cancelled": True}), (1, "given", 13, NOBODYS)], "consent_cancelled"),
+        ([(1, "given", 5, {"is_cancelled": True}), (1, "given", 13, RUN_OUT)], "consent_cancelled"),
+        ([(1, "given", 5, NOBODYS)], "consent_cancelled"),
+        ([(1, "given", 5, {"is_cancelled": True}), (1, "given", 13)], None),
+        ([(1, "given", 5), (1, "withdrawn", 12), (1, "given", 13)], None),
+        ([(1, "given", 5), (1, "given", 13, NOBODYS)], None),
+        ([(1, "given", 5, RUN_OUT)], None),
+        ([(1, "given", 5), (1, "given", 6, RUN_OUT)], None),
+        ([(1, "withdrawn", 4), (1, "given", 5, RUN_OUT)], None),
+    ],
+)
+def test_only_a_proven_consent_of_a_later_day_keeps_back_a_recall_and_one_that_ran_out_recalls_nothing(consents, reason):
+    sent = SENT.with_columns(consent_key=pl.lit(105, pl.Int64))
+    assert place(consent=draw_consents(*consents), referral=sent).recall["reason"].to_list() == [reason] * (reason is not None)
+
+
 # ------------------------------------------------------------------------------------------------ laws
 
 days = st.integers(1, 28)
@@ -421,6 +449,41 @@ def test_law_3_one_more_withdrawal_never_adds_a_referral(world, child, number, n
     after = place(**build(more), referral=referral, on=night).item
     kinds = pl.col("item_kind") == "referral"
     assert set(after.filter(kinds)["referral_id"]) <= set(before.filter(kinds)["referral_id"])
+
+
+void_consents = st.one_of(
+    st.tuples(days, st.just(NOBODYS)),
+    st.tuples(days, st.just({"valid_until": day(7)})),
+    st.tuples(st.integers(25, 28), st.just({})),
+)
+"""Consents that are unproven, had run out before every night, or are of a day after them all."""
+said_since = st.lists(
+    st.tuples(
+        st.just(1),
+        st.sampled_from(["given", "refused", "withdrawn"]),
+        st.integers(6, 26),
+        st.sampled_from([{}, {}, NOBODYS, NOBODYS | {"has_authority_document": True}, RUN_OUT, {"is_cancelled": True}]),
+    ),
+    max_size=3,
+    unique_by=lambda row: row[2],
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(said_since, void_consents, st.booleans(), st.booleans(), st.sampled_from([day(16), day(24)]))
+def test_law_3_one_more_consent_that_is_unproven_or_out_of_force_adds_no_referral_and_keeps_back_no_recall(
+    since, void, was_sent, is_cancelled, night
+):
+    mothers = (1, "given", 5, {"is_cancelled": is_cancelled})
+    referral = SENT.with_columns(consent_key=pl.lit(105, pl.Int64)) if was_sent else NO_REFERRAL
+    number, differs = void
+    more = (1, "given", number, differs | {"record_key": 999})
+    before, after = (
+        place(consent=draw_consents(mothers, *since, *rest), referral=referral, on=night).item for rest in ((), (more,))
+    )
+    for kind, (fewer, others) in {"referral": (after, before), "recall": (before, after)}.items():
+        is_kind = pl.col("item_kind") == kind
+        assert set(fewer.filter(is_kind)["referral_id"]) <= set(others.filter(is_kind)["referral_id"])
 
 
 # ------------------------------------------------------------------------------------------------ numbers

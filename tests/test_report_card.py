@@ -14,7 +14,7 @@ from pipelines.indicators.funnel import Funnel, fit_funnel, limit_funnel, place_
 from pipelines.indicators.sender import expect_deliveries, sum_weeks, tell_trend
 from pipelines.intake.card import render_card
 from pipelines.night.report_card import name_page, write_report_cards
-from tests.nation import BORN, FIRST, bear, examine, run, send, settle
+from tests.nation import BORN, FIRST, bear, examine, run, send, settle, take_in
 
 ON = date(2026, 3, 1)  # a Sunday
 
@@ -106,7 +106,7 @@ def test_what_a_card_names_is_escaped():
         "sender_id": "<i>", "sender_name": "<script>x</script>", "since": "2026-01-05", "on": "2026-03-01", "files": 1, "rows": 2,
         "share": 0.5, "place": "inside", "delay_days": None, "open_count": 1, "held_count": 0, "returned_count": 0, "trend": "unknown", "weeks": [],
         "national_share": 0.1, "missing_days": [], "is_overdue": False, "births_without": 0,
-        "findings": [{"code": "row_width_differs", "column": None, "rows": 1, "submission_id": "a" * 64,
+        "signals": [], "findings": [{"code": "row_width_differs", "column": None, "rows": 1, "submission_id": "a" * 64,
                       "file_name": "<script>.csv", "lines": [2]}],
     }  # fmt: skip
     html = render_card(card, "")
@@ -149,6 +149,32 @@ def test_the_night_writes_a_card_for_each_sender_and_the_stewards_overview(tmp_p
     write_report_cards(settings, FIRST)
     returned = json.loads((folder / "P1.json").read_text())
     assert (returned["held_count"], returned["returned_count"]) == (0, 1)
+
+
+def read_delay(settings, sender, on):
+    write_report_cards(settings, on)
+    return json.loads((settings.reports / "sender" / f"{sender}.json").read_text())["delay_days"]
+
+
+def test_a_sender_of_results_is_as_late_as_they_came_whenever_the_births_of_others_follow(tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, [{"screening": examine(n, "motor", 2.0, 18)} for n in range(2, 8)])
+    take_in(settings, FIRST)
+    assert read_delay(settings, "L1", FIRST) == 2  # while they wait for their children
+    later = FIRST + timedelta(days=20)
+    send(settings, tmp_path, [{"birth": bear(n)} for n in range(2, 8, 2)], "births")
+    take_in(settings, later)
+    assert read_delay(settings, "L1", later) == 2  # three found their children, three still wait
+    assert read_delay(settings, "M1", later) == (later - BORN).days
+
+
+def test_a_record_corrected_later_is_as_late_as_it_first_came(tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, [{"birth": bear(2)}, {"screening": examine(2, "motor", 2.0, 18)}])
+    take_in(settings, FIRST)
+    send(settings, tmp_path, [{"screening": examine(2, "motor", 1.9, 18, action_code="correct", issued_at="2026-03-20T08:00:00")}], "b")
+    assert take_in(settings, FIRST + timedelta(days=20))["changed"] == 1
+    assert read_delay(settings, "L1", FIRST + timedelta(days=20)) == 2
 
 
 def test_a_whole_night_ends_with_the_cards(tmp_path):

@@ -1,6 +1,7 @@
 """What senders send again: a fact is counted once, the newest version is held true, and nothing that was refused spoils what follows."""
 
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 
@@ -53,6 +54,16 @@ def test_the_same_rows_in_a_new_file_are_counted_once(settings, tmp_path):
     counts = run(settings, SECOND)
     assert (counts["repeated"], counts["records"], counts["new"], counts["changed"]) == (0, 3, 0, 0)
     assert (values(settings), ask(settings, VERSIONS), is_whole(settings)) == ([2.2, 2.3, 2.4], [(3,)], True)
+
+
+def test_a_row_that_says_it_is_issued_in_time_to_come_is_refused_and_stands_above_no_correction(settings, tmp_path):
+    (wrong,) = send(settings, tmp_path, seen(5, issued_at="2027-03-01T08:00:00"), "wrong clock")
+    run(settings, SECOND)
+    told = [row["code"] for row in tell_submission(settings, wrong)["findings"] if row["severity"] == "error"]
+    assert (values(settings), told) == ([2.2, 2.3, 2.4], ["issued_at_in_future"])
+    send(settings, tmp_path, [{"screening": examine(5, "motor", 2.9, 14, issued_at="2026-03-03T08:00:00")}], "right clock")
+    run(settings, THIRD)
+    assert (values(settings), tell_submission(settings, wrong)["open_count"], is_whole(settings)) == ([2.2, 2.3, 2.4, 2.9], 0, True)
 
 
 def test_a_corrected_row_replaces_its_version_and_leaves_the_others(settings, tmp_path):
@@ -108,3 +119,13 @@ def test_one_record_told_differently_in_one_file_is_asked_back_and_a_later_issue
     send(settings, tmp_path, [{"screening": low}, {"screening": later}], "mended")
     run(settings, THIRD)
     assert (values(settings), tell_submission(settings, submission)["open_count"], is_whole(settings)) == ([2.2, 2.2, 2.3, 2.4], 0, True)
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+def test_what_is_said_again_later_stands_against_all_that_was_issued_in_between(settings, tmp_path, order):
+    said = (("2026-02-26", 2.6), ("2026-02-27", 2.9), ("2026-02-28", 2.6))
+    for night, (issued, mean) in enumerate(said[place] for place in order):
+        send(settings, tmp_path, [{"screening": examine(5, "motor", mean, 14, issued_at=f"{issued}T08:00:00")}], f"n{night}")
+        run(settings, SECOND + timedelta(days=night))
+    held = "select value, version_at::date::varchar from lake.clinical.screening where known_to is null order by version_at desc limit 1"
+    assert (ask(settings, held), is_whole(settings)) == ([(2.6, "2026-02-28")], True)

@@ -13,7 +13,9 @@ from pipelines.risk.assess import BIRTH, SCREENING, assess_risk
 from pipelines.risk.protocol import describe_rule, load_protocols, parse_protocol
 
 FOLDER = Path(__file__).parents[1] / "pipelines" / "risk" / "order-704"
-PROTOCOLS = load_protocols(FOLDER)
+REDACTIONS = load_protocols(FOLDER)
+PROTOCOLS = tuple(redaction for redaction in REDACTIONS if redaction.name == "order-704/2022-11-01")
+"""The redaction whose cut-offs, ages and clocks the tests write out: a later one in the folder says nothing of it."""
 BORN = date(2025, 1, 1)
 KINDS = {
     "child_key": pl.Int64, "examined_on": pl.Date, "examined_at": pl.Datetime("us"), "value": pl.Float64,
@@ -218,7 +220,7 @@ def test_a_protocol_with_anything_outside_the_closed_set_is_refused(change):
 
 
 def test_every_rule_names_its_paragraph_and_speaks_three_languages():
-    for rule in PROTOCOLS[0].rules:
+    for rule in (rule for redaction in REDACTIONS for rule in redaction.rules):
         assert rule.paragraph
         assert all(rule.text[lang] and rule.clears[lang] for lang in ("kk", "ru", "en"))
 

@@ -34,6 +34,7 @@ from tests.nation import (
     take_in,
 )
 
+DAY = timedelta(days=1)
 PERSONAL = {c for contract in LAKE.values() for c, degree in describe_degree(contract).items() if degree == "identified"}
 WORKED = [
     """select r.name_en, i.birth_year, i.numerator, i.denominator, round(i.value, 2) as per_1000, round(i.ci_low, 2) as low,
@@ -355,6 +356,167 @@ def test_a_consent_is_late_after_30_days_and_silence_is_late_when_a_month_begins
     quiet = [("all", 0, 2), ("given", 0, 1), ("pending", 0, 1)]
     late = [("all", 1, 2), ("given", 0, 1), ("pending", 1, 1)]
     assert told == [quiet, quiet, late, late, late]
+
+
+def answer(settings, number, status, **other):
+    """A PMPC's report of the first referral of the child of a mother's history number."""
+    told = ask(settings, """
+        select r.pmpc_id, r.referral_id from lake.clinical.referral r join lake.identified.birth b using (child_key)
+        where r.item_kind = 'referral' and b.known_to is null and b.source_id = ?""", f"B{number}")  # fmt: skip
+    ((pmpc_id, referral_id),) = told
+    return {"pmpc_report": {"sender_id": pmpc_id, "source_id": f"X{number}-{status}-{other}", "action_code": "report", "report_status": status,
+                            "reported_on": str(FIRST + DAY), "category_codes": "", "is_severe": "", "referral_id": referral_id} | other}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    """Nine children were referred; of all but one something was heard on the next night."""
+    folder = tmp_path_factory.mktemp("answered")
+    settings = settle(folder / "home", kept_releases=20)
+    send(settings, folder, [record for n in range(2, 11) for record in flagged(n)])
+    run(settings, FIRST)
+    later = {"issued_at": f"{FIRST + DAY}T08:00:00"}
+    send(settings, folder, [
+        *(answer(settings, n, status) for n, status in ((3, "4.0"), (6, "6.0"), (7, "5.1.4"), (8, "5.1.2"), (10, "5.1.4"))),
+        *({"consent": consent(n, "withdrawn", FIRST + DAY)} for n in (4, 10)),
+        {"screening": examine(5, "motor", 2.9, 14, **later)},
+        {"birth": bear(9, died_on=str(FIRST), **later)},
+    ], "b")  # fmt: skip
+    run(settings, FIRST + DAY)
+    return settings
+
+
+def test_a_child_who_declined_or_was_recalled_or_died_is_neither_lost_nor_awaited(answered, tmp_path):
+    settings = copy_home(answered, tmp_path / "home")
+    told, rows = [], None
+    for on in (FIRST + DAY, FIRST + 60 * DAY, FIRST + 61 * DAY):
+        flow.publish(settings, on)
+        with open_published(settings) as published:
+            told.append(ask_published(published, """
+                select indicator_id, numerator, denominator, excluded from indicator
+                where indicator_id in ('seen', 'lost_to_follow_up') and kato2 = 'KZ' and sex_code = 'all' order by all"""))  # fmt: skip
+            rows = ask_published(published, """
+                select place_reason, is_seen, is_awaited, is_unattended, is_overdue, count(*) from pathway where is_referred
+                group by all order by all""")  # fmt: skip
+    seen = ("seen", 2, 4, 5)  # 7, and 10 who withdrew when it was seen; 2 and 8 are awaited
+    assert told == [[("lost_to_follow_up", 1, 4, 5), seen], [("lost_to_follow_up", 1, 4, 5), seen], [("lost_to_follow_up", 2, 4, 5), seen]]
+    assert rows == [
+        ("awaiting_pmpc", False, True, False, True, 1), ("awaiting_pmpc", False, True, True, True, 1),
+        ("awaiting_pmpc", True, False, False, False, 1), ("child_died", False, False, False, False, 1),
+        ("consent_withdrawn", False, False, False, False, 1), ("consent_withdrawn", True, False, False, False, 1),
+        ("declined_by_pmpc", False, False, False, False, 2), (None, False, False, False, False, 1),
+    ]  # fmt: skip
+
+
+def test_a_child_referred_again_is_awaited_from_the_new_referral_and_sent_when_the_flag_it_has_now_was(answered, tmp_path):
+    settings = copy_home(answered, tmp_path / "home")
+    anew = FIRST + 40 * DAY
+    send(settings, tmp_path, [{"consent": consent(4, "given", anew)}, {"screening": examine(5, "tsh", 30.0, 40)},
+                              {"screening": examine(5, "tsh", 30.0, 45)}], "c")  # fmt: skip
+    run(settings, anew)
+    flow.publish(settings, FIRST + 70 * DAY)
+    with open_published(settings) as published:
+        again = ask_published(published, """
+            select is_awaited, is_overdue, referred_delay_days from pathway where place = 'referred' order by all""")  # fmt: skip
+        corrected = ask_published(published, """
+            select is_referred, referred_delay_days, place_reason from pathway where flag_programmes = 'blood_spot'""")  # fmt: skip
+    assert again == [(False, False, 6), (True, False, 6), (True, True, 6), (True, True, 6)]  # the second is the one sent again
+    assert corrected == [(True, None, "confirmation_pending")]
+
+
+def test_of_two_conclusions_the_later_one_is_told_as_a_whole(answered, tmp_path):
+    settings = copy_home(answered, tmp_path / "home")
+    first = {"category_codes": "physical", "is_severe": "true"}
+    second = {"category_codes": "speech", "is_severe": "", "reported_on": str(FIRST + 2 * DAY)}
+    send(settings, tmp_path, [answer(settings, 7, "7.0", **first), answer(settings, 7, "7.0", **second)], "c")
+    run(settings, FIRST + 2 * DAY)
+    flow.publish(settings, FIRST + 2 * DAY)
+    with open_published(settings) as published:
+        told = ask_published(published, "select category_codes, impairment, is_severe from pathway where is_concluded")
+    assert told == [("speech", "mental", None)]
+
+
+def test_a_flag_raised_after_a_conclusion_is_worth_nothing_by_it(answered, tmp_path):
+    settings = copy_home(answered, tmp_path / "home")
+    anew = FIRST + 40 * DAY
+    send(settings, tmp_path, [answer(settings, 7, "7.0", category_codes="physical", is_severe="false"),
+                              {"screening": examine(7, "tsh", 30.0, 40)}, {"screening": examine(7, "tsh", 30.0, 45)}], "c")  # fmt: skip
+    run(settings, anew)
+    flow.publish(settings, anew)
+    with open_published(settings) as published:
+        assert ask_published(published, "select flag_programmes from pathway where is_concluded") == [("blood_spot development",)]
+        assert ask_published(published, """
+            select stratum, numerator, denominator from indicator where indicator_id = 'ppv' and kato2 = 'KZ' and sex_code = 'all'""") == [
+            ("development", 1, 1)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    """Nine flagged children of whose parents each decided otherwise, or not at all; published two months after."""
+    folder = tmp_path_factory.mktemp("decided")
+    settings = settle(folder / "home", kept_releases=20)
+    on, last = FIRST + 63 * DAY, FIRST + 60 * DAY
+    soon = BORN + 16 * DAY  # two days after the examination that raised the flag
+    said = [
+        consent(2), consent(3, day=soon), consent(4, day=soon),
+        consent(5, day=soon, authority_code="guardian", authority_document=""),
+        consent(6, day=soon, valid_until=str(FIRST - DAY)),
+        consent(9, day=soon, valid_until=str(FIRST)), consent(11, day=soon, authority_code="guardian", authority_document=""),
+    ]  # fmt: skip
+    born = [record for n in (*range(2, 10), 11) for record in flagged(n) if "consent" not in record and (n != 11 or "confirmation" not in record)]
+    send(settings, folder, [*born, *({"consent": row} for row in said), {"confirmation": confirm(11, answer="rejected")}])
+    run(settings, FIRST)
+    later = [consent(3, day=last), consent(4, "withdrawn", last), consent(8, "refused", BORN + 50 * DAY)]
+    send(settings, folder, [{"consent": row} for row in later], "b")
+    run(settings, on)
+    flow.publish(settings, on)
+    return settings
+
+
+def test_a_consent_is_given_when_the_gate_says_so_and_its_delay_ends_with_the_first_decision(decided):
+    with open_published(decided) as published:
+        told = ask_published(published, """
+            select consent, place_reason, consent_delay_days, is_consent_late, is_referred, count(*) from pathway
+            group by all order by all""")  # fmt: skip
+    assert told == [
+        ("given", "awaiting_pmpc", 0, False, True, 1),  # decided before the examination
+        ("given", "awaiting_pmpc", 2, False, True, 2),  # one was given again, one expired when the child had been sent
+        ("pending", "authority_unproven", 2, False, False, 1),
+        ("pending", "consent_expired", 2, False, False, 1),
+        ("pending", "consent_pending", None, True, False, 1),
+        ("pending", "rejected_by_worker", 2, False, False, 1),  # its authority is unproven, too
+        ("refused", "consent_refused", 36, True, False, 1),
+        ("withdrawn", "consent_withdrawn", 2, False, True, 1),
+    ]
+
+
+def test_no_facility_fails_to_send_a_child_whom_it_may_not_send(decided):
+    with open_published(decided) as published:
+        told = ask_published(published, """
+            select indicator_id, stratum, numerator, denominator from indicator
+            where indicator_id in ('consent', 'consent_delay', 'referred') and kato2 = 'KZ' and sex_code = 'all' order by all""")  # fmt: skip
+    assert told == [
+        ("consent", "given", 3, 9), ("consent", "pending", 4, 9), ("consent", "refused", 1, 9), ("consent", "withdrawn", 1, 9),
+        ("consent_delay", "all", 2, 9), ("consent_delay", "given", 0, 3), ("consent_delay", "pending", 1, 4),
+        ("consent_delay", "refused", 1, 1), ("consent_delay", "withdrawn", 0, 1), ("referred", "all", 3, 3),
+    ]  # fmt: skip
+
+
+def test_a_consent_that_expires_by_the_day_alone_is_told_so_also_by_a_release_built_upon_another(tmp_path):
+    settings = settle(tmp_path / "home", kept_releases=20)
+    unconfirmed = [record for record in flagged(2) if record.keys() <= {"birth", "screening"}]
+    send(settings, tmp_path, [*unconfirmed, {"consent": consent(2, valid_until=str(FIRST + DAY))}])
+    run(settings, FIRST)
+    told = []
+    for night in range(3):
+        anew = flow.publish(settings, FIRST + night * DAY)["birth_years_told"]
+        with open_published(settings) as published:
+            told.append((anew, *ask_published(published, "select consent from pathway")[0]))
+    built = read_release(settings)
+    forget_releases(settings)
+    flow.publish(settings, FIRST + 2 * DAY)
+    assert told == [(1, "given"), (0, "given"), (1, "pending")]
+    assert read_release(settings) == built
 
 
 def test_no_personal_column_and_no_personal_value_reaches_the_file_or_the_parquet(home, published):

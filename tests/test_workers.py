@@ -1,5 +1,6 @@
 """Work shared among processes: the same as done by one, finished when one dies, and nobody left behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import polars as pl
 from pipelines import flow
 from pipelines.night import front_door
 from pipelines.night.workers import share_work
-from tests.nation import FIRST, flagged, send, settle
+from tests.nation import FIRST, bear, flagged, send, settle, write_file
 
 
 def test_files_judged_by_processes_are_staged_as_by_one(tmp_path, monkeypatch):
@@ -72,3 +73,17 @@ def is_alive(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_the_command_shares_a_night_of_many_rows_without_a_word_on_stderr(tmp_path):
+    """The installed command, not the module: its workers import its script again."""
+    settings = settle(tmp_path / "home")
+    births = [bear(n) for n in range(2, 102)]
+    for number, birth in enumerate(births):
+        write_file(tmp_path / "sent" / f"{number}.csv", [birth])
+    flow.receive(settings, [tmp_path / "sent"])
+    assert front_door.is_much(flow.list_arrivals(settings))
+    command = [Path(sys.executable).with_name("erte"), "run", "--on", str(FIRST), "--home", settings.home, "--json"]
+    run = subprocess.run(command, env=os.environ | {"ERTE_SECRET": settings.secret, "ERTE_THREADS": "2"}, capture_output=True, text=True, check=True)
+    assert run.stderr == ""
+    assert json.loads(run.stdout)["intake"]["new"] == len(births)

@@ -23,14 +23,17 @@ class Gated(NamedTuple):
     authority_unproven or confirmation_pending: the first that is lacking).
     closed: flag_id, child_key, reason (rejected_by_worker).
 
-    revoked: child_key of every child whose latest decision refuses or withdraws, flagged or not: what was sent
-    of it is to be recalled (decision 9).
+    revoked: child_key of every child of whom a refusal or a withdrawal stands, flagged or not: what was sent of it
+    is to be recalled (decision 9), unless it was sent on an upheld consent.
+    upheld: consent_key of every proven consent that no later refusal or withdrawal ended, in force or run out: what
+    was sent on it stands.
     """
 
     open: pl.DataFrame
     withheld: pl.DataFrame
     closed: pl.DataFrame
     revoked: pl.DataFrame
+    upheld: pl.DataFrame
 
 
 def gate_consent(flag: pl.DataFrame, consent: pl.DataFrame, confirmation: pl.DataFrame, on: date) -> Gated:
@@ -39,8 +42,9 @@ def gate_consent(flag: pl.DataFrame, consent: pl.DataFrame, confirmation: pl.Dat
     Takes current rows of clinical.flag, clinical.consent and clinical.confirmation; decisions after `on` are not
     known yet and do not count. Several programmes of one child share its consent.
     """
-    referral = decide_consent(consent, "pmpc_referral", on)
-    automated = decide_consent(consent, "automated_processing", on)
+    said = hear_decisions(consent, "pmpc_referral", on)
+    referral = decide_consent(said)
+    automated = decide_consent(hear_decisions(consent, "automated_processing", on))
     judged = (
         flag.select("flag_id", "child_key", "programme", "examined_on")
         .join(referral, on="child_key", how="left", validate="m:1")
@@ -70,41 +74,56 @@ def gate_consent(flag: pl.DataFrame, consent: pl.DataFrame, confirmation: pl.Dat
         withheld=judged.filter(pl.col("reason").is_not_null() & ~is_rejected).select("flag_id", "child_key", "reason"),
         closed=judged.filter(is_rejected).select("flag_id", "child_key", "reason"),
         revoked=referral.filter(pl.col("lack").is_in(["consent_refused", "consent_withdrawn"])).select("child_key"),
+        upheld=said.filter("is_upheld").select(consent_key="record_key"),
     )
     _assert_whole(flag, gated)
     return gated
 
 
-def decide_consent(consent: pl.DataFrame, purpose: str, on: date) -> pl.DataFrame:
-    """One row a child with a decision for `purpose` by the day `on`: child_key, consent_key, lack.
+def hear_decisions(consent: pl.DataFrame, purpose: str, on: date) -> pl.DataFrame:
+    """Every decision for `purpose` known by the day `on`, with `lack` (why it is no consent in force; else null) and `is_upheld`.
 
-    The latest day decides; on one day a withdrawal beats a refusal beats a consent. `lack` is null where the
-    consent is in force, else consent_refused, consent_withdrawn, consent_expired or authority_unproven.
+    A consent is heard only from one whose authority is proven: a parent, or whoever else shows a document. A refusal
+    or withdrawal is heard from whoever gives it: authority gives the right to send a child's data, and in doubt they
+    are not sent. Upheld is a proven consent of a day after every refusal and withdrawal.
     """
     is_proven = pl.col("authority_code").is_in(_PARENTS) | (
         pl.col("authority_code").is_in(_WITH_DOCUMENT) & pl.col("has_authority_document")
     )
-    lack = (
-        pl.when(pl.col("decision") != "given")
-        .then(pl.concat_str(pl.lit("consent_"), "decision"))
-        .when(pl.col("valid_until") < on)
-        .then(pl.lit("consent_expired"))
-        .when(is_proven.fill_null(False))
-        .then(pl.lit(None, pl.String))
-        .otherwise(pl.lit("authority_unproven"))
-    )
+    is_given = pl.col("decision") == "given"
+    ended_on = pl.col("decided_on").filter(~is_given).max().over("child_key")
     return (
         consent.filter(pl.col("purpose") == purpose, pl.col("decided_on") <= on, ~pl.col("is_cancelled"))
         .with_columns(
             rank=pl.col("decision").replace_strict(_DECISION_RANK, return_dtype=pl.Int8),
-            lack=lack,
+            is_word=is_given & is_proven.fill_null(False),
+            lack=pl.when(~is_given)
+            .then(pl.concat_str(pl.lit("consent_"), "decision"))
+            .when(~is_proven.fill_null(False))
+            .then(pl.lit("authority_unproven"))
+            .when(pl.col("valid_until") < on)
+            .then(pl.lit("consent_expired")),
         )
+        .with_columns(is_upheld=pl.col("is_word") & (ended_on.is_null() | (pl.col("decided_on") > ended_on)))
+    )
+
+
+def decide_consent(said: pl.DataFrame) -> pl.DataFrame:
+    """One row a child of whom `hear_decisions` heard: child_key, consent_key, lack.
+
+    The latest day decides; on one day a withdrawal beats a refusal beats a consent. A consent that is unproven or has
+    run out decides only where nothing else does: it neither hides nor ends a refusal or a withdrawal. A later proven
+    consent takes the place of an earlier one, with its term; an unproven one does not. `lack` is null where a consent
+    is in force, else consent_refused, consent_withdrawn, consent_expired or authority_unproven.
+    """
+    latest_word_on = pl.col("decided_on").filter("is_word").max().over("child_key")
+    return (
+        said.filter(~pl.col("is_word") | (pl.col("decided_on") == latest_word_on))
+        .with_columns(is_void=pl.col("lack").is_in(["consent_expired", "authority_unproven"]).fill_null(False))
         # Of several consents given on one day, one in force is enough; the key settles the rest.
-        .with_columns(is_lacking=pl.col("lack").is_not_null())
-        .sort(
-            "child_key", "decided_on", "rank", "is_lacking", "record_key", descending=[False, True, True, False, False]
-        )
+        .sort("is_void", "decided_on", "rank", "record_key", descending=[False, True, True, False])
         .unique("child_key", keep="first", maintain_order=True)
+        .sort("child_key")
         .select("child_key", consent_key=pl.col("record_key"), lack=pl.col("lack"))
     )
 

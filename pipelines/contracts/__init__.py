@@ -47,12 +47,12 @@ from pipelines.contracts.ledger_tables import (
     SubmissionSender,
 )
 from pipelines.contracts.published_tables import PUBLISHED
-from pipelines.contracts.records import NOTICES, PROBLEMS, RECORDS, WHO, ScreeningRecord
+from pipelines.contracts.records import EVENT_ON, NOTICES, PROBLEMS, RECORDS, WHO, ScreeningRecord
 from pipelines.contracts.reference import REFERENCE
 from pipelines.identity.iin import is_valid_iin
 
 __all__ = [
-    "AUTHORITIES", "DECISIONS", "LAKE", "NOTICES", "PROBLEMS", "PROGRAMMES", "PUBLISHED", "PURPOSES", "RECORDS", "REFERENCE", "RESULTS", "WHO", "Feed", "Flag", "Placement", "Referral", "ScreeningRecord", "Verdict", "describe_degree", "is_valid_iin",
+    "AUTHORITIES", "DECISIONS", "EVENT_ON", "LAKE", "NOTICES", "PROBLEMS", "PROGRAMMES", "PUBLISHED", "PURPOSES", "RECORDS", "REFERENCE", "RESULTS", "WHO", "Feed", "Flag", "Placement", "Referral", "ScreeningRecord", "Verdict", "describe_degree", "is_valid_iin",
 ]  # fmt: skip
 
 LAKE: Mapping[str, type[dy.Schema]] = {

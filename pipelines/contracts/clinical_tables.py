@@ -3,7 +3,7 @@
 import dataframely as dy
 
 from pipelines.contracts.columns import clinical, coded
-from pipelines.contracts.kept import Kept, KeptRecord
+from pipelines.contracts.kept import DOCUMENT_AT, DOCUMENT_KEY, Kept, KeptRecord
 
 
 class ClinicalBirth(KeptRecord):
@@ -54,6 +54,8 @@ class ClinicalConsent(KeptRecord):
     authority_code = clinical("by what right")
     has_authority_document = clinical("a document of authority was named", dy.Bool, nullable=False)
     form_version = clinical("form version")
+    document_at = clinical(DOCUMENT_AT, dy.Datetime)
+    document_key = clinical(DOCUMENT_KEY, dy.Int64)
 
 
 class ClinicalConfirmation(KeptRecord):
@@ -73,6 +75,8 @@ class ClinicalPmpcReport(KeptRecord):
     category_codes = clinical("categories concluded")
     is_severe = clinical("severe", dy.Bool)
     icd10_codes = clinical("ICD-10 codes")
+    document_at = clinical(DOCUMENT_AT, dy.Datetime)
+    document_key = clinical(DOCUMENT_KEY, dy.Int64)
 
 
 class ClinicalAggregate(Kept):
@@ -139,7 +143,7 @@ class Placement(Kept):
         "withheld, referred, aged_out or closed", ("withheld", "referred", "aged_out", "closed"), nullable=False
     )
     reason = clinical("why it is there; for withheld what is lacking", nullable=False)
-    owner_id = clinical("facility whose worklist it is on")
+    owner_id = clinical("facility whose worklist it is on; null = none of the register's")
     referral_id = clinical("referral, when referred")
 
 

@@ -85,4 +85,6 @@ class IdentifiedQuarantine(dy.Schema):
     submission_id = clinical("submission", nullable=False)
     row_no = clinical("row", dy.Int64, nullable=False)
     source_id = identified("the sender's id of the record, if readable")
+    sender_id = identified("who sends it, as the row says, checked by nobody; the id that is meant where it looks like a registered one")
+    record_kind = clinical("kind of the record")
     row_text = identified("the row as sent, JSON: the sender's column -> the sent text", nullable=False)

@@ -12,6 +12,10 @@ class Kept(dy.Schema):
     known_to = clinical("day it was superseded; null = still held true", dy.Date)
 
 
+DOCUMENT_AT = "issue moment of the version of a document that states this at once with others (FHIR); null = a record by itself"
+DOCUMENT_KEY = "63-bit key of that document: sender + source id"
+
+
 class KeptRecord(Kept):
     """A version of a record a sender delivered."""
 

@@ -26,10 +26,13 @@ class Submission(dy.Schema):
 
 
 class SubmissionSender(dy.Schema):
-    """ledger.submission_sender: the senders of a file that holds accepted rows of several; a file of one sender has no row."""
+    """ledger.submission_sender: the senders of a file whose rows name several, with the rows of each; a file of one sender has no row."""
 
     submission_id = clinical("submission", nullable=False)
     sender_id = clinical("a sender of it", nullable=False)
+    received_count = clinical("rows of it that name this sender", dy.Int64)
+    quarantined_count = clinical("of them refused; they count where a register knows the sender", dy.Int64)
+    delay_days = clinical("median days from the event to receipt of its accepted records; null where they tell of no such day", dy.Float64)
 
 
 class Finding(dy.Schema):
@@ -40,7 +43,7 @@ class Finding(dy.Schema):
     column = clinical("our column; of a header (unknown, absent, a total) or of a cell of a wide row the header in the file")
     code = clinical("finding code", nullable=False)
     severity = coded("error refuses the row; warning and info do not", ("error", "warning", "info"), nullable=False)
-    detail = clinical("counts that explain it (declared, computed, difference); never another value of a row")
+    detail = clinical("what explains it: counts (declared, computed, difference), or the registered id that is meant; never another value of a row")
 
 
 class Delivery(dy.Schema):
@@ -60,7 +63,7 @@ class Profile(dy.Schema):
     record_kind = clinical("kind of its records", nullable=False)
     received_on = clinical("day: files are pruned by it", dy.Date, nullable=False)
     submission_id = clinical("submission", nullable=False)
-    measure = clinical("timeliness_days, completeness_<column>, median_<component>, count_<component>", nullable=False)
+    measure = clinical("timeliness_days, completeness_<column>, median_<component>, count_<component>, hits_<share>, asked_<share>", nullable=False)
     value = clinical("number of the whole submission", dy.Float64, nullable=False)
 
 

@@ -10,7 +10,9 @@ from pipelines.contracts.age import UNDER_3_MONTHS, count_months
 
 _DATA = tomllib.loads((Path(__file__).parent / "plausible.toml").read_text("utf-8"))
 _AGE = _DATA["age"]
-_SHORTEST_MONTH = 28
+UNDOUBTED_DAYS = 28 * UNDER_3_MONTHS
+"""Of so many months none is shorter: a child of fewer days is surely under 3, of more it is to be counted."""
+GESTATION_SLACK_WK: int = _DATA["gestation"]["slack_wk"]
 _PROGRAMME, _COMPONENT, _VALUE = pl.col("programme"), pl.col("component"), pl.col("value")
 
 
@@ -38,15 +40,28 @@ def is_possible() -> pl.Expr:
 
 def list_screening_notices() -> dict[str, Notice]:
     """Finding code -> notice, of one screening result."""
+    return {
+        **_list_age_notices(),
+        "sample_after_transfusion": Notice("is_transfused", pl.col("is_transfused")),
+        **{code: Notice("component", _is_not_judged(code)) for code in dict.fromkeys(k["code"] for k in _DATA["judged"])},
+    }
+
+
+def list_birth_notices() -> dict[str, Notice]:
+    """Finding code -> notice, of one result beside the birth record of its child: `birth_on` and `born_wk` are of that record."""
+    differs = (pl.col("gestation_wk") - pl.col("born_wk")).abs() > GESTATION_SLACK_WK
+    return {**_list_age_notices(), "gestation_wk_differs": Notice("gestation_wk", differs)}
+
+
+def _list_age_notices() -> dict[str, Notice]:
+    """Of the age at an examination, whoever says when the child was born."""
     birth_on, examined_on = pl.col("birth_on"), pl.col("examined_on")
     months = count_months(birth_on, examined_on)
     in_window = months.is_between(_AGE["mchat_from_months"], _AGE["mchat_below_months"], closed="left")
-    may_be_3 = (examined_on - birth_on).dt.total_days() >= _SHORTEST_MONTH * UNDER_3_MONTHS
+    may_be_3 = (examined_on - birth_on).dt.total_days() >= UNDOUBTED_DAYS
     return {
         "age_at_mchat_outside_window": Notice("examined_on", _PROGRAMME == "autism", ~in_window),
         "child_over_3": Notice("examined_on", may_be_3, months >= UNDER_3_MONTHS),
-        "sample_after_transfusion": Notice("is_transfused", pl.col("is_transfused")),
-        **{code: Notice("component", _is_not_judged(code)) for code in dict.fromkeys(k["code"] for k in _DATA["judged"])},
     }
 
 

@@ -70,11 +70,15 @@ class Pathway(dy.Schema):
     flag_programmes = published("programmes of the flags, separated by spaces", nullable=False)
     flagged_age_days = published("age at the first flag, days", dy.Int32)
     consent = published(
-        "latest decision about the PMPC referral of a flagged child; pending = none", codes=(*DECISIONS, "pending")
+        "state of the consent of a flagged child to the PMPC referral, by the consent gate; given = in force, or was when it was sent; "
+        "pending = no decision, or a consent expired or given without proven authority (place_reason of a withheld child)",
+        codes=(*DECISIONS, "pending"),
     )
-    consent_delay_days = published("days from the flag to the decision; null = pending", dy.Int32)
+    consent_delay_days = published(
+        "days from the flag to the first decision, whatever it was; 0 = decided before the flag too; null = none", dy.Int32
+    )
     is_consent_late = published(
-        "decided more than 30 days after the flag, or pending for more than 30 days when the month of the release began",
+        "first decided more than 30 days after the flag, or undecided for more than 30 days when the month of the release began",
         dy.Bool,
     )
     place = published(
@@ -82,11 +86,17 @@ class Pathway(dy.Schema):
     )
     place_reason = published("why it is there")
     is_referred = published("sent to a PMPC in a feed", dy.Bool, nullable=False)
-    referred_delay_days = published("days from the flag to the feed", dy.Int32)
+    referred_delay_days = published("days from the flag to the first feed with a flag that is held still; null = none", dy.Int32)
     is_seen = published("the PMPC reported a visit or a conclusion", dy.Bool, nullable=False)
-    is_unattended = published("the PMPC reported that nobody came, and no visit since", dy.Bool, nullable=False)
-    is_overdue = published("sent more than 60 days ago, and the PMPC reported no visit", dy.Bool, nullable=False)
+    is_awaited = published(
+        "sent, and a visit is to come: not seen, not dead, the referral neither recalled nor declined (4.0) or cancelled (6.0) by the PMPC",
+        dy.Bool,
+        nullable=False,
+    )
+    is_unattended = published("awaited, and the PMPC reported that nobody came", dy.Bool, nullable=False)
+    is_overdue = published("awaited, and sent more than 60 days ago", dy.Bool, nullable=False)
     is_concluded = published("the PMPC concluded", dy.Bool, nullable=False)
+    concluded_programmes = published("programmes of the flags of a referral that the PMPC concluded, separated by spaces", nullable=False)
     category_codes = published("LAW343 Art. 1(4)-(5) categories concluded, separated by spaces")
     impairment = published(
         "none, physical, mental or complex (both; LAW343 Art. 1(6)); null = not concluded",
@@ -100,6 +110,11 @@ class Pathway(dy.Schema):
         "not is_referred or is_flagged or place is null",
         "(consent is null) = not is_flagged",
         "(is_consent_late is null) = not is_flagged",
+        "consent_delay_days >= 0",
+        "consent_delay_days is not null or consent is null or consent = 'pending'",
+        "referred_delay_days >= 0",
+        "not is_awaited or not is_seen",
+        "is_awaited or not is_unattended and not is_overdue",
     )
 
 

@@ -26,6 +26,7 @@ from pipelines.contracts.codes import (
     STATUSES,
 )
 from pipelines.contracts.columns import ICD10, KATO9, clinical, coded, identified
+from pipelines.contracts.kept import DOCUMENT_AT
 from pipelines.contracts.plausible import Notice, is_possible, list_screening_notices
 from pipelines.identity.iin import is_valid_iin
 
@@ -53,6 +54,11 @@ class _Envelope(dy.Schema):
     action_code = coded("report, correct or cancel", ACTIONS, nullable=False)
     issued_at = clinical("when the sender issued this version, local time", dy.Datetime)
     received_on = clinical("day we received it", dy.Date, nullable=False)
+
+    @dy.rule()
+    def issued_at_in_future(cls) -> pl.Expr:
+        """A version of days to come would stand above every correction until then; one day is left to clocks and time zones."""
+        return pl.col("issued_at") < pl.col("received_on").cast(pl.Datetime("us")) + pl.duration(days=2)
 
 
 class _OfChild(_Envelope):
@@ -187,6 +193,7 @@ class ConsentRecord(_OfChild):
     representative_iin = identified("IIN of the representative")
     representative_name = identified("full name of the representative", max_length=300)
     form_version = clinical("version of the consent form", max_length=40)
+    document_at = clinical(DOCUMENT_AT, dy.Datetime)
 
     @dy.rule()
     def representative_iin_checksum(cls) -> pl.Expr:
@@ -233,6 +240,7 @@ class PmpcReportRecord(_Envelope):
                                regex=r"^(" + "|".join(CATEGORIES) + r")( (" + "|".join(CATEGORIES) + r"))*$")  # fmt: skip
     is_severe = clinical("severe impairment as concluded (LAW343 Art. 1(7))", dy.Bool)
     icd10_codes = clinical("ICD-10 codes, separated by spaces", regex=r"^[A-Z][0-9]{2}(\.[0-9]{1,2})?( [A-Z][0-9]{2}(\.[0-9]{1,2})?)*$")  # fmt: skip
+    document_at = clinical(DOCUMENT_AT, dy.Datetime)
 
     @dy.rule()
     def reported_on_in_future(cls) -> pl.Expr:
@@ -274,6 +282,9 @@ RECORDS: Mapping[str, type[dy.Schema]] = {
     "pmpc_report": PmpcReportRecord,
     "aggregate": AggregateRecord,
 }
+
+EVENT_ON: Mapping[str, str] = {"birth": "birth_on", "screening": "examined_on", "consent": "decided_on"}
+"""Record kind -> the day of what it tells: from that day to the day of receipt goes the delay that is its sender's."""
 
 NOTICES: Mapping[str, Mapping[str, Notice]] = {
     "screening": list_screening_notices(),

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, SupportsFloat
@@ -59,12 +59,15 @@ def write_docs(docs: Path, run_id: str, on: date, pages: Sequence[Page]) -> None
 
 
 def _render_page(page: Page, run_id: str, on: date) -> str:
+    from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.render.renderer import ValidationResultsPageRenderer
 
     for found in page.result.results:  # numpy's numbers are beyond the renderer
         observed = found.result.get("observed_value")
         if isinstance(observed, SupportsFloat):
             found.result["observed_value"] = float(observed)
+    run = RunIdentifier(run_name=run_id, run_time=datetime.combine(on, time(), UTC))
+    page.result.meta["run_id"] = run  # a batch that is judged by itself is told neither
     drawn = _open_view().render(ValidationResultsPageRenderer(run_info_at_end=True).render(page.result))
     sections = _SECTIONS.search(_OUTSIDE.sub("", drawn))
     assert sections is not None  # noqa: S101  # every result has its overview

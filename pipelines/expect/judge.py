@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from pipelines.expect.compare import KEPT_SCHEMA, History
 from pipelines.expect.docs import Page, write_docs
-from pipelines.expect.profile import CODE_SCHEMA, KEPT_SCHEMA, History, profile_batches
+from pipelines.expect.profile import CODE_SCHEMA, profile_batches
 from pipelines.expect.suite import FOLDER, Suite, read_suite
 
 if TYPE_CHECKING:

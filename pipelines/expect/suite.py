@@ -31,6 +31,19 @@ class Median(NamedTuple):
     usual_least: int
 
 
+class Share(NamedTuple):
+    """Result distribution: the rows of `hits` among those of `among`, of one value of `within`, in a sender's files.
+
+    `of`: name -> (value of `within`, hits, among); judged from `least` rows of a file and `usual_least` of those before on.
+    """
+
+    column: str
+    within: str
+    least: int
+    usual_least: int
+    of: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]
+
+
 class Gate(NamedTuple):
     """A measure is judged from so many rows, and so many earlier files of the sender, on; below that it is null."""
 
@@ -51,6 +64,7 @@ class Suite(NamedTuple):
     codes: tuple[str, ...]
     round: Round | None
     median: Median | None
+    share: Share | None
     gate: Mapping[str, Gate]
     expectations: tuple[dict[str, Any], ...]
 
@@ -67,7 +81,7 @@ def read_suite(path: Path) -> Suite:
             raise ValueError(f"{path.name}: {expectation['type']} needs a severity and a meta.code")
     if unknown or not expectations:
         raise ValueError(f"{path.name}: unknown keys {sorted(unknown)}, or nothing expected")
-    median = profile.get("median")
+    median, share = profile.get("median"), profile.get("share")
     return Suite(
         kind=path.stem,
         event_on=profile["event_on"],
@@ -78,9 +92,17 @@ def read_suite(path: Path) -> Suite:
         codes=tuple(profile.get("codes", ())),
         round=_read_part(path, Round, profile["round"]) if "round" in profile else None,
         median=_read_part(path, Median, {**median, "of": tuple(median["of"])}) if median else None,
+        share=_read_part(path, Share, {**share, "of": _read_shares(path, share["of"])}) if share else None,
         gate={name: _read_part(path, Gate, {"of": name, **gate}) for name, gate in profile.get("gate", {}).items()},
         expectations=tuple(expectations),
     )
+
+
+def _read_shares(path: Path, raw: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    for name, share in raw.items():
+        if set(share) != {"of", "hits", "among"} or not set(share["hits"]) < set(share["among"]):
+            raise ValueError(f"{path.name}: {name} needs of, hits and among, and hits are some of among")
+    return {name: (share["of"], tuple(share["hits"]), tuple(share["among"])) for name, share in raw.items()}
 
 
 def _read_part(path: Path, part: Callable[..., Part], given: dict[str, Any]) -> Part:

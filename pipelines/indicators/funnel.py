@@ -4,10 +4,10 @@ Exact binomial limits with interpolation, and where the senders differ by more t
 variance (tau squared, DerSimonian-Laird on winsorised z-scores). Source: Spiegelhalter, Stat Med 2005;24:1185-1202.
 """
 
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import bdtrik, betainc, ndtri
 
 LEVELS = {"95": 0.975, "99.8": 0.999}
 """Two-sided limits -> upper probability."""
@@ -48,7 +48,7 @@ def limit_funnel(funnel: Funnel, n: np.ndarray, level: str) -> tuple[np.ndarray,
     upper = LEVELS[level]
     over = np.where(n > 0, n, np.nan).astype(float)
     if funnel.tau2:
-        half = ndtri(upper) * np.sqrt(funnel.share * (1 - funnel.share) / over + funnel.tau2)
+        half = NormalDist().inv_cdf(upper) * np.sqrt(funnel.share * (1 - funnel.share) / over + funnel.tau2)
         return np.clip(funnel.share - half, 0, 1), np.clip(funnel.share + half, 0, 1)
     return _limit_exact(funnel.share, over, 1 - upper), _limit_exact(funnel.share, over, upper)
 
@@ -66,6 +66,8 @@ def place_sender(funnel: Funnel, x: int, n: int) -> str:
 
 def _limit_exact(share: float, n: np.ndarray, probability: float) -> np.ndarray:
     """The count whose cumulative probability is `probability`, interpolated between whole counts, as a share."""
+    from scipy.special import bdtrik
+
     if not 0 < share < 1:  # every sender is what all are
         return np.where(np.isnan(n), n, share)
     near = np.ceil(bdtrik(probability, n, share))  # one too many where rounding lifts a whole number
@@ -77,5 +79,7 @@ def _limit_exact(share: float, n: np.ndarray, probability: float) -> np.ndarray:
 
 def _accumulate(count: np.ndarray, n: np.ndarray, share: float) -> np.ndarray:
     """The binomial probability of at most `count` of n."""
+    from scipy.special import betainc
+
     inside = betainc(np.maximum(n - count, 1), np.maximum(count, 0) + 1, 1 - share)
     return np.where(count < 0, 0.0, np.where(count >= n, 1.0, inside))

@@ -1,11 +1,12 @@
 """Values and 95 % intervals of indicators: Wilson for proportions; exact Poisson under 10 events and Byar from 10 for rates.
 
 Sources: Wilson 1927; Breslow & Day 1987 (Byar with x and x + 1); Garwood 1936 for the exact limits. STANDARDS, indicators.
+
+scipy is imported where it is used: most commands have no use for it, and it takes a fifth of a second.
 """
 
 import numpy as np
 import polars as pl
-from scipy.special import gammaincinv
 
 _Z = 1.959963984540054
 _LEAST_FOR_BYAR = 10
@@ -44,6 +45,8 @@ def wilson(x: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def poisson(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Limits of a count: exact (Garwood) under 10, Byar's approximation from 10."""
+    from scipy.special import gammaincinv
+
     exact_low = np.where(x > 0, gammaincinv(np.maximum(x, 1), 0.025), 0.0)
     exact_high = gammaincinv(x + 1, 0.975)
     some = np.maximum(x, 1)

@@ -2,11 +2,11 @@
 
 import itertools
 from datetime import date, timedelta
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy.special import ndtri
 
 WEEKS = 8
 _USUAL = 6
@@ -59,7 +59,7 @@ def tell_trend(weeks: pl.DataFrame) -> str:
     pooled = (x0 + x1) / (n0 + n1)
     spread = np.sqrt(pooled * (1 - pooled) * (1 / n0 + 1 / n1))
     z = (x1 / n1 - x0 / n0) / spread if spread else 0.0
-    if abs(z) <= ndtri(0.975):
+    if abs(z) <= NormalDist().inv_cdf(0.975):
         return "steady"
     return "worse" if z > 0 else "better"
 

@@ -33,6 +33,7 @@ def render_card(card: Mapping[str, Any], chart: str) -> str:
         return "\n".join([
             f"<h1>{t('title')}</h1>\n<p class=\"file\">{escape(name)}</p>",
             f'<p class="soft">{t("period", since=card["since"], on=card["on"])}</p>',
+            *([f"<p>{t('unregistered')}</p>"] if "unregistered" in card["signals"] else []),
             f"<h2>{t('glance')}</h2>", write_tiles(tiles), f"<h2>{t('missing')}</h2>", _list_missing(card, language),
             f"<h2>{t('findings')}</h2>", _list_findings(card["findings"], language),
             f"<h2>{t('weeks')}</h2>", f"<p>{t('trend')}: {t(card['trend'])}.</p>", weeks,
@@ -45,11 +46,12 @@ def render_card(card: Mapping[str, Any], chart: str) -> str:
 
 
 def render_index(
-    cards: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]], unnamed: Mapping[str, int], due: Mapping[str, Any], on: str
-) -> str:
-    """The steward's page: every sender by name, held files, files whose sender is not known, and what is due.
+    cards: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]], unnamed: Mapping[str, int], due: Mapping[str, Any],
+    unowned: Mapping[str, int], on: str,
+) -> str:  # fmt: skip
+    """The steward's page: held files, lists that no facility collects, senders by name, files of unknown senders, what is due.
 
-    `due`: what night.lists keeps as counts.json; empty where no list was written yet.
+    `due`: what night.lists keeps as counts.json; empty where no list was written yet. `unowned`: lines by list.
     """
 
     def write_section(language: str) -> str:
@@ -68,8 +70,7 @@ def render_index(
             )
             for card in cards
         )  # fmt: skip
-        heads = [t("sender"), t("last"), c("files"), c("rows"), c("share"), c("trend").split(" (")[0],
-                 c("delay"), c("open"), c("held"), t("signal")]  # fmt: skip
+        heads = [t("sender"), t("last"), c("files"), c("rows"), *map(t, ("share", "trend", "delay", "open", "waiting", "signal"))]
         waiting = write_table(
             [say("feedback", "file", language), t("sender"), say("feedback", "day", language), say("feedback", "rows", language),
              say("feedback", "quarantined_count", language)],
@@ -80,6 +81,8 @@ def render_index(
         return "\n".join([
             f"<h1>{t('title')}</h1>", f'<p class="soft">{escape(on)}. {t("order")}</p>',
             f"<h2>{t('held')}</h2>", waiting if held else f"<p>{c('none')}</p>",
+            *([f"<h2>{t('unowned')}</h2>", f"<p>{t('hand_on')}</p>", write_tiles((name, str(n), True) for name, n in unowned.items())]
+              if unowned else []),
             f"<h2>{t('title')}</h2>", write_table(heads, rows, numbers=(2, 3, 4, 6, 7, 8)),
             f"<h2>{t('unnamed')}</h2>", write_tiles(tiles) if tiles else f"<p>{c('none')}</p>",
             *([f"<h2>{t('asked')}</h2>", f'<p class="soft">{escape(due["on"])}. {t("lists")}</p>', _list_due(due, language)] if due else []),

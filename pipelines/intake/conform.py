@@ -13,6 +13,7 @@ import polars as pl
 from pipelines.intake.cell import name_cell
 from pipelines.intake.derive import list_derived
 from pipelines.intake.layout import Component, Layout
+from pipelines.intake.months import read_months
 from pipelines.intake.refusal import list_findings
 from pipelines.intake.sums import check_rows
 
@@ -165,7 +166,9 @@ def _read_column(name: str, column: dy.Column, layout: Layout) -> pl.Expr:
             low = text.str.to_lowercase()
             return pl.when(low.is_in(_TRUE)).then(True).when(low.is_in(_FALSE)).then(False)
         case pl.Date():
-            return pl.coalesce(text.str.to_date(form, strict=False) for form in layout.dates)
+            days = pl.coalesce(text.str.to_date(form, strict=False) for form in layout.dates)
+            is_month = name.endswith("_month")
+            return text.map_batches(partial(read_months, dates=layout.dates), return_dtype=pl.Date) if is_month else days
         case pl.Datetime():
             forms = (*layout.datetimes, *layout.dates)
             return pl.coalesce(text.str.to_datetime(form, strict=False, time_unit="us") for form in forms)

@@ -1,45 +1,22 @@
 """Delimited text, read as text: the bytes' encoding, the layout by its header, rows in bounded chunks."""
 
-import codecs
-import io
+import csv as text_csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from pipelines.intake.layout import OURS_ADDED, Layout, list_layouts, match_layout, spell_headers
+from pipelines.intake.aside import pad_line, says_total, set_aside
+from pipelines.intake.dialect import Header, name_form, read_header
+from pipelines.intake.layout import FORM, OURS_ADDED, Layout
 from pipelines.intake.lines import LineCount, Placed, holds_breaks
-from pipelines.intake.reading import NEUTRALISED, Chunk, Limits, Opened, name_headers
+from pipelines.intake.reading import NEUTRALISED, Chunk, Limits, Opened
 from pipelines.intake.refusal import FileRefusedError, list_findings
 
-_BLOCK_BYTES = 32 << 20
-_SURVEYED_BYTES = 1 << 20
-_LONGEST_HEADER = 1 << 20
+_BLOCK_BYTES = 16 << 20
 _LONGEST_NAME = 80
-_IS_INNER = np.array([chr(byte).isalnum() or chr(byte) in ".:-/" for byte in range(128)] + [False] * 128)
-
-
-class Survey(NamedTuple):
-    """What all bytes of a file say: is it UTF-8, does it quote, has any value blanks around it, is there an apostrophe."""
-
-    is_utf8: bool
-    has_quotes: bool
-    has_blanks: bool
-    has_apostrophes: bool = False
-
-
-class Header(NamedTuple):
-    """A header that is understood; `is_padded`: its names had blanks around them."""
-
-    layout: Layout
-    encoding: str
-    headers: tuple[str, ...]
-    is_padded: bool
-    survey: Survey
 
 
 def open_file(path: Path, limits: Limits, layouts: tuple[Layout, ...] | None = None) -> Opened:
@@ -48,34 +25,13 @@ def open_file(path: Path, limits: Limits, layouts: tuple[Layout, ...] | None = N
     return Opened(header.layout, list_file_findings(header), read_chunks(path, header))
 
 
-def read_header(path: Path, limits: Limits = Limits(), layouts: tuple[Layout, ...] | None = None) -> Header:  # noqa: B008
-    """The layout and encoding of a delimited file.
-
-    Order of encodings: byte order mark, then strict UTF-8, then what the layout declares; never a guess
-    (INPUTS, Tables). Raises FileRefusedError.
-    """
-    with path.open("rb") as file:
-        head = file.read(_LONGEST_HEADER)
-    if not head.strip():
-        raise FileRefusedError("file_empty")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise FileRefusedError("file_encoding_unknown")
-    if b"\x00" in head:
-        raise FileRefusedError("file_binary")
-    line = head.removeprefix(codecs.BOM_UTF8).splitlines()[0]
-    survey = survey_bytes(path, limits)
-    if not survey.is_utf8:
-        return _open_declared(path, line, survey, layouts or list_layouts(), limits)
-    return _open_as("utf-8", line, survey, layouts or list_layouts(), limits)
-
-
 def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
-    """Rows as text in the sender's headers, with `row_no`, the line where the row begins (header = 1).
+    """Rows as text in the sender's headers, with `row_no`, the line of the file where the row begins.
 
     Rows of a wrong width, and those whose quote took in lines below them, become findings.
     """
-    layout, names = opened.layout, list(opened.headers)
-    own = [name for name in names if name not in OURS_ADDED]
+    names = list(opened.headers)
+    said = {name: texts for name, texts in zip(names, opened.said, strict=True) if name not in OURS_ADDED}
     broken: dict[int, str] = {}
 
     def note_row(row: arrow_csv.InvalidRow) -> str:
@@ -84,10 +40,10 @@ def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
 
     options = {
         "read_options": arrow_csv.ReadOptions(
-            block_size=_BLOCK_BYTES, encoding=opened.encoding, column_names=names, skip_rows=1, use_threads=False
+            block_size=_BLOCK_BYTES, encoding=opened.encoding, column_names=names, skip_rows=opened.lines, use_threads=False
         ),
         "parse_options": arrow_csv.ParseOptions(
-            delimiter=layout.separator,
+            delimiter=opened.separator,
             ignore_empty_lines=False,
             invalid_row_handler=note_row,
             newlines_in_values=opened.survey.has_quotes,  # only a quoted value may hold a line break
@@ -96,7 +52,7 @@ def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
         ),
     }
-    next_no, told, count = 2, 0, LineCount(layout.separator)
+    next_no, told, count = opened.lines + 1, 0, LineCount(opened.separator)
     try:
         for batch in arrow_csv.open_csv(path, **options):
             sent = pl.DataFrame(pl.from_arrow(batch))
@@ -106,11 +62,11 @@ def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
             told = len(broken)
             placed = count.place(sent, numbers, fresh, has_breaks=opened.survey.has_quotes and holds_breaks(batch))
             rows = sent.with_columns(placed.lines)
-            if all(sent[name].null_count() for name in own):  # else no row can be empty, and none is copied
-                rows = rows.filter(~pl.all_horizontal(pl.col(*own).is_null()))
+            if all(sent[name].null_count() for name in said):  # else no row can be empty, and none is copied
+                rows = rows.filter(~pl.all_horizontal(pl.col(*said).is_null()))
             if opened.survey.has_apostrophes:  # those that a file to fix sets before what looks like a formula
                 rows = rows.with_columns(pl.col(*names).str.replace(NEUTRALISED, "$1"))
-            yield _give(rows, placed, fresh, names)._replace(has_blanks=opened.survey.has_blanks)
+            yield _give(rows, placed, fresh, opened, said)
     except pa.ArrowInvalid as error:
         if "Empty CSV file" not in str(error):
             raise FileRefusedError("file_unreadable") from None
@@ -118,14 +74,14 @@ def read_chunks(path: Path, opened: Header) -> Iterator[Chunk]:
         fresh = dict(list(broken.items())[told:])
         nothing = pl.DataFrame(schema={**dict.fromkeys(names, pl.String), "row_no": pl.Int64})
         placed = count.place(nothing.drop("row_no"), nothing["row_no"], fresh, has_breaks=False)
-        yield _give(nothing, placed, fresh, names)
+        yield _give(nothing, placed, fresh, opened, said)
 
 
 def list_file_findings(opened: Header) -> pl.DataFrame:
     """What the header alone tells: columns that the layout does not know, and known ones that are not there."""
     layout = opened.layout
     unknown = [h for h in opened.headers if h not in layout.headers]
-    absent = [ours for header, ours in layout.columns.items() if header not in opened.headers]
+    absent = [ours for header, ours in layout.columns.items() if header not in opened.headers and header not in opened.titles]
     rows: list[tuple[int | None, str | None, str, str]] = [(None, h[:_LONGEST_NAME], "column_unknown", "warning") for h in unknown]
     rows += [(None, ours, "column_absent", "info") for ours in absent]
     if opened.is_padded:
@@ -141,125 +97,44 @@ def _number_rows(first: int, count: int, broken: dict[int, str]) -> pl.Series:
     return lines.filter(~lines.is_in(list(broken))).head(count)
 
 
-def _give(rows: pl.DataFrame, placed: Placed, broken: dict[int, str], names: list[str]) -> Chunk:
-    """Rows with those of a wrong width; such a line is kept whole in the first column, so that the sender gets it back."""
-    if not broken:
-        return Chunk(rows, placed.finding)
-    kept = pl.DataFrame(
-        {names[0]: list(broken.values()), **dict.fromkeys(names[1:], None), "row_no": [placed.broken[no] for no in broken]},
-        schema={**dict.fromkeys(names, pl.String), "row_no": pl.Int64},
-    )
-    swallowing = set(placed.finding["row_no"])
-    told = list_findings([(line, None, "row_width_differs", "error") for line in placed.broken.values() if line not in swallowing])
-    return Chunk(pl.concat([rows, kept]), pl.concat([placed.finding, told]))
+def _give(rows: pl.DataFrame, placed: Placed, broken: dict[int, str], opened: Header, said: dict[str, frozenset[str]]) -> Chunk:
+    """A chunk of records, with what stands above the table for each of them, and how the file is written where that is not the layout's way."""
+    parted = set_aside(rows, said, opened.layout)
+    records, findings = [parted.rows], [placed.finding, parted.finding]
+    if broken:
+        short = _read_short(broken, placed, opened)
+        aside = set_aside(short, said, opened.layout)
+        if opened.layout.totals is not None:
+            records.append(aside.rows.filter(says_total(list(said))))
+        taken = {*aside.other["row_no"], *(no for part in records[1:] for no in part["row_no"])}
+        kept = {placed.broken[no]: text for no, text in broken.items() if placed.broken[no] not in taken}
+        swallowing = set(placed.finding["row_no"])
+        wrong = list_findings([(line, None, "row_width_differs", "error") for line in kept if line not in swallowing])
+        records.append(_frame(opened, [[text] for text in kept.values()], list(kept)))
+        findings += [aside.finding, wrong]
+    added = [pl.lit(text).alias(header) for header, text in opened.titles.items()]
+    if form := name_form(opened):
+        added.append(pl.lit(form).alias(FORM))
+    given = pl.concat(records) if len(records) > 1 else records[0]
+    return Chunk(given.with_columns(added), pl.concat(findings), has_blanks=opened.survey.has_blanks)
 
 
-def survey_bytes(path: Path, limits: Limits) -> Survey:
-    """One look at all bytes. Raises FileRefusedError for a NUL byte or a line longer than the limit."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="strict")
-    is_utf8, has_quotes, has_blanks, has_apostrophes, unbroken = True, False, False, False, 0
-    with path.open("rb") as file:
-        while block := file.read(_SURVEYED_BYTES):
-            if b"\x00" in block:
-                raise FileRefusedError("file_binary")
-            unbroken = len(block) - 1 - newline if (newline := block.rfind(b"\n")) >= 0 else unbroken + len(block)
-            if unbroken > limits.line_mb << 20:
-                raise FileRefusedError("line_too_long")
-            if is_utf8 and not (block.isascii() and not decoder.getstate()[0]):
-                is_utf8, has_blanks = _continues(decoder, block), True  # beyond ASCII there are blanks of many kinds
-            has_quotes = has_quotes or b'"' in block
-            has_blanks = has_blanks or _is_padded(block)
-            has_apostrophes = has_apostrophes or b"'" in block
-    return Survey(is_utf8 and _continues(decoder, b"", is_final=True), has_quotes, has_blanks, has_apostrophes)
-
-
-def _continues(decoder: codecs.IncrementalDecoder, block: bytes, *, is_final: bool = False) -> bool:
-    try:
-        decoder.decode(block, is_final)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _is_padded(block: bytes) -> bool:
-    """True where a blank of an ASCII block stands beside anything but a letter or digit (or at the edge of the block)."""
-    byte = np.frombuffer(block, np.uint8)
-    low = np.flatnonzero(byte <= ord(" "))
-    kind = byte[low]
-    blank = low[(kind != ord("\n")) & (kind != ord("\r"))]
-    if not len(blank):
-        return False
-    if blank[0] == 0 or blank[-1] == len(byte) - 1:
-        return True
-    inner = _IS_INNER[byte[blank - 1]] & _IS_INNER[byte[blank + 1]]
-    return not inner.all()
-
-
-def is_encoded(path: Path, encoding: str) -> bool:
-    """True when all bytes of a file are of an encoding."""
-    decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
-    with path.open("rb") as file:
-        return all(_continues(decoder, block) for block in iter(lambda: file.read(_SURVEYED_BYTES), b"")) and _continues(
-            decoder, b"", is_final=True
-        )
-
-
-def _open_declared(path: Path, line: bytes, survey: Survey, layouts: tuple[Layout, ...], limits: Limits) -> Header:
-    declared = dict.fromkeys(e for layout in layouts for e in layout.encodings if e != "utf-8")
-    readable = [encoding for encoding in declared if is_encoded(path, encoding)]
-    refused = FileRefusedError("file_encoding_unknown")
-    for encoding in readable:
+def _read_short(broken: dict[int, str], placed: Placed, opened: Header) -> pl.DataFrame:
+    """The lines that have fewer cells than the header as rows of it: a total, or numbers of columns, often are that short."""
+    found: dict[int, list[str | None]] = {}
+    for no, text in broken.items():
         try:
-            found = _open_as(encoding, line, survey, tuple(x for x in layouts if encoding in x.encodings), limits)
-            return _prefer_declared(path, line, found, limits)
-        except FileRefusedError as error:
-            refused = error if error.columns or not refused.columns else refused
-    for encoding in readable:
-        try:
-            _open_as(encoding, line, survey, layouts, limits)
-        except FileRefusedError:
+            (cells,) = text_csv.reader([text], delimiter=opened.separator)
+        except (text_csv.Error, ValueError):  # too long a value, or several lines
             continue
-        raise FileRefusedError("file_encoding_unknown")  # a known header, in a code page its layout does not allow
-    raise refused
+        if row := pad_line(cells, len(opened.headers)):
+            found[placed.broken[no]] = row
+    return _frame(opened, list(found.values()), list(found))
 
 
-def _prefer_declared(path: Path, line: bytes, found: Header, limits: Limits) -> Header:
-    """The same header by the first code page in the layout's own order that it can be read by.
-
-    cp1251 and kz1048 differ in the Kazakh letters only and nearly any bytes are of both: a Russian header does not tell
-    them apart, so the order in which the sender's layout declares them does.
-    """
-    for encoding in found.layout.encodings[: found.layout.encodings.index(found.encoding)]:
-        if encoding != "utf-8" and is_encoded(path, encoding):
-            try:
-                return _open_as(encoding, line, found.survey, (found.layout,), limits)
-            except FileRefusedError:
-                continue
-    return found
-
-
-def _open_as(encoding: str, line: bytes, survey: Survey, layouts: tuple[Layout, ...], limits: Limits) -> Header:
-    text = line.decode(encoding)
-    refused = FileRefusedError("layout_unknown")
-    for separator in dict.fromkeys(layout.separator for layout in layouts):
-        sent = _split_header(text, separator)
-        mine = [layout for layout in layouts if layout.separator == separator]
-        headers = spell_headers(name_headers(sent), mine)
-        if len(headers) < 2:
-            continue
-        if len(headers) > limits.columns:
-            raise FileRefusedError("file_too_wide")
-        if len(set(headers)) != len(headers):
-            raise FileRefusedError("header_repeated", tuple(sorted({h for h in headers if headers.count(h) > 1})))
-        try:
-            layout = match_layout(headers, mine)
-            return Header(layout, encoding, headers, any(h != h.strip() for h in sent), survey)
-        except FileRefusedError as error:
-            refused = error if error.columns or not refused.columns else refused
-    raise refused
-
-
-def _split_header(text: str, separator: str) -> tuple[str, ...]:
-    import csv as text_csv
-
-    return tuple(next(text_csv.reader(io.StringIO(text), delimiter=separator), []))
+def _frame(opened: Header, rows: list[list[str | None]], numbers: list[int]) -> pl.DataFrame:
+    """Rows in the headers of a file, blank to the right of what they have."""
+    width = len(opened.headers)
+    columns = zip(*([*row, *[None] * (width - len(row))] for row in rows), strict=True) if rows else [()] * width
+    texts = {name: pl.Series(name, list(cells), dtype=pl.String) for name, cells in zip(opened.headers, columns, strict=True)}
+    return pl.DataFrame([*texts.values(), pl.Series("row_no", numbers, dtype=pl.Int64)])

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.intake.layout import Layout
-from pipelines.intake.page import LANGUAGES, say, write_facts, write_page, write_table, write_tiles
+from pipelines.intake.layout import FOLDER, Layout, list_layouts
+from pipelines.intake.page import LANGUAGES, read_texts, say, write_facts, write_page, write_table, write_tiles
 from pipelines.intake.reading import SHEET_STEP
 from pipelines.intake.taken import list_known, list_taken, list_units
 
@@ -19,10 +19,10 @@ _MESSAGES = Path(__file__).parent / "messages.toml"
 _EXAMPLES = 5
 _HEADERS_NAMED = 3
 _COUNTS = ("received_count", "accepted_count", "untaken_count", "quarantined_count", "open_count", "mended_count", "refused_again_count",
-           "waiting_now")  # fmt: skip
+           "waiting_now", "rival_count")  # fmt: skip
 _ALWAYS_SHOWN = {"received_count", "accepted_count", "quarantined_count"}
 _BAD = {"quarantined_count", "open_count", "refused_again_count"}
-_UNTOLD = "layout"
+_DETAIL = "{detail}"
 _IS_BROKEN = pl.col("code").is_in(["row_width_differs", "quote_unclosed"])
 
 
@@ -39,7 +39,7 @@ class FindingGroup(NamedTuple):
 
 @cache
 def read_messages(path: Path = _MESSAGES) -> dict[str, dict[str, dict[str, str]]]:
-    """The texts: `problem` (by the end of a code) and `code` (whole)."""
+    """The texts: `problem` (by the end of a code), `untold` (the same, where nothing is known to name instead) and `code` (whole)."""
     return tomllib.loads(path.read_text("utf-8"))
 
 
@@ -49,8 +49,16 @@ class Names(dict[str, str]):
     taken: Mapping[str, str] = {}
 
 
-def name_headers(layout: Layout | None) -> dict[str, str]:
-    """Names: our column -> the sender's header; of a wide layout the headers that a column gathers, the first few of them."""
+def name_headers(layout: Layout | str | None) -> dict[str, str]:
+    """Names: our column -> the sender's header; of a wide layout the headers that a column gathers, the first few of them.
+
+    `layout`: also its name. Of messages and resources, which have no headers, the places (`NK1-33`, `Patient.birthDate`).
+    """
+    name = layout if layout is None or isinstance(layout, str) else layout.name
+    if places := _read_places(name):
+        return Names(places)
+    if isinstance(layout, str):
+        layout = next((known for known in list_layouts() if known.name == name), None)
     if layout is None:
         return Names()
     headers = Names({ours: header for header, ours in layout.columns.items()})
@@ -61,23 +69,33 @@ def name_headers(layout: Layout | None) -> dict[str, str]:
     return headers
 
 
-def tell_finding(code: str, column: str | None, headers: dict[str, str]) -> dict[str, str]:
-    """The texts of a finding in kk, ru and en; `headers` = our column -> the sender's name for it.
+@cache
+def _read_places(name: str | None) -> Mapping[str, str]:
+    """Our column -> where it stands in a message or resource: [places] of a reader's code tables."""
+    if not (name or "").startswith(("hl7-", "fhir-")):
+        return {}
+    places = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))["places"]
+    return {column: " / ".join(there) for column, there in places.items()}
+
+
+def tell_finding(code: str, column: str | None, headers: dict[str, str], detail: str | None = None) -> dict[str, str]:
+    """The texts of a finding in kk, ru and en; `headers` = our column -> the sender's name for it, `detail`: what explains it.
 
     Raises KeyError for a code without a text: a code nobody can act on is our own broken promise.
     """
     messages = read_messages()
+    taken = getattr(headers, "taken", {}).get(column) or list_known().get(column or "", "")
     if code in messages["code"]:
         texts = messages["code"][code]
     else:
         problem = next((p for p in messages["problem"] if code.endswith("_" + p)), None)
         if problem is None:
             raise KeyError(code)
-        texts = messages["problem"][problem]
+        texts = (messages["problem"] if taken else messages["problem"] | messages["untold"])[problem]
     name = headers.get(column or "", column or "-")
-    taken = getattr(headers, "taken", {}).get(column) or list_known().get(column or "", "")
-    filled = {"{column}": name, "{taken}": taken or _UNTOLD, "{units}": list_units()}
-    return {language: _fill(texts[language], filled) for language in LANGUAGES}
+    filled = {"{column}": name, "{taken}": taken, "{units}": list_units(), _DETAIL: detail or "-"}
+    label = read_texts()["feedback"]["reason"]
+    return {language: _fill(texts[language], filled | {"{reason}": label[language]}) for language in LANGUAGES}
 
 
 def _fill(text: str, filled: Mapping[str, str]) -> str:
@@ -89,21 +107,25 @@ def _fill(text: str, filled: Mapping[str, str]) -> str:
 def tell_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str, str]) -> pl.DataFrame:
     """The feedback table: row_no, source_id (the sender's own), column (as sent), code, severity, text_kk/ru/en, detail."""
     pairs = finding.select("code", "column").unique(maintain_order=True)
-    texts = [tell_finding(code, column, headers) for code, column in pairs.iter_rows()]
+    texts = [tell_finding(code, column, headers, _DETAIL) for code, column in pairs.iter_rows()]
     told = pairs.with_columns(pl.Series(f"text_{lang}", [t[lang] for t in texts], pl.String) for lang in LANGUAGES)
     joined = finding.join(told, on=["code", "column"], how="left", nulls_equal=True).join(
         source, on="row_no", how="left"
     )
     assert len(joined) == len(finding)  # noqa: S101
+    detail = pl.col("detail") if "detail" in joined.columns else pl.lit(None, pl.String)
     return joined.select(
         "row_no", pl.when(~_IS_BROKEN).then("source_id").alias("source_id"),  # a broken line is whole in its first column
-        pl.col("column").replace(headers).alias("column"), "code", "severity", *(f"text_{lang}" for lang in LANGUAGES),
-        pl.col("detail") if "detail" in joined.columns else pl.lit(None, pl.String).alias("detail"),
+        pl.col("column").replace(headers).alias("column"), "code", "severity",
+        *(pl.col(f"text_{lang}").str.replace_all(_DETAIL, detail.fill_null("-"), literal=True) for lang in LANGUAGES), detail.alias("detail"),
     ).sort("row_no", "code", nulls_last=False)  # fmt: skip
 
 
 def group_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str, str]) -> list[FindingGroup]:
-    """All findings by code and column, errors and the most frequent first, with the first lines as examples."""
+    """All findings by code and column, with the first lines as examples.
+
+    Errors first, and of them what is wrong with the whole file; then the most frequent.
+    """
     detail = pl.col("detail") if "detail" in finding.columns else pl.lit(None, pl.String)
     named = finding.join(source, on="row_no", how="left").with_columns(
         pl.when(~_IS_BROKEN).then("source_id").alias("source_id"), detail.alias("detail")
@@ -115,15 +137,16 @@ def group_findings(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[st
         .group_by("code", "column", "severity", maintain_order=True)
         .agg(
             pl.col("row_no").drop_nulls().n_unique().alias("row_count"),
+            pl.col("detail").drop_nulls().unique(maintain_order=True).head(_EXAMPLES).str.join(" / ").alias("explained"),
             pl.struct("row_no", "source_id", "detail").filter(pl.col("row_no").is_not_null()).head(_EXAMPLES).alias("example"),
         )
-        .sort(order, -pl.col("row_count").cast(pl.Int64), "code", "column")
+        .sort(order, (pl.col("row_count") > 0) & (order == 0), -pl.col("row_count").cast(pl.Int64), "code", "column")
     )
     return [
         FindingGroup(
             g["code"], headers.get(g["column"] or "", g["column"]), g["severity"], g["row_count"],
             tuple((e["row_no"], mask_source(e["source_id"]), e["detail"]) for e in g["example"]),
-            tell_finding(g["code"], g["column"], headers),
+            tell_finding(g["code"], g["column"], headers, g["explained"]),
         )
         for g in groups.iter_rows(named=True)
     ]  # fmt: skip
@@ -143,7 +166,10 @@ def name_next(receipt: Mapping[str, object], fix: str | None) -> tuple[str, dict
         if receipt["open_count"]:
             how = "mend" if fix and fix.endswith((".csv", ".xlsx")) else "mend_message"
             return (how, {"fix": fix, "open": receipt["open_count"]}) if fix else ("refused", {})
-        return ("again" if receipt["refused_again_count"] else "mended"), {}
+        if receipt["refused_again_count"] or not receipt["rival_count"]:
+            return ("again" if receipt["refused_again_count"] else "mended"), {}
+    if receipt["rival_count"] and state not in ("held", "returned"):
+        return "look", {"rival": receipt["rival_count"]}
     return state, {"waiting": receipt["waiting_now"]}
 
 
@@ -199,8 +225,9 @@ def _list_groups(groups: Sequence[FindingGroup], language: str, *, is_refused: b
     shown = []
     absent = [g for g in groups if g.code == "header_absent"]
     errors = [g for g in groups if g.severity == "error"]
-    notices = [g for g in groups if g.severity != "error" and g.code != "header_absent"]
-    for title, part in ((t("refusal" if is_refused else "errors"), errors), (t("notices"), notices)):
+    untaken = [g for g in groups if g.severity != "error" and _read_about(g.code).get("shown") == "untaken"]
+    notices = [g for g in groups if g.severity != "error" and g.code != "header_absent" and g not in untaken]
+    for title, part in ((t("refusal" if is_refused else "errors"), errors), (t("untaken"), untaken), (t("notices"), notices)):
         if part:
             shown += [f"<h2>{title}</h2>", _write_groups(part, language)]
         if part is errors and absent:
@@ -220,8 +247,8 @@ def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
     return write_table(heads, (
         (
             f"{escape(g.text[language])} <code>{escape(g.code)}</code>",
-            escape(g.column or "–"),
-            f"{g.row_count:,}".replace(",", "\u00a0") if g.examples else say("feedback", "whole", language),
+            _say_place(g, language),
+            _say_count(g, language),
             ", ".join(
                 f'<span class="nb">{say_line(no, language)}{f" ({escape(source)})" if source else ""}</span>'
                 + (f" <small>{escape(detail)}</small>" if detail else "")
@@ -230,6 +257,22 @@ def _write_groups(groups: Sequence[FindingGroup], language: str) -> str:
         )
         for g in groups
     ), numbers=(2,))  # fmt: skip
+
+
+def _say_place(group: FindingGroup, language: str) -> str:
+    """The column that a finding is in, or the sheet, the lines, the form or the separator that it is about."""
+    about = _read_about(group.code).get("about")
+    return say("about", about, language, which=group.column) if about and group.column else escape(group.column or "–")
+
+
+def _say_count(group: FindingGroup, language: str) -> str:
+    if group.examples:
+        return f"{group.row_count:,}".replace(",", "\u00a0")
+    return "–" if "about" in _read_about(group.code) else say("feedback", "whole", language)
+
+
+def _read_about(code: str) -> dict[str, str]:
+    return read_messages()["code"].get(code, {})
 
 
 def _list_closings(closings: Sequence[Mapping[str, object]], language: str) -> str:

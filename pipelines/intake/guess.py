@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
@@ -14,6 +15,7 @@ from pipelines.intake.layout import Layout
 from pipelines.intake.proposal import Guess, Placed, Sample, find_forms, write_toml
 from pipelines.intake.reading import name_headers
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.survey import UTF16
 from pipelines.intake.wide import (
     COMPUTED,
     MOSTLY,
@@ -27,6 +29,7 @@ from pipelines.intake.wide import (
 
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _ALIKE = 0.84
+_EXCEL_LINE = re.compile(r"\Asep=.[\r\n]+", re.IGNORECASE)
 _KAZAKH = "әғқңөұүһіӘҒҚҢӨҰҮҺІ"
 _SHAPED = {"sex": "sex_code", "kato (9 digits)": "residence_kato"}
 """Shapes that one column only can have: they place a header that no word placed."""
@@ -36,12 +39,14 @@ def read_sample(head: bytes, *, is_cut: bool = False) -> Sample:
     """The first bytes of a file as a table; `is_cut`: there is more. Raises FileRefusedError."""
     if not head.strip():
         raise FileRefusedError("file_empty")
-    if b"\x00" in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if head.startswith(UTF16):  # its mark says so, whatever a layout declares
+        encoding, text = "utf-8", head.decode("utf-16", errors="ignore")
+    elif b"\x00" in head:
         raise FileRefusedError("file_binary")
-    if is_cut:
-        head = head[: head.rfind(b"\n") + 1] or head
-    encoding = name_encoding(head)
-    text = head.removeprefix(codecs.BOM_UTF8).decode(encoding)
+    else:
+        encoding = name_encoding(head := (head[: head.rfind(b"\n") + 1] or head) if is_cut else head)
+        text = head.removeprefix(codecs.BOM_UTF8).decode(encoding)
+    text = _EXCEL_LINE.sub("", text)
     separator = _name_separator(text)
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
     if not rows:

@@ -8,7 +8,6 @@ import polars as pl
 
 from pipelines.contracts import NOTICES, PROBLEMS
 from pipelines.intake.cell import name_cell
-from pipelines.intake.keys import KEYED_BY
 from pipelines.intake.layout import Layout
 from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 
@@ -29,7 +28,7 @@ def judge_records(record: pl.DataFrame, noticed: pl.DataFrame, layout: Layout) -
     good, failure = layout.contract.filter(record)
     details = failure.details() if len(good) < len(record) else None
     finding = pl.concat([noticed, *([] if details is None else [_list_reasons(details, layout)])])
-    finding = _drop_echoes(pl.concat([finding, _list_notices(good, layout), _find_rivals(good, layout.record)]))
+    finding = _drop_echoes(pl.concat([finding, _list_notices(good, layout)]))
     refused = finding.filter((pl.col("severity") == "error") & pl.col("row_no").is_not_null())["row_no"].unique().sort()
     accepted = good.filter(~pl.col("row_no").is_in(refused.implode())) if len(refused) else good
     return Judged(accepted, refused, finding)
@@ -86,30 +85,19 @@ def _list_notices(good: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     return pl.concat(found) if found else list_findings([])
 
 
-def _find_rivals(good: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """Rows that give one record, in one version, different contents: which of them holds only their sender knows."""
-    if good["source_id"].n_unique() == len(good):
-        return list_findings([])
-    key = [c for c in ("sender_id", "source_id", *KEYED_BY[kind], "issued_at", "action_code", "status_code") if c in good.columns]
-    told = good.unique(pl.exclude("row_no", "submission_id", "received_on"))
-    rivals = told.filter(pl.struct(key).is_duplicated()).select(key).unique()
-    if rivals.is_empty():
-        return list_findings([])
-    return list_rivals(good, good.join(rivals, on=key, how="semi", nulls_equal=True)["row_no"])
-
-
 def _drop_echoes(finding: pl.DataFrame) -> pl.DataFrame:
-    """One reason once: the unreadable is not also called missing; a broken line or message says only that."""
+    """One reason once: the unreadable and the unknown are not also called missing; a broken line or message says only that."""
     if finding.is_empty():
         return finding.select(list(FINDING_SCHEMA))
     code = pl.col("code")
     broken = code.is_in(["row_width_differs", "quote_unclosed"]) | code.str.starts_with("message_")
     unread = finding.filter(code.str.ends_with("_unreadable") & (pl.col("severity") == "error"))
-    bare = finding.filter(code == "cell_without_value")
+    bare, strange = finding.filter(code == "cell_without_value"), finding.filter(code == "component_unknown")
     echoes = pl.concat(
         [
             unread.select("row_no", code.str.replace("_unreadable$", "_missing").alias("code")),
             bare.select("row_no", (pl.col("column") + "_missing").alias("code")),
+            *(strange.select("row_no", pl.lit(f"{name}_missing").alias("code")) for name in ("programme", "component")),
             pl.concat([bare, finding.filter(code.is_in(["value_unreadable", "result_absent"]) & (pl.col("severity") == "error"))])
             .select("row_no", pl.lit("result_missing").alias("code")),
         ]

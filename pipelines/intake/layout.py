@@ -1,7 +1,7 @@
 """Layouts: what a source system's columns, values and dates mean; one TOML each in `layouts/`, read only here."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,19 +9,21 @@ from typing import Any, NamedTuple
 import dataframely as dy
 
 from pipelines.contracts import RECORDS
-from pipelines.intake.refusal import FileRefusedError
 
 FOLDER = Path(__file__).parent / "layouts"
+_VALUES = Path(__file__).parent / "values.toml"
 REASONS = "erte_reasons"
 MENDS = "erte_row"
 """The two columns that a file to fix has at its end: why a row is refused, and before it the row's name (intake.mends).
 
 They are no data: a sender who leaves them in is not told that they are unknown, and a row of nothing else is empty."""
 OURS_ADDED = (MENDS, REASONS)
+FORM = "erte_form"
+"""A column that the reader of text adds to rows of a file that is not written in its layout's way: so the file to fix is written."""
 _FRONT_DOOR = frozenset({"submission_id", "row_no", "received_on"})
 _KEYS = {
     "name", "record", "source", "encodings", "separator", "decimal", "dates", "datetimes",
-    "columns", "ignored", "values", "constants", "components", "joined", "sums", "items", "premature", "ages", "diagnoses",
+    "columns", "ignored", "shared", "values", "constants", "components", "joined", "sums", "items", "premature", "ages", "diagnoses",
     "required", "identity", "totals",
 }  # fmt: skip
 
@@ -144,10 +146,7 @@ def read_layout(path: Path) -> Layout:
         datetimes=tuple(raw.get("datetimes", ["%Y-%m-%dT%H:%M:%S"])),
         columns=raw.get("columns", {}),
         ignored=raw.get("ignored", {}),
-        values={
-            column: {sent.strip().casefold(): ours for sent, ours in table.items()}
-            for column, table in raw.get("values", {}).items()
-        },
+        values=_read_values(raw.get("values", {}), raw.get("shared", {})),
         constants=raw.get("constants", {}),
         components=components,
         joined={ours: tuple(parts) for ours, parts in raw.get("joined", {}).items()},
@@ -176,6 +175,20 @@ def read_layout(path: Path) -> Layout:
     if strange := _list_declared(layout) - layout.headers:
         raise ValueError(f"{path.name}: headers that are nowhere else in the layout: {sorted(strange)}")
     return layout
+
+
+def _read_values(own: Mapping[str, Mapping[str, str]], shared: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Column -> sent text in lower case -> ours: the layout's own, and behind them those of the list that it shares (values.toml)."""
+    values = {column: {sent.strip().casefold(): ours for sent, ours in table.items()} for column, table in own.items()}
+    for column, name in shared.items():
+        mine = values.setdefault(column, {})
+        mine |= {sent: ours for sent, ours in _read_lists()[name].items() if sent not in mine}
+    return values
+
+
+@cache
+def _read_lists(path: Path = _VALUES) -> dict[str, dict[str, str]]:
+    return tomllib.loads(path.read_text("utf-8"))
 
 
 def _read_items(raw: Mapping[str, Any]) -> Items:
@@ -214,31 +227,3 @@ def speak_ours(name: str, kind: str) -> Layout:
     """The layout of a reader that gives our own columns and values (HL7, FHIR), for a kind of record."""
     columns = {c: c for c in RECORDS[kind].column_names() if c not in _FRONT_DOOR}
     return Layout(name, kind, ("utf-8",), ",", ".", ("%Y-%m-%d",), ("%Y-%m-%dT%H:%M:%S",), columns, {}, {}, {}, ())
-
-
-def fold_header(text: str) -> str:
-    """A header without case, and without the blanks and signs around it: how senders' headers are known again."""
-    return " ".join(text.split()).strip(" :*.").casefold().replace("ё", "е")
-
-
-def spell_headers(headers: Iterable[str], layouts: Iterable[Layout]) -> tuple[str, ...]:
-    """Headers in the spelling of the layouts that know them; one that a layout has just so stays."""
-    known = sorted({header for layout in layouts for header in layout.headers})
-    spelled = {fold_header(header): header for header in known} | {header: header for header in known}
-    return tuple(spelled.get(header) or spelled.get(fold_header(header), header) for header in headers)
-
-
-def match_layout(headers: Iterable[str], layouts: Iterable[Layout]) -> Layout:
-    """The layout that knows most of the headers and lacks none of its required ones.
-
-    Raises FileRefusedError("layout_unknown") naming what the nearest layout lacks: headers, never values.
-    """
-    found = set(headers)
-    ranked = sorted(layouts, key=lambda x: (len(found & x.headers), -len(x.headers), x.name), reverse=True)
-    for layout in ranked:
-        if layout.required <= found and (not layout.components or any(c.header in found for c in layout.components)):
-            return layout
-    near = max(ranked, key=lambda x: len(found & x.required) / max(len(x.required), 1))  # of equals the first
-    if not found & near.headers - set(near.ignored):  # a "№" that many forms have is no likeness
-        raise FileRefusedError("layout_unknown")
-    raise FileRefusedError("layout_header_changed", tuple(sorted(near.required - found)))

@@ -4,8 +4,13 @@ A file to fix gives each row a name made of its submission and its number: `erte
 (`erte_row`), in an NTE segment, or in `meta.tag`; a reader gives it back in the column MENDS, and what came of the row is noted
 with it. Names are kept from round to round: a row that was refused twice closes both. Whose row a name may close is asked where
 it is closed (night.receipt); a name that is nobody's says nothing.
+
+The sender who mends a row is its sender. Where that could not be read the row is nobody else's, and who was given its file to fix is
+known by the name alone: it ends in a proof, which none but this home can make (`erte-3f2a9c1b0d4e-7-0123456789abcdef`).
 """
 
+import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -14,13 +19,14 @@ import polars as pl
 
 from pipelines.intake.layout import MENDS
 
-NAME = r"erte-([0-9a-f]{12})-([0-9]{1,15})\b"
-"""A name: the first digits of the submission id, and the number of the row."""
+_PROOF_DIGITS = 16
+NAME = r"erte-([0-9a-f]{12})-([0-9]{1,15})(?:-([0-9a-f]{16}))?\b"
+"""A name: the first digits of the submission id, the number of the row, and the proof where it has one."""
 _NAME = re.compile(NAME)
 SCHEMA: dict[str, pl.DataType] = {
-    "short_id": pl.String(), "row_no": pl.Int64(), "sender_id": pl.String(), "outcome": pl.String(),
+    "short_id": pl.String(), "row_no": pl.Int64(), "proof": pl.String(), "sender_id": pl.String(), "outcome": pl.String(),
 }  # fmt: skip
-"""A refused row that is named, by whom, and what came of the row that names it."""
+"""A refused row that is named, with which proof, by whom, and what came of the row that names it."""
 
 
 class Refused(NamedTuple):
@@ -33,9 +39,15 @@ class Refused(NamedTuple):
     notes: Mapping[str, str] = {}
 
 
-def name_row(submission_id: str, row_no: int) -> str:
-    """The name of a row of a submission."""
-    return f"erte-{submission_id[:12]}-{row_no}"
+def name_row(submission_id: str, row_no: int, key: bytes | None = None) -> str:
+    """The name of a row of a submission; with the secret of the home it ends in its proof."""
+    name = f"erte-{submission_id[:12]}-{row_no}"
+    return name if key is None else f"{name}-{prove_row(submission_id, row_no, key)}"
+
+
+def prove_row(submission_id: str, row_no: int, key: bytes) -> str:
+    """What shows that a row's name was given by this home."""
+    return hmac.new(key, f"erte_row|{submission_id}|{row_no}".encode(), hashlib.sha256).hexdigest()[:_PROOF_DIGITS]
 
 
 def find_names(text: str | None) -> list[str]:
@@ -57,6 +69,7 @@ def list_mends(rows: pl.DataFrame, record: pl.DataFrame, refused: pl.Series) -> 
     return named.join(sender, on="row_no", how="left").select(
         pl.col("name").str.extract(NAME, 1).alias("short_id"),
         pl.col("name").str.extract(NAME, 2).cast(pl.Int64).alias("row_no"),
+        pl.col("name").str.extract(NAME, 3).alias("proof"),
         "sender_id",
         pl.when(pl.col("row_no").is_in(refused.implode())).then(pl.lit("refused_again")).otherwise(pl.lit("accepted")).alias("outcome"),
     )

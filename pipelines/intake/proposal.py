@@ -9,8 +9,11 @@ import polars as pl
 
 from pipelines.contracts import RECORDS
 from pipelines.intake.layout import Component, Layout
-from pipelines.intake.wide import MOSTLY, Form, is_code, is_total, lacks_unit, read_words
+from pipelines.intake.months import read_months
+from pipelines.intake.wide import Form, is_code, is_total, lacks_unit, read_words
 
+_EXCHANGED = str.maketrans("dm", "md")
+"""A form of days with day and month exchanged."""
 _FIRST_CELLS, _LAST_ROWS = 3, 3
 """Where a row that declares a total stands and says so."""
 
@@ -50,21 +53,52 @@ class Guess(NamedTuple):
 
 
 def find_forms(values: Sequence[str], kind: str) -> list[str]:
-    """The forms of `dates` or `datetimes` by which nearly all values read, the most certain first."""
-    column = pl.Series(list(values), dtype=pl.String)
-    read = [(form, column.str.to_datetime(form, strict=False).is_not_null().sum() if kind == "datetimes"
-             else column.str.to_date(form, strict=False).is_not_null().sum()) for form in read_words()["shape"][kind]]  # fmt: skip
-    return [form for form, count in read if len(values) and count >= MOSTLY * len(values)]
+    """The forms of `dates` or `datetimes` by which most of the values read, those by which more do first.
+
+    A day above 12 decides between day and month: of two forms the one that it contradicts reads fewer.
+    """
+    return [form for form, _ in _rank_forms(values, kind)]
+
+
+def _rank_forms(values: Sequence[str], kind: str) -> list[tuple[str, int]]:
+    read = [(form, _count_read(values, kind, [form])) for form in read_words()["shape"][kind]]
+    return sorted(((form, count) for form, count in read if count > len(values) / 2), key=lambda pair: -pair[1])
+
+
+def _count_read(values: Sequence[str], kind: str, forms: Sequence[str]) -> int:
+    text, said = pl.Series("v", list(values), dtype=pl.String).to_frame(), pl.col("v").str
+    read = said.to_datetime if kind == "datetimes" else said.to_date
+    return int(text.select(pl.any_horizontal(read(form, strict=False).is_not_null() for form in forms).sum()).item())
+
+
+def _write_forms(guess: Guess, sample: Sample, kind: str) -> str:
+    """The forms of the days or moments as TOML, with how many values fit none, and whether day and month may be exchanged."""
+    dtype, usual = {"dates": (pl.Date, "%Y-%m-%d"), "datetimes": (pl.Datetime, "%Y-%m-%dT%H:%M:%S")}[kind]
+    columns = [p for p in guess.placed if isinstance(RECORDS[guess.record].columns()[p.column].dtype, dtype)]
+    told = [v for p in columns for v in _leave_plain(sample.values[p.header], p.column, kind)]
+    ranked = [found for p in columns if (found := _rank_forms(sample.values[p.header], kind))]
+    forms = list(dict.fromkeys(found[0][0] for found in ranked))
+    unfit = len(told) - _count_read(told, kind, forms) if forms else len(told)
+    doubts = [f"{unfit} of {len(told)} values fit none of these forms" if forms else "no form fits"] if unfit else []
+    if any(count == others[0][1] and others[0][0] == form.translate(_EXCHANGED) for (form, count), *others in ranked if others):
+        doubts.append("no day is above 12: day and month may be exchanged")
+    return f"{kind} = {json.dumps(forms or [usual])}" + (f"  # {'; '.join(doubts)}" if doubts else "")
+
+
+def _leave_plain(values: Sequence[str], column: str, kind: str) -> list[str]:
+    """Values but those that need no form of this kind: a month in words, a moment that is a day."""
+    text = pl.Series("v", list(values), dtype=pl.String)
+    if column.endswith("_month"):
+        return text.filter(read_months(text, []).is_null()).to_list()
+    if kind == "datetimes":
+        days = [pl.col("v").str.to_date(form, strict=False).is_null() for form in read_words()["shape"]["dates"]]
+        return text.to_frame().filter(pl.all_horizontal(days))["v"].to_list()
+    return list(values)
 
 
 def write_toml(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> str:
     """The layout as TOML; every doubt is a comment."""
     dtypes = RECORDS[guess.record].columns()
-    of_kind = {k: [v for p in guess.placed if isinstance(dtypes[p.column].dtype, t) for v in sample.values[p.header]]
-               for k, t in (("dates", pl.Date), ("datetimes", pl.Datetime))}  # fmt: skip
-    forms = {k: list(dict.fromkeys(f for p in guess.placed if isinstance(dtypes[p.column].dtype, t)
-                                   for f in find_forms(sample.values[p.header], k)[:1]))
-             for k, t in (("dates", pl.Date), ("datetimes", pl.Datetime))}  # fmt: skip
     numbers = [v for h in sample.headers for v in sample.values[h] if re.fullmatch(r"[+-]?\d+[.,]\d+", v)]
     comma = sum("," in v for v in numbers)
     lines = [
@@ -72,8 +106,7 @@ def write_toml(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> str:
         f"name = {_quote(guess.name)}", f"record = {_quote(guess.record)}", 'source = "proposed from a file"',
         f"encodings = {json.dumps([sample.encoding])}", f"separator = {_quote(sample.separator)}",
         f"decimal = {_quote(',' if comma > len(numbers) - comma else '.')}",
-        f"dates = {json.dumps(forms['dates'] or ['%Y-%m-%d'])}" + ("" if forms["dates"] or not of_kind["dates"] else "  # no form fits"),
-        f"datetimes = {json.dumps(forms['datetimes'] or ['%Y-%m-%dT%H:%M:%S'])}",
+        _write_forms(guess, sample, "dates"), _write_forms(guess, sample, "datetimes"),
         *([f"identity = {_list(guess.form.identity)}  # as in {guess.form.name}"] if guess.form else []), "",
         *(f"# lacking, every record needs it: {c} ({dtypes[c].description})" for c in guess.lacking),
         "[columns]",
@@ -124,7 +157,6 @@ def _write_values(guess: Guess, sample: Sample, layouts: Sequence[Layout]) -> li
             coded.setdefault("result_code", []).append(c.header)
     for column, headers in coded.items():
         known = {sent: ours for layout in layouts for sent, ours in layout.values.get(column, {}).items()}
-        known |= {sent: ours for ours, all_ in read_words()["value"].get(column, {}).items() for sent in all_}
         values = [v.casefold() for h in headers for v in sample.values[h] if not (column == "row_group" and is_total(v))]
         distinct = sorted(set(values))
         if not distinct or not (is_code(values) or column == "row_group"):  # a return has each group once

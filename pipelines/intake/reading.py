@@ -6,10 +6,10 @@ from typing import NamedTuple, Protocol
 
 import polars as pl
 
-from pipelines.intake.layout import Layout
+from pipelines.intake.layout import FORM, Layout
 
-OURS = frozenset({"row_no", "sent"})
-"""Columns that readers add to a sender's: the number of a row, and (HL7, FHIR) its whole text."""
+OURS = frozenset({"row_no", "sent", FORM})
+"""Columns that readers add to a sender's: the number of a row, (HL7, FHIR) its whole text, and (text) how it is written."""
 
 NEUTRALISED = r"^'([=+\-@\t\r])"
 """A value before which a file to fix set an apostrophe, so that no spreadsheet runs it: it is taken off when it comes back."""

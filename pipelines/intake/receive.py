@@ -16,6 +16,7 @@ from pipelines.intake.layout import REASONS, Layout, speak_ours
 from pipelines.intake.mends import list_mends
 from pipelines.intake.reading import Chunk, Limits, Opened, Reader
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.senders import Register, find_misspelt, name_refused
 from pipelines.intake.source_id import name_records
 from pipelines.intake.totals import check_totals
 
@@ -27,15 +28,15 @@ _READERS: tuple[tuple[tuple[bytes, ...], Reader], ...] = (
     (WORKBOOKS, xlsx),
 )  # fmt: skip
 """First bytes (after a byte order mark, framing bytes and blanks) -> the reader of that format; anything else is delimited text."""
+QUARANTINE = ("row_no", "source_id", "sender_id", "record_kind", "row_text")
 _UNSUPPORTED = (b"%PDF", b"<")
 
 
 class JudgedChunk(NamedTuple):
-    """One chunk's outcome: `quarantine` has row_no, source_id, row_text; counts are of rows of the file.
+    """One chunk's outcome: `quarantine` has row_no, source_id, sender_id, record_kind, row_text; counts are of rows of the file.
 
-    `noted`: row_no and source_id of accepted rows that have a finding.
-    `mends`: what came of rows that name refused ones (intake.mends). `sender_ids`: the first two senders that its rows name,
-    those of refused rows included (as sent, checked by nobody).
+    `noted`: row_no and source_id of accepted rows that have a finding. `detail`: row_no, code, and what explains the finding further.
+    `mends`: what came of rows that name refused ones (intake.mends).
     """
 
     kind: str
@@ -45,7 +46,7 @@ class JudgedChunk(NamedTuple):
     noted: pl.DataFrame
     mends: pl.DataFrame
     received_count: int
-    sender_ids: tuple[str, ...]
+    detail: pl.DataFrame
 
 
 def open_submission(path: Path, limits: Limits = Limits(), export: tuple[Path, ...] = ()) -> Opened:  # noqa: B008  # immutable
@@ -97,11 +98,12 @@ def _open_packed(path: Path, limits: Limits, open_unpacked: Callable[[Path, Limi
 
 
 def judge_chunk(
-    chunk: Chunk, layout: Layout, submission_id: str, received_on: date, rivals: pl.Series | None = None
+    chunk: Chunk, layout: Layout, submission_id: str, received_on: date, rivals: pl.Series | None = None, register: Register | None = None
 ) -> JudgedChunk:
     """Conform and judge one chunk; every row is accepted or in the quarantine, none is in both or in neither.
 
-    `rivals`: numbers of rows that give a record another content than a row of another chunk does.
+    `rivals`: numbers of rows that give a record another content than another row of the file does. `register`: who may send
+    (intake.senders); without one nobody's id is doubted.
     """
     layout = chunk.layout or layout
     if chunk.kind not in (None, layout.record):
@@ -110,20 +112,22 @@ def judge_chunk(
     record = name_records(conformed.record, layout).with_columns(
         pl.lit(submission_id).alias("submission_id"), pl.lit(received_on).alias("received_on")
     ).select(RECORDS[layout.record].column_names())
-    noticed = [chunk.findings, conformed.finding, *([] if rivals is None else [list_rivals(record, rivals)])]
+    misspelt = find_misspelt(record, register)
+    noticed = [chunk.findings, conformed.finding, misspelt.drop("detail"), *([] if rivals is None else [list_rivals(record, rivals)])]
     judged = judge_records(record, pl.concat(noticed), layout)
     sent = chunk.rows.filter(pl.col("row_no").is_in(judged.refused.implode()))
     sent = sent.unique("row_no", keep="first", maintain_order=True)  # a row of several records is refused once
     text = "sent" if "sent" in sent.columns else pl.struct(pl.exclude("row_no", REASONS)).struct.json_encode()
-    source = record.group_by("row_no").agg(pl.col("source_id").first())
+    refused = record.filter(pl.col("row_no").is_in(judged.refused.implode()))
+    named = refused.group_by("row_no").agg(pl.col("source_id").first()).join(name_refused(refused, register), on="row_no", validate="1:1")
     quarantine = sent.select("row_no", pl.Expr.alias(pl.col(text) if isinstance(text, str) else text, "row_text"))
-    quarantine = quarantine.join(source, on="row_no", how="left").select("row_no", "source_id", "row_text")
+    quarantine = quarantine.join(named, on="row_no", how="left").with_columns(record_kind=pl.lit(layout.record)).select(QUARANTINE)
     received = chunk.rows["row_no"].n_unique()
     assert received == judged.accepted["row_no"].n_unique() + len(quarantine)  # noqa: S101  # law 1
-    senders = tuple(record["sender_id"].drop_nulls().unique(maintain_order=True).head(2))
     mends = list_mends(chunk.rows, record, judged.refused)
     noted = _note_rows(judged.accepted, judged.finding)
-    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, noted, mends, received, senders)
+    detail = misspelt.select("row_no", "code", "detail")
+    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, noted, mends, received, detail)
 
 
 def _note_rows(accepted: pl.DataFrame, finding: pl.DataFrame) -> pl.DataFrame:

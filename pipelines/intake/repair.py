@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.intake.layout import MENDS, OURS_ADDED, Layout
+from pipelines.intake.layout import FORM, MENDS, OURS_ADDED, Layout
 from pipelines.intake.mends import Refused, join_names
 from pipelines.intake.page import LANGUAGES
 
@@ -41,16 +41,20 @@ def neutralise(text: str | None) -> str:
 
 
 def write_repair(refused: Sequence[Refused], layout: Layout, absent: Sequence[str] = ()) -> bytes:
-    """A ready-to-fix CSV in the layout's separator; its last columns are the rows' names and the reasons; `absent`: headers to be added."""
+    """A ready-to-fix CSV, written as the file was; its last columns are the rows' names and the reasons; `absent`: headers to be added.
+
+    Its separator is the layout's or the one that was sent; UTF-8, but UTF-16 for UTF-16.
+    """
     rows = [json.loads(one.text) for one in refused]
     headers = _list_headers(rows, absent)
+    form = str(next((row[FORM] for row in rows if FORM in row), layout.separator))
     out = io.StringIO()
-    writer = csv.writer(out, delimiter=layout.separator, lineterminator="\r\n")
+    writer = csv.writer(out, delimiter=form[0], lineterminator="\r\n")
     writer.writerow([*map(neutralise, headers), *OURS_ADDED])
     for row, one in zip(rows, refused, strict=True):
         told = (join_names(one.name, row.get(MENDS)), one.reasons.replace("\n", " | "))
         writer.writerow([*(neutralise(row.get(h)) for h in headers), *told])
-    return b"\xef\xbb\xbf" + out.getvalue().encode()
+    return out.getvalue().encode(form[1:] or "utf-8-sig")
 
 
 def write_repair_workbook(refused: Sequence[Refused], absent: Sequence[str] = ()) -> bytes:
@@ -131,7 +135,7 @@ def list_absent(refused: Sequence[Refused], layout: Layout) -> list[str]:
 
 def _list_headers(rows: Sequence[Mapping[str, object]], absent: Sequence[str]) -> list[str]:
     sent = dict.fromkeys(header for row in rows[:1] for header in row)
-    return [h for h in dict.fromkeys([*sent, *absent]) if h not in OURS_ADDED]
+    return [h for h in dict.fromkeys([*sent, *absent]) if h not in (*OURS_ADDED, FORM)]
 
 
 def _group_rows(refused: Sequence[Refused], absent: Sequence[str]) -> list[_Form]:

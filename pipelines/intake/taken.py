@@ -10,9 +10,12 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.intake.conform import read_units
 from pipelines.intake.layout import Layout, speak_ours
+from pipelines.intake.months import list_months
 
-_SHOWN = datetime(2026, 3, 31, 14, 30)
+_SHOWN, _MONTH = datetime(2026, 3, 31, 14, 30), datetime(2026, 3, 1)
 _SEPARATOR = " / "
+_SPELLINGS = 2
+"""Of a value that is known by many: one in each of the languages of the forms."""
 
 
 def list_taken(layout: Layout) -> dict[str, str]:
@@ -48,9 +51,14 @@ def list_units() -> str:
 def _show(name: str, column: dy.Column, layout: Layout) -> str:
     """Values as the layout spells them, else our codes; an example of a date in each form; an example of a number."""
     if name in layout.values:
-        return _SEPARATOR.join(layout.values[name])
+        spelled: dict[str, list[str]] = {}
+        for sent, code in layout.values[name].items():
+            spelled.setdefault(code, []).append(sent)
+        return _SEPARATOR.join(sent for all_ in spelled.values() for sent in all_[:_SPELLINGS])
     if codes := (column.metadata or {}).get("codes"):
         return _SEPARATOR.join(codes)
+    if name.endswith("_month"):
+        return _SEPARATOR.join([*(_MONTH.strftime(form) for form in layout.dates), *list_months().shown])
     forms = {pl.Date: layout.dates, pl.Datetime: (*layout.datetimes, *layout.dates)}.get(type(column.dtype), ())
     plain = {pl.Float64: f"12{layout.decimal}5", pl.Int64: "12", pl.Boolean: "true / false / да / нет / иә / жоқ / 1 / 0"}
     return _SEPARATOR.join(_SHOWN.strftime(form) for form in forms) or plain.get(type(column.dtype), "")

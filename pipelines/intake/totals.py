@@ -6,48 +6,35 @@ sender knows which. The counts a form declares are data of its layout (`[totals]
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
+from pipelines.intake.aside import TOTAL, SetAside, says_total
 from pipelines.intake.layout import Layout, Totals
-from pipelines.intake.reading import Chunk
+from pipelines.intake.reading import OURS, Chunk
 from pipelines.intake.refusal import Difference, FileRefusedError, list_findings
 
-TOTAL = (
-    r"^\s*(?:итого|итог|всего|жиыны|барлығы|барлыгы|қорытынды|total|grand total)"
-    r"(?:\s+(?:(?:по|for|бойынша)\b.*|дет(?:ей|и)|осмотрено|бала(?:лар)?|children))?"
-    r"\s*:?\s*(?:[0-9][0-9\s]*)?(?:детей|чел\.?|человек|бала|children)?\s*$"
-)
-"""What the first filled cell of a total row says, in lower case."""
 _NUMBER = r"^[+-]?[0-9]+(?:[.,][0-9]+)?$"
 _BLANKS = r"[\s\u00a0\u202f]"
 _SHOWN = 50
+_MOST_TOTALS = 2_000
+"""Each is compared by itself: a file of more is no return of anybody."""
 
 
-class SetAside(NamedTuple):
-    """Rows of a chunk that are records, those that declare a total, and a finding for each of the latter."""
-
-    rows: pl.DataFrame
-    total: pl.DataFrame
-    finding: pl.DataFrame
-
-
-def set_aside_totals(rows: pl.DataFrame, group: str | None = None) -> SetAside:
+def part_totals(rows: pl.DataFrame, group: str | None = None) -> SetAside:
     """Total rows apart from records: the first filled cell says total, or that of the column `group`."""
-    cells = [name for name in rows.columns if name != "row_no"]
-    said = [pl.coalesce(pl.col(cells)), *([pl.col(group)] if group and group in cells else [])]
-    is_total = pl.any_horizontal(cell.str.to_lowercase().str.contains(TOTAL).fill_null(False) for cell in said)
-    total = rows.filter(is_total)
+    is_sum = says_total([name for name in rows.columns if name not in OURS], group)
+    total = rows.filter(is_sum)
     told = list_findings([(no, None, "total_row_set_aside", "info") for no in total["row_no"]])
-    return SetAside(rows.filter(~is_total), total, told)
+    return SetAside(rows.filter(~is_sum), total, told)
 
 
 def check_totals(chunks: Iterator[Chunk], layout: Layout) -> Iterator[Chunk]:
     """The chunks without their total rows; raises FileRefusedError("totals_differ") after the last, with every difference.
 
     Chunks of layouts that declare nothing pass untouched. FileRefusedError("group_repeated"): two rows of one return say
-    they are the same group, so that neither is its count.
+    they are the same group, so that neither is its count; "file_too_long": more totals than a return has.
     """
     parts: dict[str, tuple[Layout, list[pl.DataFrame], list[pl.DataFrame]]] = {}
     for chunk in chunks:
@@ -55,10 +42,12 @@ def check_totals(chunks: Iterator[Chunk], layout: Layout) -> Iterator[Chunk]:
         if mine.totals is None or chunk.kind not in (None, mine.record):
             yield chunk
             continue
-        aside = set_aside_totals(chunk.rows, mine.totals.group)
+        aside = part_totals(chunk.rows, mine.totals.group)
         _, rows, total = parts.setdefault(mine.name, (mine, [], []))
         rows.append(aside.rows)
-        total.append(aside.total)
+        total.append(aside.other)
+        if sum(map(len, total)) > _MOST_TOTALS:
+            raise FileRefusedError("file_too_long")
         yield chunk._replace(rows=aside.rows, findings=pl.concat([chunk.findings, aside.finding]))
     differences = [d for mine, rows, total in parts.values() for d in _compare(mine, _join(rows), _join(total))]
     if differences:
@@ -175,10 +164,10 @@ def _compare_count(rows: pl.DataFrame, total: pl.DataFrame) -> list[Difference]:
     found = []
     usual = rows.row(0, named=True) if len(rows) else {}  # what a title says for every row is no number of the total's own
     for row in total.iter_rows(named=True):
-        own = [text for h, text in row.items() if h != "row_no" and text and text != usual.get(h)]
+        own = [text for h, text in row.items() if h not in OURS and text and text != usual.get(h)]
         numbers = [n for text in own for n in re.findall(r"[0-9]+", text)]
-        if len(numbers) == 1 and int(numbers[0]) != len(rows):
-            found.append(Difference(row["row_no"], "", "declared_total_differs", float(numbers[0]), float(len(rows))))
+        if len(numbers) == 1 and float(numbers[0]) != len(rows):
+            found.append(Difference(row["row_no"], None, "declared_count_differs", float(numbers[0]), float(len(rows))))
     return found
 
 

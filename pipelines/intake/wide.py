@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipelines.intake.aside import TOTAL
 from pipelines.intake.conform import read_units
 from pipelines.intake.layout import Component, Layout
-from pipelines.intake.totals import TOTAL
 
 _WORDS = Path(__file__).parent / "guess.toml"
 _MOST_VALUES, _LONGEST_VALUE = 12, 24

@@ -33,7 +33,7 @@ def _write_answers(folder: Path, path: Path, limits: Limits, row: dict[str, obje
     submission_id = str(row["submission_id"])
     refusal = _RETURNED if row["status"] == "returned" else row["refusal_code"]
     told: defaultdict[int, list[Told]] = defaultdict(list)
-    listed = finding.drop_nulls("row_no").sort("row_no", "code").select(list(FINDING_SCHEMA))
+    listed = finding.drop_nulls("row_no").sort("row_no", "code").select(*FINDING_SCHEMA, "detail")
     for one in listed.iter_rows():
         told[one[0]].append(Told(*one))
     at = row["received_on"]

@@ -8,7 +8,7 @@ from pipelines.errors import UserError
 from pipelines.night.audit import record_look
 from pipelines.night.delivery import hash_file
 from pipelines.night.front_door import list_arrivals
-from pipelines.night.receipt import list_closings, list_receipts, read_receipts
+from pipelines.night.receipt import FINDING, list_closings, list_receipts, read_receipts
 from pipelines.risk.calendar import EXAMINED, list_calendar
 from pipelines.risk.protocol import describe_rule, load_protocols
 from pipelines.risk.shape import Protocol
@@ -63,9 +63,9 @@ def tell_submission(settings: Settings, submission: str) -> dict[str, object]:
         row = find_submission(connection, submission, settings)
         given = [row["submission_id"]]
         (receipt,) = read_receipts(connection, [str(row["submission_id"])]).to_dicts()
-        findings = read_rows(connection, """
-            select code, "column", severity, count(*)::bigint as "rows", min(row_no) as first_row from lake.ledger.finding
-            where submission_id = ? group by all order by all""", given)  # fmt: skip
+        findings = read_rows(connection, f"""
+            select code, "column", severity, count(*)::bigint as "rows", min(row_no) as first_row
+            from {FINDING.format(asked="asked_receipt")} group by all order by all""")  # fmt: skip
         closings = list_closings(connection, str(row["submission_id"]))
         feeds = read_rows(connection, """
             with record as (
@@ -93,7 +93,7 @@ def tell_ledger(
         kept = list_receipts(connection, sender=sender, state=state, since=since).head(most)
     columns = ["submission_id", "file_name", "state", "received_on", "sender_id", "record_kind", "received_count",
                "accepted_count", "untaken_count", "quarantined_count", "mended_count", "refused_again_count", "open_count", "waiting_now",
-               "refusal_code"]  # fmt: skip
+               "rival_count", "refusal_code"]  # fmt: skip
     blank = dict.fromkeys(columns)
     return [*({**blank, **row} for row in landed), *kept.select(columns).to_dicts()][:most]
 
@@ -134,11 +134,11 @@ def explain_child(settings: Settings, child: str) -> dict[str, object]:
                            "status_code, suggested_icd10, known_from", "examined_on, programme, component"),
             "verdicts": ask("clinical.verdict", "programme, verdict, decided_on, repeat_due_on, known_from", "programme"),
             "flags": flags,
-            "consents": ask("clinical.consent", "purpose, decision, decided_on, valid_until, authority_code", "decided_on"),
+            "consents": ask("clinical.consent", "purpose, decision, is_cancelled, decided_on, valid_until, authority_code", "decided_on"),
             "confirmations": ask("clinical.confirmation", "programme, confirmation, confirmed_on", "confirmed_on"),
             "places": ask("clinical.placement", "flag_id, place, reason, owner_id, referral_id, known_from", "flag_id"),
             "referrals": ask("clinical.referral", "referral_id, item_kind, pmpc_id, feed_no, composed_on", "composed_on"),
-            "reports": ask("clinical.pmpc_report", "referral_id, report_status, reported_on, category_codes", "reported_on"),
+            "reports": ask("clinical.pmpc_report", "referral_id, report_status, is_cancelled, reported_on, category_codes", "reported_on"),
             "calendar": _list_steps(connection, protocols, child_key),
             "sources": sources.to_dicts(),
         }  # fmt: skip

@@ -1,4 +1,4 @@
-"""One transaction a run: link to the spine, keep versions, split identity from findings, assess who was touched."""
+"""One transaction a run: link to the spine, keep versions, split identity from findings, note who was touched."""
 
 from datetime import date
 from pathlib import Path
@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from pipelines.contracts import LAKE
 from pipelines.night.arrived import count_rows, view_arrived, view_newest
+from pipelines.night.documents import DOCUMENT_KEY, ENDED_BY, close_ended
 from pipelines.night.linking import keep_waiting, link_births, link_records, link_reports
-from pipelines.risk.assess import assess_risk
-from pipelines.risk.shape import Protocol
+from pipelines.night.noticing import note_by_spine
+from pipelines.night.outranked import note_outranked
 from pipelines.settings import Settings
-from pipelines.store.lake import Connection, put_frame, read_rows, replace_state, upsert_versions
+from pipelines.store.lake import Connection, upsert_versions
 
 _TARGETS = {
     "birth": ("identified.birth", "clinical.birth"),
@@ -22,6 +23,8 @@ _TARGETS = {
 _COMPUTED = {
     ("clinical.consent", "has_authority_document"): "authority_document is not null",
     ("clinical.birth", "kato4"): "left(residence_kato, 4)",
+    ("clinical.consent", "document_key"): DOCUMENT_KEY,
+    ("clinical.pmpc_report", "document_key"): DOCUMENT_KEY,
 }
 
 
@@ -54,6 +57,12 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
         if key == "record_key":
             assert sum(counts.values()) + waiting == arrived  # noqa: S101  # no record is lost between the joins
             new, changed = counts["new"], counts["changed"]
+        if table == _TARGETS[kind][0]:
+            note_outranked(connection, kind, _TARGETS[kind])
+        if table == "clinical.screening":
+            note_by_spine(connection, counts, on)
+    if kind in ENDED_BY:
+        changed += close_ended(connection, kind, _TARGETS[kind], on)
     return Kept(arrived, waiting, new, changed)
 
 
@@ -68,34 +77,6 @@ def _touch(connection: Connection, target: str, key: str, counts: dict[str, int]
         )
     if counts["changed"]:
         connection.execute("insert into touched select distinct held_child_key from upsert_decision where is_newer")
-
-
-def assess_touched(connection: Connection, protocols: tuple[Protocol, ...], on: date) -> dict[str, int]:
-    """Verdicts and flags of the touched children, from their whole sequence of results."""
-    connection.execute("create or replace temp table touched as select distinct child_key from touched")
-    if not count_rows(connection, "select count(*) from touched"):
-        return {"children": 0, "verdicts": 0, "flags": 0}
-    birth = read_rows(connection, """
-        select child_key, birth_on, birth_at, sex_code, birth_weight_g, gestation_wk, is_complicated, died_on
-        from lake.clinical.birth semi join touched using (child_key) where known_to is null and not is_cancelled""")  # fmt: skip
-    put_frame(connection, "assessed", birth.select("child_key"))
-    span = connection.execute(  # of every version: a result or verdict keeps the date of birth it came with
-        "select min(birth_on), max(birth_on) from lake.clinical.birth semi join touched using (child_key)"
-    ).fetchone()
-    given = list(span or ())
-    screening = read_rows(connection, """
-        select child_key, programme, component, stage_code, examined_on, examined_at, value, comparator, unit, result_code,
-               status_code, is_transfused, gestation_wk, record_key
-        from lake.clinical.screening semi join assessed using (child_key)
-        where known_to is null and not is_cancelled and birth_on between ? and ?""", given)  # fmt: skip
-    assessed = assess_risk(screening, birth, protocols)
-    scope = "child_key in (select child_key from touched)"
-    born = "birth_on between date '{}' and date '{}' and ".format(*given)
-    verdicts = replace_state(
-        connection, "clinical.verdict", assessed.verdict, ["child_key", "programme"], born + scope, on
-    )
-    flags = replace_state(connection, "clinical.flag", assessed.flag, ["flag_id"], scope, on)
-    return {"children": len(birth), "verdicts": verdicts["opened"], "flags": flags["opened"]}
 
 
 def _view_target(connection: Connection, table: str, key: str) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.expect.compare import PROFILE_DAYS, USUAL_DAYS, History
 from pipelines.expect.judge import Held
-from pipelines.expect.profile import PROFILE_DAYS, USUAL_DAYS, History
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows
 
 

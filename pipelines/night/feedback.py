@@ -11,7 +11,7 @@ from pipelines.intake.layout import Layout, list_layouts
 from pipelines.intake.repair import neutralise
 from pipelines.night.acks import write_acks
 from pipelines.night.fix import write_fix
-from pipelines.night.receipt import list_closings, read_note, read_receipts, show_receipt
+from pipelines.night.receipt import FINDING, list_closings, read_note, read_receipts, show_receipt
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, put_frame, read_rows
 
@@ -21,14 +21,16 @@ _NAMES = pl.DataFrame(schema={"row_no": pl.Int64, "source_id": pl.String})
 _CHANGED = """
     select submission_id from lake.ledger.submission where received_on >= $1 or status = 'held'
     union select submission_id from lake.ledger.resent where resent_on >= $1
-    union select submission_id from lake.identified.waiting where known_to >= $1
+    union select submission_id from lake.identified.waiting where known_to >= $1 or known_from >= $1
+    union select submission_id from lake.ledger.finding where code = 'record_told_differently_elsewhere'
     union select subject from lake.ledger.event where kind in ('return', 'release') and happened_at >= $1"""
 
 
 def write_feedback(connection: Connection, settings: Settings, since: date) -> int:
     """Feedback for every submission whose receipt is not (any more) what its sender was told; how many were written.
 
-    Asked are those that came, were sent again, found their children or were decided upon since a day.
+    Asked are those that came, were sent again, wait anew or no more, or were decided upon since a day; and, as a later file may
+    contradict an old one, those with a record that is told differently elsewhere.
     """
     folder = settings.reports / "feedback"
     asked = read_rows(connection, _CHANGED, [since])["submission_id"].to_list()
@@ -39,7 +41,7 @@ def write_feedback(connection: Connection, settings: Settings, since: date) -> i
     if not lacking:
         return 0
     put_frame(connection, "lacking", pl.DataFrame({"submission_id": [row["submission_id"] for row in lacking]}))
-    finding = read_rows(connection, "from lake.ledger.finding semi join lacking using (submission_id)")
+    finding = read_rows(connection, f"from {FINDING.format(asked='lacking')}")
     refused = read_rows(connection, "from lake.identified.quarantine semi join lacking using (submission_id)")
     names = _read_names(connection)
     findings = {key[0]: part for key, part in finding.partition_by("submission_id", as_dict=True).items()}
@@ -81,7 +83,8 @@ def _write_folder(
     folder = settings.reports / "feedback"
     draft, done = folder / f".{submission_id}", folder / submission_id
     draft.mkdir(parents=True, exist_ok=True, mode=0o700)
-    headers, source = name_headers(layout), pl.concat([refused.select("row_no", "source_id"), names]).unique("row_no", keep="first")
+    headers = name_headers(layout or str(row["layout"]))
+    source = pl.concat([refused.select("row_no", "source_id"), names]).unique("row_no", keep="first")
     shown = finding.sort("row_no", "code", nulls_last=False).head(_SHOWN)
     told = tell_findings(shown.select("row_no", "column", "code", "severity", "detail"), source, headers)
     safe = [pl.Series(name, [text and neutralise(text) for text in told[name]], pl.String) for name in ("source_id", "column")]

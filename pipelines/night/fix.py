@@ -15,6 +15,7 @@ from pipelines.intake.repair import list_absent, list_refused, write_repair, wri
 from pipelines.night.archive import open_archived
 from pipelines.night.front_door import set_limits
 from pipelines.settings import Settings
+from pipelines.store.registers import read_registers
 
 
 def write_fix(
@@ -23,7 +24,9 @@ def write_fix(
     """folder/to-fix.*: the refused rows of a submission, named and with their reasons (`told`: feedback.tell_findings)."""
     submission_id = str(row["submission_id"])
     texts = dict(quarantine.select("row_no", "row_text").iter_rows())
-    refused = list_refused(texts, told, {no: name_row(submission_id, no) for no in texts})
+    unread = list_unread(settings, row, quarantine)
+    names = {no: name_row(submission_id, no, settings.key if no in unread else None) for no in texts}
+    refused = list_refused(texts, told, names)
     with open_archived(settings, row) as path:
         try:
             name, content = _write_form(path, settings, row, refused, layout)
@@ -31,6 +34,17 @@ def write_fix(
             return
     if content:
         (folder / name).write_bytes(content)
+
+
+def list_unread(settings: Settings, row: Mapping[str, object], quarantine: pl.DataFrame) -> set[int]:
+    """Refused rows whose sender could not be read, or is nobody the register knows: whose they are only their names can say."""
+    others = quarantine.filter(pl.col("sender_id").ne_missing(row["sender_id"]) | pl.col("sender_id").is_null())
+    if others["sender_id"].null_count() < len(others) and (settings.reference / "facility.csv").exists():
+        known = read_registers(settings)["facility"]["facility_id"]
+        others = others.filter(pl.col("sender_id").is_null() | ~pl.col("sender_id").is_in(known.implode()))
+    else:
+        others = others.filter(pl.col("sender_id").is_null())
+    return set(others["row_no"])
 
 
 def _write_form(

@@ -3,23 +3,26 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
+from pipelines.intake.cell import name_cell
 from pipelines.intake.fhir.export import part_exports
 from pipelines.intake.keys import add_keys
-from pipelines.intake.layout import list_layouts
-from pipelines.intake.reading import Limits
+from pipelines.intake.layout import Layout, list_layouts
+from pipelines.intake.reading import Limits, Opened
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FINDING_SCHEMA, FileRefusedError
+from pipelines.intake.senders import Register, Tally, open_register
 from pipelines.night.delivery import find_delivery, hash_file, land_delivery, list_landed, name_landed, stamp_delivery
-from pipelines.night.rivals import find_rivals
+from pipelines.night.rivals import find_contradictions, find_rivals
 from pipelines.settings import Settings
-from pipelines.store.registers import read_registers
+from pipelines.store.registers import list_senders
 
 _GROUPS = 16
 _LONGEST_NAME, _LONGEST_SUFFIX = 150, 20
@@ -30,6 +33,13 @@ _WORTH_PROCESSES = 192 << 20
 """Bytes of work of which half is judged in the time (a second and a half) that processes take to start."""
 LEDGER_FINDING = {**FINDING_SCHEMA, "detail": pl.String()}
 """A finding as it is staged: a reader's, with the counts that explain it where there are any."""
+
+
+class Staged(NamedTuple):
+    """What a file was read by, and what of its receipt its rows say: counts, kind and senders."""
+
+    layout: Layout
+    counts: dict[str, object]
 
 
 def receive_paths(settings: Settings, paths: Sequence[Path]) -> list[str]:
@@ -75,50 +85,64 @@ def stage_group(settings: Settings, run_id: str, group: Sequence[str], on: date)
     """Stage each file of a group under staging/<run_id>/; the folder of the run. Doing it twice changes nothing."""
     folder = settings.staging / run_id
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    register = read_register(settings)
     for path in map(Path, group):
         try:
-            stage_file(settings, folder, path, on)
+            stage_file(settings, folder, path, on, register)
         except FileNotFoundError:
             if path.exists():  # else it left landing with another run
                 raise
     return folder
 
 
-def stage_file(settings: Settings, folder: Path, path: Path, on: date) -> Path:
-    """Judge one file into folder/<submission_id>/: accepted, quarantine, finding, noted and mends Parquet and receipt.json."""
+def stage_file(settings: Settings, folder: Path, path: Path, on: date, register: Register | None = None) -> Path:
+    """Judge one file into folder/<submission_id>/: accepted, quarantine, finding, noted and mends Parquet and receipt.json.
+
+    `register`: who may send, where registers are installed.
+    """
     submission_id, delivery = hash_file(path), find_delivery(settings.landing, path)
     done, read_with = folder / submission_id, stamp_delivery(delivery)
-    if (done / "receipt.json").exists() and json.loads((done / "receipt.json").read_text()).get("delivery") == read_with:
-        return done
+    if (done / "receipt.json").exists():
+        earlier = json.loads((done / "receipt.json").read_text())
+        if "senders" in earlier and earlier["delivery"] == read_with:
+            return done
     draft = folder / f".{submission_id}.{path.name[:40]}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True, mode=0o700)
     receipt: dict[str, object] = {
         "submission_id": submission_id, "path": str(path), "file_name": path.name, "size_bytes": path.stat().st_size,
-        "received_on": on.isoformat(), "layout": None, "record_kind": None, "sender_id": None, "sender_ids": [], "refusal_code": None,
+        "received_on": on.isoformat(), "layout": None, "record_kind": None, "sender_id": None, "senders": {}, "refusal_code": None,
         "received_count": 0, "accepted_count": 0, "quarantined_count": 0, "delivery": read_with,
     }  # fmt: skip
-    named: set[str] = set()
+    senders = Tally(register)
     try:
-        stage = partial(_stage_chunks, path, delivery, draft, submission_id, on, set_limits(settings), named)
-        counted = stage()
-        if len(rivals := find_rivals(draft)):
-            shutil.rmtree(draft)
-            draft.mkdir(mode=0o700)
-            counted = stage(rivals)
-        receipt |= counted
-        if not receipt["accepted_count"]:
-            receipt["sender_id"] = _name_sender(settings, named)
+        open_file = partial(open_submission, path, set_limits(settings), delivery)
+        receipt |= stage_rows(open_file, draft, submission_id, on, senders).counts
     except FileRefusedError as refused:
         for staged in draft.glob("*.parquet"):
             staged.unlink()
         receipt |= {"refusal_code": refused.code, "received_count": 0, "accepted_count": 0, "quarantined_count": 0}
-        receipt["sender_id"] = _name_sender(settings, named)
         list_refusal(refused).write_parquet(draft / "finding-00000.parquet")
+    receipt |= senders.name_senders(is_refused=receipt["refusal_code"] is not None)
     (draft / "receipt.json").write_text(json.dumps(receipt, ensure_ascii=False))
     shutil.rmtree(done, ignore_errors=True)
     draft.rename(done)
     return done
+
+
+def stage_rows(open_file: Callable[[], Opened], draft: Path, submission_id: str, on: date, senders: Tally) -> Staged:
+    """All rows of a file judged into the Parquet of a folder; raises FileRefusedError. It is opened again where its rows are rivals.
+
+    `senders` counts whose its rows are.
+    """
+    staged = _stage_chunks(open_file(), draft, submission_id, on, senders)
+    if len(rivals := find_rivals(draft)):
+        for part in draft.glob("*.parquet"):
+            part.unlink()
+        senders.begin()
+        staged = _stage_chunks(open_file(), draft, submission_id, on, senders, rivals)
+    _note_contradictions(draft, staged.layout)
+    return staged
 
 
 def list_refusal(refused: FileRefusedError) -> pl.DataFrame:
@@ -137,12 +161,10 @@ def list_refusal(refused: FileRefusedError) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=LEDGER_FINDING, orient="row").unique(maintain_order=True)
 
 
-def _name_sender(settings: Settings, named: set[str]) -> str | None:
-    """The sender of a file of which nothing was taken: the one its rows name, when the register knows it."""
-    if len(named) != 1 or not (settings.reference / "facility.csv").exists():
-        return None
-    (name,) = named
-    return name if name in read_registers(settings)["facility"]["facility_id"] else None
+def read_register(settings: Settings) -> Register | None:
+    """Who may send; None where no register is installed."""
+    ids = list_senders(settings)
+    return None if ids is None else open_register(ids)
 
 
 def set_limits(settings: Settings) -> Limits:
@@ -155,50 +177,62 @@ def set_limits(settings: Settings) -> Limits:
 
 
 def _stage_chunks(
-    path: Path, delivery: tuple[Path, ...], draft: Path, submission_id: str, on: date, limits: Limits, named: set[str],
-    rivals: pl.Series | None = None,
-) -> dict[str, object]:
-    """Counts of a file and its one sender; `named` is filled with the senders that its rows name, two at most.
-
-    `rivals`: rows to be refused as they tell a record differently from rows of other chunks.
-    """
-    opened = open_submission(path, limits, delivery)
+    opened: Opened, draft: Path, submission_id: str, on: date, senders: Tally, rivals: pl.Series | None = None
+) -> Staged:
+    """`senders` counts the rows of each sender; `rivals`: rows to be refused as they tell a record differently from other rows."""
     layout = opened.layout
     kinds: Counter[str] = Counter()
     counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
-    senders: set[str] = set()
     if len(opened.finding):
-        _detail(opened.finding).write_parquet(draft / "finding-file.parquet")
+        detail_findings(opened.finding).write_parquet(draft / "finding-file.parquet")
     for number, chunk in enumerate(opened.chunks):
-        judged = judge_chunk(chunk, layout, submission_id, on, rivals)
+        judged = judge_chunk(chunk, layout, submission_id, on, rivals, senders.register)
         kinds[judged.kind] += judged.received_count
         counts["received_count"] += judged.received_count
         counts["quarantined_count"] += len(judged.quarantine)
         counts["accepted_count"] += judged.received_count - len(judged.quarantine)
-        senders.update(judged.accepted["sender_id"].unique().to_list())
-        if len(named) <= 1:
-            named.update(judged.sender_ids)
+        senders.add(judged.kind, judged.accepted, judged.quarantine)
         if len(judged.accepted):
             keyed = add_keys(judged.accepted, judged.kind)
             filled = [column.name for column in keyed if column.null_count() < len(keyed)]
             keyed.select(filled).write_parquet(  # a column that nobody filled is not written: half of the cost of staging
                 draft / f"accepted-{judged.kind}-{number:05}.parquet", compression="uncompressed", statistics=False, row_group_size=250_000
             )
-        beside = {"quarantine": judged.quarantine, "finding": _detail(judged.finding), "noted": judged.noted, "mends": judged.mends}
+        finding = detail_findings(judged.finding, judged.detail)
+        beside = {"quarantine": judged.quarantine, "finding": finding, "noted": judged.noted, "mends": judged.mends}
         for name, frame in beside.items():
             if len(frame):
                 frame.write_parquet(draft / f"{name}-{number:05}.parquet", compression="lz4")
     if not counts["received_count"]:
         if not opened.may_be_empty:
             raise FileRefusedError("file_without_rows")
-        return {**counts, "layout": layout.name}
-    several = sorted(senders) if len(senders) > 1 else []
-    only = senders.pop() if len(senders) == 1 else None
-    return {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0], "sender_id": only, "sender_ids": several}
+        return Staged(layout, {**counts, "layout": layout.name})
+    if len(strangers := senders.tell_strangers()):
+        detail_findings(strangers).write_parquet(draft / "finding-senders.parquet")
+    return Staged(layout, {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0]})
 
 
-def _detail(finding: pl.DataFrame) -> pl.DataFrame:
-    return finding.with_columns(pl.lit(None, pl.String).alias("detail"))
+def _note_contradictions(draft: Path, layout: Layout) -> None:
+    """A warning on each row whose results others of the file contradict, where its reader has not said so already."""
+    unlike = find_contradictions(draft)
+    if unlike.is_empty():
+        return
+    found = unlike.select("row_no", name_cell("result_code", layout).alias("column"), code=pl.lit("results_contradict"), severity=pl.lit("warning"))
+    _add_untold(draft, "finding", detail_findings(found.unique(maintain_order=True)), ["row_no", "code"])
+    _add_untold(draft, "noted", unlike.select("row_no", "source_id").unique("row_no", keep="first", maintain_order=True), ["row_no"])
+
+
+def _add_untold(draft: Path, name: str, rows: pl.DataFrame, key: list[str]) -> None:
+    said = [pl.read_parquet(part, columns=key) for part in draft.glob(f"{name}-*.parquet")]
+    untold = rows.join(pl.concat(said), on=key, how="anti") if said else rows
+    untold.write_parquet(draft / f"{name}-whole.parquet", compression="lz4")
+
+
+def detail_findings(finding: pl.DataFrame, detail: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Findings as they are staged (LEDGER_FINDING), with what explains them (row_no, code, detail)."""
+    if detail is None or detail.is_empty():
+        return finding.with_columns(pl.lit(None, pl.String).alias("detail"))
+    return finding.join(detail, on=["row_no", "code"], how="left", validate="m:1", maintain_order="left")
 
 
 def _walk(paths: Sequence[Path]) -> Iterator[Path]:

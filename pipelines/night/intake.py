@@ -11,21 +11,22 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.expect.judge import hold_batches, prepare
 from pipelines.night.aggregate import keep_aggregates
+from pipelines.night.assess import assess_touched
 from pipelines.night.audit import record_event, write_anchors
-from pipelines.night.commit import Kept, assess_touched, commit_kind
+from pipelines.night.commit import Kept, commit_kind
 from pipelines.night.delivery import hash_file, keep_deliveries, sweep_landing
 from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import LEDGER_FINDING, read_staged
 from pipelines.night.hold import drop_earlier, list_released, record_holds
+from pipelines.night.noticing import keep_noticed, open_noticed
 from pipelines.night.receipt import note_resent
 from pipelines.risk.age import is_born_at_risk
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, put_frame, read_rows, transact
 
-_NO_TEXT = pl.lit(None, pl.String)
-_SENDERS = {"submission_id": pl.String, "sender_id": pl.String}
+_SENDERS = {"submission_id": pl.String, "sender_id": pl.String, "received_count": pl.Int64, "quarantined_count": pl.Int64, "delay_days": pl.Float64}
 
 
 def commit_run(settings: Settings, run_id: str, on: date) -> dict[str, int]:
@@ -89,6 +90,7 @@ def _commit_fresh(
     held: dict[str, str], day: date,
 ) -> dict[str, int]:  # fmt: skip
     connection.execute("create or replace temp table touched (child_key bigint)")
+    open_noticed(connection, [str(r["submission_id"]) for r in fresh])
     taken = [str(r["submission_id"]) for r in fresh if not r["refusal_code"] and r["submission_id"] not in held]
     kept: dict[str, Kept] = {}
     for kind in RECORDS:
@@ -99,7 +101,7 @@ def _commit_fresh(
         elif files or _is_waiting(connection, kind):
             kept[kind] = commit_kind(connection, kind, files, settings, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
-    note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day)
+    note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)
     _write_ledger(connection, settings, run_id, folder, fresh, held, day)
     counts = {
         "records": sum(k.arrived for k in kept.values()),
@@ -135,12 +137,11 @@ def _write_ledger(
     held: dict[str, str], day: date,
 ) -> None:  # fmt: skip
     ids = [str(r["submission_id"]) for r in fresh]
-    put_frame(connection, "fresh_id", pl.DataFrame({"submission_id": ids}, schema={"submission_id": pl.String}))
     waiting = read_rows(connection, """
-        select submission_id, row_no, reason from lake.identified.waiting
-        semi join fresh_id using (submission_id) where known_to is null""")  # fmt: skip
+        select submission_id, count(distinct row_no) from lake.identified.waiting
+        semi join fresh_id using (submission_id) where known_to is null group by all""")  # fmt: skip
     drop_earlier(connection, settings)
-    waits = dict(waiting.group_by("submission_id").agg(pl.col("row_no").n_unique()).iter_rows())
+    waits = dict(waiting.iter_rows())
     rows = [
         {
             **{k: r[k] for k in ("submission_id", "file_name", "size_bytes", "layout", "record_kind", "sender_id",
@@ -152,28 +153,21 @@ def _write_ledger(
     ]  # fmt: skip
     if rows:
         append_rows(connection, "ledger.submission", pl.DataFrame(rows, infer_schema_length=None))
-    senders = [(r["submission_id"], sender) for r in fresh for sender in r.get("sender_ids", ())]  # type: ignore[attr-defined]
+    senders = [(r["submission_id"], sender, *counts) for r in fresh for sender, counts in r["senders"].items()]  # type: ignore[attr-defined]
     append_rows(connection, "ledger.submission_sender", pl.DataFrame(senders, _SENDERS, orient="row"))
     told_of = pl.col("submission_id").is_in(pl.Series(ids, dtype=pl.String).implode())  # of a held file too: its sender may mend
     finding = read_staged(folder, "finding-*.parquet", LEDGER_FINDING).filter(told_of)
-    told = waiting.unique(maintain_order=True).select(  # a row of several results waits once for one reason
-        "submission_id",
-        "row_no",
-        _NO_TEXT.alias("column"),
-        pl.col("reason").alias("code"),
-        pl.lit("warning").alias("severity"),
-        _NO_TEXT.alias("detail"),
-    )
     holding = pl.DataFrame(
         [{"submission_id": s, "row_no": None, "column": None, "code": code, "severity": "error", "detail": None}
          for s, codes in held.items() for code in ("batch_held", *codes.split())],
         schema={"submission_id": pl.String, **LEDGER_FINDING},
     )
-    append_rows(connection, "ledger.finding", pl.concat([finding, told, holding]))
+    append_rows(connection, "ledger.finding", pl.concat([finding, holding]))
     record_holds(connection, held)
     named = {"row_no": pl.Int64(), "source_id": pl.String()}
-    for table, schema in (("noted", named), ("quarantine", {**named, "row_text": pl.String()})):
-        append_rows(connection, f"identified.{table}", read_staged(folder, f"{table}-*.parquet", dict(schema)).filter(told_of))
+    keep_noticed(connection, read_staged(folder, "noted-*.parquet", dict(named)).filter(told_of))
+    of_refused = {**named, **dict.fromkeys(("sender_id", "record_kind", "row_text"), pl.String())}
+    append_rows(connection, "identified.quarantine", read_staged(folder, "quarantine-*.parquet", dict(of_refused)).filter(told_of))
 
 
 def _name_status(receipt: dict[str, object], held: dict[str, str]) -> str:

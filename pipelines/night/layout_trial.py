@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import polars as pl
@@ -16,14 +18,17 @@ from pipelines.intake.layout import list_layouts, read_layout
 from pipelines.intake.page import LANGUAGES
 from pipelines.intake.proposal import Guess
 from pipelines.intake.reading import Opened
-from pipelines.intake.receive import WORKBOOKS, judge_chunk, open_by_layout, open_submission
+from pipelines.intake.receive import WORKBOOKS, open_by_layout, open_submission
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.senders import Tally
 from pipelines.intake.xlsx.sample import sample_workbook
 from pipelines.night.delivery import hash_file
-from pipelines.night.front_door import list_refusal, set_limits
+from pipelines.night.front_door import LEDGER_FINDING, list_refusal, read_register, read_staged, set_limits, stage_rows
 from pipelines.settings import Settings
 
 _SAMPLE_BYTES = 4 << 20
+_NO_SOURCE = pl.DataFrame(schema={"row_no": pl.Int64, "source_id": pl.String})
+"""A trial tells of lines, not of a sender's own numbers."""
 
 
 class Trial(NamedTuple):
@@ -48,7 +53,7 @@ def propose_layout(settings: Settings, path: Path, name: str | None = None) -> G
         else:
             sample = read_sample(head, is_cut=path.stat().st_size > len(head))
     except FileRefusedError as refused:
-        (group, *_) = group_findings(list_refusal(refused), _no_source(), {})
+        (group, *_) = group_findings(list_refusal(refused), _NO_SOURCE, {})
         raise UserError(refused.code, group.text["en"]) from None
     plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in (name or path.stem).lower()).strip("-")
     digest = hashlib.sha256((name or path.stem).encode()).hexdigest()[:8]
@@ -62,26 +67,18 @@ def try_files(settings: Settings, paths: Sequence[Path], layout: Path | None, on
 
 
 def try_file(settings: Settings, path: Path, layout: Path | None, on: date, export: tuple[Path, ...] = ()) -> Trial:
-    """Read, conform and judge a file as the front door would, by a layout of its own if one is given; nothing is stored."""
-    counts = {"received_count": 0, "accepted_count": 0, "quarantined_count": 0}
-    try:
-        opened, submission_id = _open_file(settings, path, layout, export), hash_file(path)
-        findings, sources, kinds = [opened.finding], [_no_source()], dict[str, int]()
-        for chunk in opened.chunks:
-            judged = judge_chunk(chunk, opened.layout, submission_id, on)
-            if judged.received_count:
-                kinds[judged.kind] = kinds.get(judged.kind, 0) + judged.received_count
-            counts["received_count"] += judged.received_count
-            counts["quarantined_count"] += len(judged.quarantine)
-            findings.append(judged.finding)
-            sources.append(judged.quarantine.select("row_no", "source_id"))
-        if not (kinds or opened.may_be_empty):
-            raise FileRefusedError("file_without_rows")
-    except FileRefusedError as refused:
-        return Trial(None, None, refused.code, 0, 0, 0, _tell(list_refusal(refused), _no_source(), {}))
-    counts["accepted_count"] = counts["received_count"] - counts["quarantined_count"]
-    told = _tell(pl.concat(findings), pl.concat(sources), name_headers(opened.layout))
-    return Trial(opened.layout.name, max(kinds, key=lambda k: kinds[k]) if kinds else None, None, **counts, findings=told)
+    """A file staged as the front door would, by a layout of its own if one is given, in a folder that is gone with the answer."""
+    with TemporaryDirectory(prefix="erte-") as folder:
+        draft = Path(folder) / hash_file(path)
+        draft.mkdir()
+        try:
+            staged = stage_rows(partial(_open_file, settings, path, layout, export), draft, draft.name, on, Tally(read_register(settings)))
+        except FileRefusedError as refused:
+            return Trial(None, None, refused.code, 0, 0, 0, _tell(list_refusal(refused), {}))
+        finding = read_staged(draft.parent, "finding-*.parquet", LEDGER_FINDING)
+    counts = {name: int(str(staged.counts[name])) for name in ("received_count", "accepted_count", "quarantined_count")}
+    kind = str(staged.counts["record_kind"]) if counts["received_count"] else None
+    return Trial(staged.layout.name, kind, None, **counts, findings=_tell(finding, name_headers(staged.layout)))
 
 
 def _open_file(settings: Settings, path: Path, layout: Path | None, export: tuple[Path, ...]) -> Opened:
@@ -95,13 +92,9 @@ def _open_file(settings: Settings, path: Path, layout: Path | None, export: tupl
     return open_by_layout(path, limits, own)
 
 
-def _tell(finding: pl.DataFrame, source: pl.DataFrame, headers: dict[str, str]) -> list[dict[str, object]]:
+def _tell(finding: pl.DataFrame, headers: dict[str, str]) -> list[dict[str, object]]:
     return [
         {"code": g.code, "column": g.column, "severity": g.severity, "rows": g.row_count, "lines": [no for no, *_ in g.examples],
          **{f"text_{language}": g.text[language] for language in LANGUAGES}}
-        for g in group_findings(finding, source, headers)
+        for g in group_findings(finding, _NO_SOURCE, headers)
     ]  # fmt: skip
-
-
-def _no_source() -> pl.DataFrame:
-    return pl.DataFrame(schema={"row_no": pl.Int64, "source_id": pl.String})

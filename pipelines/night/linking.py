@@ -7,6 +7,7 @@ import polars as pl
 from pipelines.contracts import RECORDS, WHO
 from pipelines.identity.link import SPINE, learn_iins, link_children, mint_children
 from pipelines.night.arrived import count_rows
+from pipelines.night.noticing import note_waiting
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows, replace_state
 
 _DAY = {"screening": "examined_on", "consent": "decided_on", "confirmation": "confirmed_on"}
@@ -60,19 +61,20 @@ def link_records(connection: Connection, kind: str, on: date) -> None:
 
 
 def _doubt_days(connection: Connection, answer: pl.DataFrame) -> pl.DataFrame:
-    """The answer with born_on, the spine's day of birth, and is_undated where the record did not say that day.
+    """The answer with born_on and born_wk, day of birth and gestation by the spine, and is_undated where the record did not say that day.
 
     A child found by an IIN who was born on another day than the record says is not meant.
     """
     put_frame(connection, "found_child", answer.select("child_key").drop_nulls().unique())
     born = read_rows(connection, """
-        select child_key, birth_on as born_on from lake.clinical.birth semi join found_child using (child_key) where known_to is null""")  # fmt: skip
+        select child_key, birth_on as born_on, gestation_wk as born_wk
+        from lake.clinical.birth semi join found_child using (child_key) where known_to is null""")  # fmt: skip
     told = answer.join(born, on="child_key", how="left", validate="m:1")
     assert len(told) == len(answer)  # noqa: S101
     is_other = ((pl.col("rule") == "child_iin") & (pl.col("birth_on") != pl.col("born_on"))).fill_null(value=False)
     return told.select(
         "asked_no", pl.when(~is_other).then("child_key").alias("child_key"),
-        pl.when(is_other).then(pl.lit("keys_disagree")).otherwise("reason").alias("reason"), "born_on",
+        pl.when(is_other).then(pl.lit("keys_disagree")).otherwise("reason").alias("reason"), "born_on", "born_wk",
         (pl.col("birth_on").ne_missing(pl.col("born_on")) & pl.col("born_on").is_not_null() & ~is_other).alias("is_undated"),
     )  # fmt: skip
 
@@ -113,6 +115,7 @@ def keep_waiting(connection: Connection, kind: str, on: date) -> int:
     )
     record = pl.struct(_as_text(name, records.schema[name]) for name in names).struct.json_encode()
     waiting = records.with_columns(record.alias("record"))
+    note_waiting(connection, kind, waiting)
     replace_state(
         connection, "identified.waiting", waiting, ["record_kind", "record_key"], f"record_kind = '{kind}'", on
     )

@@ -4,6 +4,7 @@ A list is a document to the facility that has the child in its care: it is entit
 a feed is. So a list identifies (degree 1, like a feed): folders 0700, files 0600, and no log or page repeats its lines. A
 child is named by what its facility can look up: the line of the newest file of its own that is about the child, and the
 birth's maternity, history number, date, sex and order, as the spine has them. No name, IIN, address or telephone is in it.
+Children whom no facility of the register has in its care are on a list of their own, which the steward's overview points to.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.intake.repair import neutralise
+from pipelines.referral.compose import OWNER, keep_carers
 from pipelines.risk.calendar import EXAMINED
 from pipelines.risk.failsafe import Telling, count_unanswered, list_telling, list_unanswered, list_windows, read_horizon
 from pipelines.risk.protocol import choose_protocol, load_protocols
@@ -52,8 +54,8 @@ def write_worklists(connection: Connection, settings: Settings, on: date) -> int
     return len(told)
 
 
-def write_due(connection: Connection, settings: Settings, on: date) -> dict[str, int]:
-    """Examinations that are due or overdue on a day, under reports/due; how many of each.
+def write_due(connection: Connection, settings: Settings, on: date, carer: Collection[str]) -> dict[str, int]:
+    """Examinations that are due or overdue on a day, under reports/due; how many of each. `carer` as keep_carers takes it.
 
     A file of counts beside the lists is what the steward's overview shows; it holds counts alone.
     """
@@ -73,10 +75,10 @@ def write_due(connection: Connection, settings: Settings, on: date) -> dict[str,
         union {result.format("(from asked where is_told) using (child_key, programme)")}""", [list(telling.components)])  # fmt: skip
     unanswered = list_unanswered(birth, told, verdict, protocols, on, read_horizon())
     put_frame(connection, "unanswered", unanswered)
-    connection.execute("""
-        create or replace temp table listed as
-        select coalesce(b.phc_id, b.maternity_id) as owner_id, u.* from unanswered u
-        join (from lake.clinical.birth where known_to is null) b using (child_key)""")
+    listed = read_rows(connection, """
+        select u.*, b.phc_id, b.maternity_id from unanswered u
+        join (from lake.clinical.birth where known_to is null) b using (child_key)""")  # fmt: skip
+    put_frame(connection, "listed", keep_carers(listed, carer).with_columns(owner_id=OWNER).drop("phc_id", "maternity_id"))
     _list_own_rows(connection, _OWN_RECORDS)
     told = _name_children(connection, "state, programme, step_code, opens_on, closes_on", ("state", "closes_on", "programme", "child_key"))
     counts = count_unanswered(unanswered)
@@ -115,6 +117,15 @@ def read_due_counts(settings: Settings) -> dict[str, Any]:
     """What is due by programme (failsafe.count_unanswered) and on which day; empty before the first lists."""
     path = settings.reports / "due" / _COUNTS
     return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+
+
+def count_unowned(settings: Settings) -> dict[str, int]:
+    """Lines of the lists of children whom no facility of the register has in its care, by file as the steward finds it."""
+    files = [settings.reports / kind / name_list(None) for kind in ("worklist", "due")]
+    return {
+        path.relative_to(settings.home).as_posix(): pl.scan_csv(path, infer_schema=False).select(pl.len()).collect().item()
+        for path in files if path.exists()
+    }  # fmt: skip
 
 
 def write_lists(folder: Path, told: pl.DataFrame, beside: Mapping[str, str] = {}) -> None:

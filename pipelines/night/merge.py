@@ -19,9 +19,11 @@ from pipelines.errors import UserError
 from pipelines.identity.decide import contradict, link_and_learn, name_split
 from pipelines.identity.link import SPINE
 from pipelines.night.archive import read_again
+from pipelines.night.assess import assess_touched
 from pipelines.night.audit import record_event, write_anchors
-from pipelines.night.commit import assess_touched, commit_kind
+from pipelines.night.commit import commit_kind
 from pipelines.night.intake import open_day
+from pipelines.night.noticing import keep_noticed, open_noticed
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, hold_lock, open_lake, put_frame, read_rows, replace_state, transact
@@ -249,6 +251,7 @@ def _follow(
 ) -> dict[str, int]:
     """What follows: records that wait are asked again, with the `loose` ones; verdicts and flags are assessed anew; counts."""
     put_frame(connection, "touched", pl.DataFrame({"child_key": list(children)}, schema={"child_key": pl.Int64}))
+    open_noticed(connection)
     counts = {"waiting": sum(len(part) for part in (loose or {}).values())}
     with tempfile.TemporaryDirectory(dir=settings.lake) as folder:  # the records identify: they stay where the lake is
         for kind in _KEPT:
@@ -257,6 +260,7 @@ def _follow(
             for file in files:
                 part.write_parquet(file)
             commit_kind(connection, kind, files, settings, day)
+    keep_noticed(connection)
     _carry_birth_day(connection, children, day)
     return counts | assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
 

@@ -1,10 +1,12 @@
 """Receipts: what became of a submission, and how many of its refused rows have since been mended; asked here only.
 
 A refused row is known again by its sender, kind and source id, or by the name that the file to fix gave it (intake.mends),
-whichever cell was mended. When a later run brings it again, `ledger.resent` says how it fared; so a finding is closed by
+whichever cell was mended. Its sender is who sent its file or whom the row itself names; a row of no readable sender is known to
+whoever has its whole name. When a later run brings it again, `ledger.resent` says how it fared; so a finding is closed by
 sending the mended row, and `erte status`, the feedback page and the report card agree.
 """
 
+import hmac
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -14,6 +16,7 @@ import polars as pl
 
 from pipelines.contracts import RECORDS
 from pipelines.intake.layout import list_layouts
+from pipelines.intake.mends import prove_row
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows
 
 STATES = ("received", "waiting", "held", "partly_accepted", "accepted", "refused", "returned")
@@ -25,16 +28,22 @@ RECEIPT = """
         select submission_id, count(*) filter (is_mended) as mended_count, count(*) filter (not is_mended) as again_count
         from again group by all),
     waiting as (
-        select submission_id, count(distinct row_no) as waiting_now from lake.identified.waiting
-        where known_to is null and submission_id in (select submission_id from {asked}) group by all)
+        select submission_id, count(distinct row_no) as waiting_now, trim(histogram(reason)::varchar, '{{}}') as waiting_for
+        from lake.identified.waiting
+        where known_to is null and submission_id in (select submission_id from {asked}) group by all),
+    rivalled as (
+        select submission_id, count(distinct row_no) as rival_count from lake.ledger.finding
+        where code in ('version_older_than_held', 'record_told_differently_elsewhere')
+          and submission_id in (select submission_id from {asked}) group by all)
     select s.* replace (case when s.status in ('held', 'returned') then 0 else s.accepted_count end as accepted_count),
            case when s.status in ('held', 'returned') then s.accepted_count else 0 end as untaken_count,
            coalesce(mended_count, 0)::bigint as mended_count, coalesce(again_count, 0)::bigint as refused_again_count,
            case when s.status in ('held', 'returned') then 0
                 else s.quarantined_count - coalesce(mended_count, 0) - coalesce(again_count, 0) end::bigint as open_count,
-           coalesce(waiting_now, 0)::bigint as waiting_now,
+           coalesce(waiting_now, 0)::bigint as waiting_now, waiting_for, coalesce(rival_count, 0)::bigint as rival_count,
            case when s.status = 'accepted' and waiting_now > 0 then 'waiting' else s.status end as state
     from lake.ledger.submission s left join mended using (submission_id) left join waiting using (submission_id)
+    left join rivalled using (submission_id)
     where s.submission_id in (select submission_id from {asked})
     order by s.received_on desc, s.submission_id"""
 """Grain: submission. quarantined_count = mended_count + refused_again_count + open_count, but for held and returned files;
@@ -42,7 +51,17 @@ received_count = accepted_count + untaken_count + quarantined_count.
 
 `untaken`: without a fault, in a file that is held or was returned: nothing of it is in the lake.
 `mended`: accepted in a later file; `refused_again`: the latest word is in the feedback of the later file; `open`: not sent
-again. `state`: waiting, held, partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
+again. `waiting_for`: records that wait, by reason (`child_unknown=9, twin_ambiguous=2`). `rival_count`: accepted rows of which
+a newer version was held, or another content of one version came (night.outranked): they may not be what is held. `state`: waiting, held,
+partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
+FINDING = """(
+    select distinct f.* from lake.ledger.finding f
+    anti join (
+        select submission_id, row_no, reason as code from lake.identified.waiting
+        where submission_id in (select submission_id from {asked})
+        group by all having bool_and(known_to is not null)) w using (submission_id, row_no, code)
+    where f.submission_id in (select submission_id from {asked}))"""
+"""What is told of submissions: the ledger's findings, but for why a record waited that waits for that no more."""
 
 _MATCHED = {"submission_id": pl.String(), "row_no": pl.Int64(), "outcome": pl.String(), "resent_in": pl.String()}
 """An open row, and what came of it in which later submission."""
@@ -73,12 +92,13 @@ def list_closings(connection: Connection, submission_id: str) -> pl.DataFrame:
         where r.submission_id = ? group by all order by resent_on, resent_in, outcome""", [submission_id])  # fmt: skip
 
 
-def note_resent(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]], on: date) -> int:
+def note_resent(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]], on: date, key: bytes) -> int:
     """Note which open refused rows of earlier runs came again in this one, and how they fared; how many.
 
-    To be called before this run's own refusals are written: of two files that came at once, neither mends the other.
+    `key`: the secret by which names were proved. To be called before this run's own refusals are written: of two files that
+    came at once, neither mends the other.
     """
-    named, known = _match_named(connection, folder, taken), _match_known(connection, folder, taken)
+    named, known = _match_named(connection, folder, taken, key), _match_known(connection, folder, taken)
     known = known.join(named, on=["submission_id", "row_no", "resent_in"], how="anti")  # a number may be of several results, a name is of one row
     first = pl.concat([named, known]).group_by("submission_id", "row_no", "outcome").agg(pl.col("resent_in").min()).sort(pl.all())
     return append_rows(connection, "ledger.resent", first.with_columns(pl.lit(on).alias("resent_on")))
@@ -97,8 +117,11 @@ def _match_known(connection: Connection, folder: Path, taken: Sequence[Mapping[s
         where a.submission_id <> o.submission_id""")  # fmt: skip
 
 
-def _match_named(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]]) -> pl.DataFrame:
-    """Open rows (_MATCHED) that a row of this run names. A name closes nothing of another sender's, and an unknown one nothing at all."""
+def _match_named(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]], key: bytes) -> pl.DataFrame:
+    """Open rows (_MATCHED) that a row of this run names. A name closes nothing of another sender's, and an unknown one nothing at all.
+
+    A name with its proof was given to who sent a row whose sender could not be read: it closes that row, whoever sends it.
+    """
     named = [
         pl.read_parquet(file).with_columns(
             pl.lit(str(receipt["submission_id"])).alias("resent_in"),
@@ -110,13 +133,18 @@ def _match_named(connection: Connection, folder: Path, taken: Sequence[Mapping[s
     if not named:
         return pl.DataFrame(schema=_MATCHED)
     put_frame(connection, "named_row", pl.concat(named))
-    return read_rows(connection, """
-        select q.submission_id, q.row_no, n.outcome, n.resent_in
+    found = read_rows(connection, """
+        select q.submission_id, q.row_no, n.outcome, n.resent_in, n.proof, coalesce(n.sender_id in (q.sender_id, s.sender_id), false) as is_own
         from lake.identified.quarantine q
         join lake.ledger.submission s using (submission_id)
         join named_row n on (n.short_id, n.row_no) = (left(q.submission_id, 12), q.row_no)
         anti join (from lake.ledger.resent where outcome = 'accepted') r on (r.submission_id, r.row_no) = (q.submission_id, q.row_no)
-        where n.resent_in <> q.submission_id and coalesce(s.sender_id = n.sender_id, s.sender_id is null)""")  # fmt: skip
+        where n.resent_in <> q.submission_id""")  # fmt: skip
+    is_proved = [
+        proof is not None and hmac.compare_digest(proof, prove_row(submission_id, row_no, key))
+        for submission_id, row_no, proof in found.select("submission_id", "row_no", "proof").iter_rows()
+    ]
+    return found.filter(pl.col("is_own") | pl.Series(is_proved, dtype=pl.Boolean)).select(list(_MATCHED)).unique()
 
 
 def _list_arrived(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]]) -> pl.DataFrame:
@@ -132,10 +160,10 @@ def _list_arrived(connection: Connection, folder: Path, taken: Sequence[Mapping[
                 from read_parquet(?) semi join open_row using (sender_id, source_id)""", [kind, files]))  # fmt: skip
     for receipt in taken:
         files = [str(f) for f in sorted((folder / str(receipt["submission_id"])).glob("quarantine-*.parquet"))]
-        if files and receipt["sender_id"]:
-            given = [receipt["record_kind"], receipt["sender_id"], receipt["submission_id"], files]
+        if files:
+            given = [receipt["sender_id"], receipt["submission_id"], files]
             parts.append(read_rows(connection, """
-                select distinct ?::varchar as record_kind, ?::varchar as sender_id, source_id, ?::varchar as submission_id,
+                select distinct record_kind, coalesce(?::varchar, sender_id) as sender_id, source_id, ?::varchar as submission_id,
                     'refused_again' as outcome
                 from read_parquet(?) where source_id is not null""", given))  # fmt: skip
     return pl.concat(part.select(pl.col(c).cast(t) for c, t in schema.items()) for part in parts)
@@ -144,8 +172,8 @@ def _list_arrived(connection: Connection, folder: Path, taken: Sequence[Mapping[
 def _list_open(connection: Connection) -> pl.DataFrame:
     """Refused rows not mended yet: submission_id, row_no, record_kind, sender_id, source_id.
 
-    Where the file has no single sender, or a line was broken and kept whole in its first column, both are looked up in
-    the row as sent, at the place that its layout gives them.
+    The sender is that of the file, else what the row says. Where a line was broken and kept whole in its first column (or was refused
+    before that was kept), both are looked up in the row as sent, at the place that its layout gives them.
     """
     places = [
         {"layout": x.name, "separator": x.separator, "sender": ours.get("sender_id"), "source": ours.get("source_id"),
@@ -156,7 +184,8 @@ def _list_open(connection: Connection) -> pl.DataFrame:
     put_frame(connection, "layout_place", pl.DataFrame(places, schema=schema))
     return read_rows(connection, """
         with unmended as (
-            select q.submission_id, q.row_no, q.source_id, s.record_kind, s.sender_id, s.layout,
+            select q.submission_id, q.row_no, q.source_id, coalesce(q.record_kind, s.record_kind) as record_kind,
+                coalesce(s.sender_id, case when b.row_no is null then q.sender_id end) as sender_id, s.layout,
                 b.row_no is not null as is_broken
             from lake.identified.quarantine q
             join lake.ledger.submission s using (submission_id)

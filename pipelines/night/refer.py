@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.consent.gate import Gated, gate_consent
+from pipelines.consent.gate import Gated, decide_consent, gate_consent, hear_decisions
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.intake import open_day
 from pipelines.night.lists import write_due, write_worklists
 from pipelines.night.seal import FLAGGED, write_drafts
-from pipelines.referral.compose import Placed, compose_feeds, count_withheld, place_flags
+from pipelines.referral.compose import Placed, compose_feeds, count_withheld, keep_carers, place_flags
 from pipelines.settings import Settings
 from pipelines.store.lake import (
     Connection,
@@ -25,7 +25,7 @@ from pipelines.store.lake import (
     replace_state,
     transact,
 )
-from pipelines.store.registers import Registers, read_registers
+from pipelines.store.registers import Registers, list_carers, read_registers
 
 
 class Known(NamedTuple):
@@ -42,19 +42,21 @@ class Known(NamedTuple):
 def refer(settings: Settings, on: date) -> dict[str, int]:
     """Compose and seal the feeds of the night `on`; counts. What was sealed already is not sealed again.
 
-    A night that was published is closed (law 10): what is still to be sent goes out with the next one.
+    A night that was published is closed (law 10): what is still to be sent goes out with the next one; `sealed` says
+    how many feeds of it there are.
     """
     registers = read_registers(settings)
     with hold_lock(settings), open_lake(settings) as connection:
         settled = settle_outbox(connection, settings)
         if open_day(connection, on) != on:
-            return {"feeds": 0, "referrals": 0, "recalls": 0, "delivered": settled, "is_closed": 1}
+            sealed = read_rows(connection, "select count(*) from lake.ledger.feed where composed_on = ?", [on]).item()
+            return {"feeds": 0, "referrals": 0, "recalls": 0, "delivered": settled, "is_closed": 1, "sealed": sealed}
         with transact(connection):
             counts = _seal_feeds(connection, settings, registers, on)
         write_anchors(connection, settings)
         settled += settle_outbox(connection, settings)
         write_worklists(connection, settings, on)
-        asked = write_due(connection, settings, on)
+        asked = write_due(connection, settings, on, list_carers(registers))
     return {**counts, "delivered": settled, **asked}
 
 
@@ -82,13 +84,17 @@ def settle_outbox(connection: Connection, settings: Settings) -> int:
     return delivered
 
 
+def gate_referral(consent: pl.DataFrame, on: date) -> pl.DataFrame:
+    """One row a child who decided about the referral: child_key, and what the gate finds lacking on the day `on` (null = nothing)."""
+    return decide_consent(hear_decisions(consent, "pmpc_referral", on)).select("child_key", "lack")
+
+
 def _seal_feeds(connection: Connection, settings: Settings, registers: Registers, on: date) -> dict[str, int]:
     known = read_known(connection)
     gated = gate_consent(known.flag, known.consent, known.confirmation, on)
     gated = gated._replace(revoked=_add_merged(connection, gated.revoked))
-    placed = place_flags(
-        known.flag, gated, known.birth, known.referral, known.report, registers["catchment"], on, settings.key
-    )
+    birth = keep_carers(known.birth, list_carers(registers))
+    placed = place_flags(known.flag, gated, birth, known.referral, known.report, registers["catchment"], on, settings.key)
     _assert_gate_still_open(connection, placed, on)
     earlier = read_rows(connection, "from lake.ledger.feed")
     had_arrivals = connection.execute(

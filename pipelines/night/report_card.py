@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pipelines.contracts import EVENT_ON
 from pipelines.indicators.funnel import LEVELS, Funnel, fit_funnel, limit_funnel, place_sender
 from pipelines.indicators.sender import WEEKS, expect_deliveries, sum_weeks, tell_trend
 from pipelines.intake.card import draw_funnel, render_card, render_index
 from pipelines.intake.feedback import name_headers
-from pipelines.intake.layout import list_layouts
-from pipelines.night.lists import read_due_counts
+from pipelines.night.lists import count_unowned, read_due_counts
 from pipelines.night.receipt import list_receipts
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, open_lake, read_rows
@@ -35,6 +35,7 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
     """Cards of the eight weeks up to a day under reports/sender/; counts. Asked again, it writes the same."""
     with open_lake(settings) as connection:
         receipts = list_receipts(connection, since=on - timedelta(days=_HISTORY_DAYS)).filter(pl.col("received_on") <= on)
+        shares = read_rows(connection, "select submission_id, sender_id, received_count, quarantined_count from lake.ledger.submission_sender")
         since = on - timedelta(days=_DAYS - 1)
         found: dict[str, Any] = {
             "finding": _read_findings(connection, since, on),
@@ -42,10 +43,12 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
             "open": dict(_read_open(connection).iter_rows()),
             "birth": {row[0]: row[1:] for row in _read_births(connection, on).iter_rows()},
         }
-    facility = read_registers(settings)["facility"]
-    names = dict(facility.select("facility_id", "facility_name").iter_rows())
-    of_sender = {str(key[0]): part for key, part in receipts.drop_nulls("sender_id").partition_by("sender_id", as_dict=True).items()}
-    for silent in (set(found["open"]) | set(found["birth"])) - set(of_sender):
+    registers = read_registers(settings)
+    names = dict(registers["facility"].select("facility_id", "facility_name").iter_rows())
+    registered = {*names, *registers["pmpc"]["pmpc_id"]}
+    told = _share_files(receipts, shares)
+    of_sender = {str(key[0]): part for key, part in told.drop_nulls("sender_id").partition_by("sender_id", as_dict=True).items()}
+    for silent in (set(found["open"]) & registered | set(found["birth"])) - set(of_sender):  # what a refused row names may be nobody
         of_sender[silent] = receipts.clear()
     counted = {sender: _count_rows(part, since) for sender, part in of_sender.items()}
     refused, rows = (np.array([c[k] for c in counted.values()], dtype=np.int64) for k in (0, 1))
@@ -56,6 +59,8 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
     band, cards = _draw_band(funnel, rows), []
     for sender in sorted(of_sender):
         card = _make_card(sender, of_sender[sender], counted[sender], funnel, found, on) | {"sender_name": names.get(sender)}
+        if sender not in registered:
+            card["signals"].append("unregistered")
         others = [(n, x / n) for other, (x, n) in counted.items() if other != sender and n]
         own = (card["rows"], card["share"]) if card["rows"] else None
         chart = draw_funnel(band, funnel.share, others, own) if rows.sum() else ""
@@ -63,9 +68,10 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
         (draft / card["page"].replace(".html", ".json")).write_text(json.dumps(card, ensure_ascii=False, indent=1))
         cards.append(card)
     held = receipts.filter(pl.col("state") == "held").to_dicts()
-    unnamed = receipts.filter(pl.col("sender_id").is_null() & (pl.col("received_on") >= since))
+    unnamed = told.filter(pl.col("sender_id").is_null() & (pl.col("received_on") >= since))
     states = dict(unnamed.group_by("state").len().sort("state").iter_rows())
-    (draft / "index.html").write_text(render_index(cards, held, states, read_due_counts(settings), on.isoformat()), "utf-8")
+    overview = render_index(cards, held, states, read_due_counts(settings), count_unowned(settings), on.isoformat())
+    (draft / "index.html").write_text(overview, "utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return {"senders": len(cards), "held": len(held), "missing": sum(bool(c["missing_days"] or c["is_overdue"]) for c in cards)}
@@ -109,6 +115,13 @@ def _make_card(
     }  # fmt: skip
 
 
+def _share_files(receipt: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
+    """Receipts with a file of several senders once for each of them, and only that sender's rows counted."""
+    own = ["sender_id", "received_count", "quarantined_count"]
+    shared = receipt.drop(own).join(shares.with_columns(pl.col(own[1:]).fill_null(0)), on="submission_id").select(receipt.columns)
+    return pl.concat([receipt.join(shares, on="submission_id", how="anti"), shared])
+
+
 def _count_rows(receipt: pl.DataFrame, since: date) -> tuple[int, int]:
     """(refused, received) rows of judged files since a day."""
     judged = receipt.filter(pl.col("state").is_in(_JUDGED) & (pl.col("received_on") >= since))
@@ -126,9 +139,8 @@ def _draw_band(funnel: Funnel, rows: np.ndarray) -> dict[str, list[tuple[float, 
 
 def _tell_commonest(finding: pl.DataFrame) -> list[dict[str, Any]]:
     """The commonest errors with the newest file and its first lines; the column as the sender writes it."""
-    layouts = {layout.name: name_headers(layout) for layout in list_layouts()}
     return [
-        {"code": row["code"], "column": layouts.get(row["layout"], {}).get(row["column"] or "", row["column"]), "rows": row["rows"],
+        {"code": row["code"], "column": name_headers(row["layout"]).get(row["column"] or "", row["column"]), "rows": row["rows"],
          "submission_id": row["submission_id"], "file_name": row["file_name"], "lines": row["lines"]}
         for row in finding.sort("rows", "code", descending=[True, False]).head(_COMMONEST).to_dicts()
     ]  # fmt: skip
@@ -137,38 +149,61 @@ def _tell_commonest(finding: pl.DataFrame) -> list[dict[str, Any]]:
 def _read_findings(connection: Connection, since: date, on: date) -> pl.DataFrame:
     """Grain: sender x code x column: rows, and the newest file in which it occurs with its first lines."""
     return read_rows(connection, f"""
-        with told as (
-            select s.sender_id, f.code, f."column", s.submission_id, any_value(s.file_name) as file_name,
+        with whose as (
+            select submission_id, row_no, sender_id from lake.identified.quarantine
+            semi join (from lake.ledger.submission_sender) using (submission_id)),
+        told as (
+            select coalesce(w.sender_id, s.sender_id) as sender_id, f.code, f."column", s.submission_id, any_value(s.file_name) as file_name,
                 any_value(s.layout) as layout, any_value(s.received_on) as received_on,
                 count(distinct f.row_no)::bigint as "rows", list_sort(min(f.row_no, {_LINES})) as lines
             from lake.ledger.finding f join lake.ledger.submission s using (submission_id)
-            where s.received_on between ? and ? and s.sender_id is not null and f.severity = 'error' and f.row_no is not null
-            group by all)
+            left join whose w on (w.submission_id, w.row_no) = (f.submission_id, f.row_no)
+            where s.received_on between ? and ? and f.severity = 'error' and f.row_no is not null group by all)
         select sender_id, code, "column", sum("rows")::bigint as "rows",
             arg_max(struct_pack(submission_id, file_name, layout, lines), (received_on, submission_id)) as example
-        from told group by all order by all""", [since, on]).unnest("example")  # fmt: skip
+        from told where sender_id is not null group by all order by all""", [since, on]).unnest("example")  # fmt: skip
 
 
 def _read_delays(connection: Connection, since: date, on: date) -> pl.DataFrame:
-    """Grain: sender: median days from the event to its receipt, over births, results and consents first received then."""
-    events = {"identified.birth": "birth_on", "clinical.screening": "examined_on", "clinical.consent": "decided_on"}
-    queries = [
-        f"select submission_id, known_from - {event} as days from lake.{table} where known_from between $1 and $2"
-        for table, event in events.items()
+    """Grain: sender: median days from the event to the receipt of births, results and consents that first came then.
+
+    Of the waiting too: that nobody has sent the birth yet is not the doing of who sent the result. The median of a file of
+    several senders stands for each of the records that a sender has in it.
+    """
+    tables = {"birth": "identified.birth", "screening": "clinical.screening", "consent": "clinical.consent"}
+    told = [
+        f"""select submission_id, {EVENT_ON[kind]} as event_on from lake.{table} v where known_from between $1 and $2 and not exists (
+                from lake.{table} e where e.known_to between $1 and $2 and (e.record_key, e.known_to) = (v.record_key, v.known_from))"""
+        for kind, table in tables.items()
     ]
-    return read_rows(connection, f"""
-        select s.sender_id, median(days)::double as delay_days
-        from ({" union all ".join(queries)}) join lake.ledger.submission s using (submission_id)
-        where s.sender_id is not null group by all order by all""", [since, on])  # fmt: skip
+    told += [
+        f"""select submission_id, (record ->> '$.{EVENT_ON[kind]}')::date
+            from lake.identified.waiting where known_to is null and record_kind = '{kind}'""" for kind in tables
+    ]  # fmt: skip
+    days = read_rows(connection, f"""
+        with received as (
+            select submission_id, sender_id, received_on from lake.ledger.submission
+            where received_on between $1 and $2 and status in ('accepted', 'partly_accepted')),
+        alone as (
+            select sender_id, (received_on - event_on)::double as days, count(*) as records
+            from ({" union all ".join(told)}) join received using (submission_id)
+            anti join (from lake.ledger.submission_sender) using (submission_id) where sender_id is not null group by all),
+        shared as (
+            select m.sender_id, m.delay_days as days, sum(m.received_count - m.quarantined_count) as records
+            from lake.ledger.submission_sender m semi join received using (submission_id) where m.delay_days is not null group by all)
+        select sender_id, days, sum(records)::double as records from (from alone union all from shared)
+        group by all order by sender_id, days""", [since, on])  # fmt: skip
+    middle = pl.col("records").cum_sum() >= pl.col("records").sum() / 2
+    return days.group_by("sender_id", maintain_order=True).agg(pl.col("days").filter(middle).first())
 
 
 def _read_open(connection: Connection) -> pl.DataFrame:
     """Grain: sender: refused rows still to be mended, of all time."""
-    receipts = list_receipts(connection)
-    return (
-        receipts.drop_nulls("sender_id").group_by("sender_id").agg(pl.col("open_count").sum())
-        .filter(pl.col("open_count") > 0).sort("sender_id")
-    )  # fmt: skip
+    return read_rows(connection, """
+        select coalesce(q.sender_id, s.sender_id) as sender_id, count(*)::bigint as open_count
+        from lake.identified.quarantine q join lake.ledger.submission s using (submission_id)
+        anti join (from lake.ledger.resent) r on (r.submission_id, r.row_no) = (q.submission_id, q.row_no)
+        where s.status not in ('held', 'returned') and coalesce(q.sender_id, s.sender_id) is not null group by all order by all""")  # fmt: skip
 
 
 def _read_births(connection: Connection, on: date) -> pl.DataFrame:

@@ -1,6 +1,10 @@
-"""Rows of one file that tell one record in one version differently, where they stand in different chunks of it."""
+"""What only the whole file tells of its rows: one record told differently, and results of one child that contradict one another.
 
-from collections.abc import Sequence
+Both are looked for among the staged parts of a file, so that neither depends on how many rows were read at a time, and in
+shares of their keys, so that memory does not grow with the file.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -10,35 +14,81 @@ from pipelines.contracts import RECORDS
 _VERSION = ("issued_at", "action_code", "status_code")
 _AT_ONCE = 8_000_000
 """Keys that are compared at a time (some 300 MB)."""
+_EXAMINED = ("component", "examined_on")
+_NAMED_BY = (
+    (("child_iin",), ()),
+    (("mother_iin", "birth_on"), ("birth_order", "sex_code", "history_no")),
+    (("maternity_id", "history_no"), ()),
+)
+"""The ways of naming a child, strongest first: what each needs, and what it says besides."""
+_TOLD = ("row_no", "source_id", "record_key", "component", "result_code")
+_TOLD_SCHEMA = {"row_no": pl.Int64, "source_id": pl.String, "component": pl.String}
 
 
 def find_rivals(draft: Path) -> pl.Series:
-    """Numbers of such rows among those staged as accepted; rows of one chunk are told apart when it is judged."""
-    files = [sorted(draft.glob(f"accepted-{kind}-*.parquet")) for kind in RECORDS]
-    found = [_find_among(parts, repeated) for parts in files if len(parts) > 1 and len(repeated := _list_repeated(parts))]
+    """Numbers of the rows, of those staged as accepted, that give one record, in one version, different contents.
+
+    Which of them holds only their sender knows. A row that is refused for another reason is no rival of the others.
+    """
+    found = [_list_rivals(parts) for kind in RECORDS if (parts := _list_parts(draft, kind))]
     return pl.concat([pl.Series("row_no", [], pl.Int64), *found]).unique()
 
 
-def _list_repeated(parts: Sequence[Path]) -> pl.Series:
-    """Keys that stand in more than one row; looked for in shares, so that memory does not grow with the file."""
+def find_contradictions(draft: Path) -> pl.DataFrame:
+    """row_no, source_id, component of results staged as accepted that another record of that child, component and day contradicts.
+
+    A child is known by the strongest name that its row gives; a result that was withdrawn contradicts nothing.
+    """
+    parts = [part for part in _list_parts(draft, "screening") if {"result_code", *_EXAMINED} <= pl.read_parquet_schema(part).keys()]
+    repeated = _list_repeated(parts, lambda part: _read_answers(part)["exam"])
+    if repeated.is_empty():
+        return pl.DataFrame(schema=_TOLD_SCHEMA)
+    told = pl.concat(_read_answers(part, *_TOLD).filter(pl.col("exam").is_in(repeated.implode())) for part in parts)
+    is_unlike = (pl.col("result_code").n_unique() > 1) & (pl.col("record_key").n_unique() > 1)
+    return told.filter(is_unlike.over("exam")).select(_TOLD_SCHEMA.keys())
+
+
+def _list_parts(draft: Path, kind: str) -> list[Path]:
+    return sorted(draft.glob(f"accepted-{kind}-*.parquet"))
+
+
+def _list_repeated(parts: Sequence[Path], read: Callable[[Path], pl.Series]) -> pl.Series:
+    """Keys that stand in more than one row of the parts; `read` gives those of a part."""
     rows = sum(pl.scan_parquet(part).select(pl.len()).collect().item() for part in parts)
     shares = 1 + rows // _AT_ONCE
-    found = [pl.Series("record_key", [], pl.Int64)]
-    for share in range(shares):
-        keys = pl.concat(_read_keys(part).filter(pl.col("record_key") % shares == share) for part in parts)["record_key"]
+    found = []
+    for share in range(shares) if parts else ():
+        keys = pl.concat(keys.filter(keys % shares == share) if shares > 1 else keys for keys in map(read, parts))
         if keys.n_unique() < len(keys):
             found.append(keys.filter(keys.is_duplicated()).unique())
-    return pl.concat(found)
+    return pl.concat(found) if found else pl.Series("key", [], pl.Int64)
 
 
-def _read_keys(part: Path, *others: str) -> pl.DataFrame:
-    """The keys of a part, with those of the other columns that it has."""
-    there = pl.read_parquet_schema(part)
-    return pl.read_parquet(part, columns=["record_key", *(name for name in others if name in there)])
-
-
-def _find_among(parts: Sequence[Path], repeated: pl.Series) -> pl.Series:
-    rows = (_read_keys(part, "row_no", "content_hash", *_VERSION) for part in parts)
+def _list_rivals(parts: Sequence[Path]) -> pl.Series:
+    repeated = _list_repeated(parts, lambda part: _read_part(part, "record_key")["record_key"])
+    if repeated.is_empty():
+        return pl.Series("row_no", [], pl.Int64)
+    rows = (_read_part(part, "record_key", "row_no", "content_hash", *_VERSION) for part in parts)
     told = pl.concat((part.filter(pl.col("record_key").is_in(repeated.implode())) for part in rows), how="diagonal")
     version = [name for name in ("record_key", *_VERSION) if name in told.columns]
     return told.filter(pl.col("content_hash").n_unique().over(version) > 1)["row_no"]
+
+
+def _read_answers(part: Path, *columns: str) -> pl.DataFrame:
+    """The coded results of a part that hold, each with `exam`: which child was examined by what and when."""
+    names = dict.fromkeys(name for needed, beside in _NAMED_BY for name in (*needed, *beside))
+    found = _read_part(part, *dict.fromkeys((*columns, *_EXAMINED, *names, "result_code", "is_cancelled")))
+    answers = found.filter(pl.col("result_code").is_not_null() & ~pl.col("is_cancelled"))
+    contract = RECORDS["screening"].columns()
+    answers = answers.with_columns(pl.lit(None, contract[name].dtype).alias(name) for name in names if name not in found.columns)
+    exams = (
+        pl.when(pl.all_horizontal(pl.col(name).is_not_null() for name in needed)).then(pl.struct(*needed, *beside, *_EXAMINED).hash())
+        for needed, beside in _NAMED_BY
+    )
+    return answers.select(pl.coalesce(*exams).alias("exam"), *columns)
+
+
+def _read_part(part: Path, *columns: str) -> pl.DataFrame:
+    """Those of the columns that a part has: one that nobody filled was not written."""
+    there = pl.read_parquet_schema(part)
+    return pl.read_parquet(part, columns=[name for name in columns if name in there])

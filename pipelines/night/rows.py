@@ -13,6 +13,7 @@ from pipelines.night.archive import judge_again
 from pipelines.night.ask import find_submission
 from pipelines.night.audit import record_look
 from pipelines.night.mask import mask_record, mask_sent
+from pipelines.night.receipt import FINDING
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, open_lake, put_frame, read_rows
 
@@ -56,10 +57,11 @@ def list_records(settings: Settings, submission: str, *, is_identified: bool) ->
     with open_lake(settings) as connection:
         receipt = find_submission(connection, submission, settings)
         given = str(receipt["submission_id"])
-        refused = read_rows(connection, "from lake.identified.quarantine where submission_id = ?", [given]).to_dicts()
-        found = read_rows(connection, """
+        query = "select submission_id, row_no, source_id, row_text from lake.identified.quarantine where submission_id = ?"
+        refused = read_rows(connection, query, [given]).to_dicts()
+        found = read_rows(connection, f"""
             select row_no, list_sort(list(distinct code)) as codes, list("column") as columns
-            from lake.ledger.finding where submission_id = ? group by row_no""", [given]).to_dicts()  # fmt: skip
+            from {FINDING.format(asked="(select $1 as submission_id)")} group by row_no""", [given]).to_dicts()  # fmt: skip
         rows: list[Row] = [
             *({"state": "quarantined", "held_in": None, **row} for row in refused),
             *_list_accepted(connection, settings, receipt, is_identified=is_identified),

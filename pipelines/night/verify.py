@@ -7,11 +7,11 @@ import polars as pl
 from pipelines.contracts import LAKE, describe_degree
 from pipelines.indicators.attack import attack_release
 from pipelines.indicators.disclose import Limits
+from pipelines.night.assess import compare_state
 from pipelines.night.audit import hash_event, read_anchors
 from pipelines.night.delivery import hash_file, list_landed
 from pipelines.night.rows import count_unheld
 from pipelines.referral.verify import verify_chain, verify_feed
-from pipelines.risk.assess import assess_risk
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.counted import read_told
@@ -234,26 +234,5 @@ def _verify_events(connection: Connection, settings: Settings) -> Check:
 
 def _verify_state(connection: Connection, settings: Settings) -> Check:
     """Recompute verdicts and flags of every child and compare them with what nights built up (law 11)."""
-    birth = read_rows(connection, """
-        select child_key, birth_on, birth_at, sex_code, birth_weight_g, gestation_wk, is_complicated, died_on
-        from lake.clinical.birth where known_to is null and not is_cancelled""")  # fmt: skip
-    screening = read_rows(connection, """
-        select child_key, programme, component, stage_code, examined_on, examined_at, value, comparator, unit, result_code,
-               status_code, is_transfused, gestation_wk, record_key
-        from lake.clinical.screening where known_to is null and not is_cancelled""")  # fmt: skip
-    screening = screening.join(birth.select("child_key"), on="child_key", how="semi")
-    assessed = assess_risk(screening, birth, load_protocols(PACKAGE / "risk" / settings.protocol))
-    broken = 0
-    for table, state in (("clinical.verdict", assessed.verdict), ("clinical.flag", assessed.flag)):
-        columns = [c for c in LAKE[table].column_names() if not c.startswith("known_")]
-        listed = ", ".join(columns)
-        held = read_rows(connection, f"select {listed} from lake.{table} where known_to is null")
-        again = state.select(pl.col(c).cast(held.schema[c]) for c in columns)
-        broken += len(again.join(held, on=columns, how="anti", nulls_equal=True))
-        broken += len(held.join(again, on=columns, how="anti", nulls_equal=True))
-    return Check(
-        "11",
-        "incremental = full recomputation of verdicts and flags",
-        len(assessed.verdict) + len(assessed.flag),
-        broken,
-    )
+    told, broken = compare_state(connection, load_protocols(PACKAGE / "risk" / settings.protocol))
+    return Check("11", "incremental = full recomputation of verdicts and flags", told, broken)

@@ -4,7 +4,7 @@ Sources: LAW343 Art. 8(2)(4), O704 p. 96; DOMAIN decisions 8, 9, 11 and 13. Laws
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ FIRST_HASH = "0" * 64
 """The previous hash of the first feed of a PMPC."""
 AGE_LIMIT = "36mo"
 """Under 3 years: the day of the third birthday is no longer under 3 (decision 8)."""
+OWNER = pl.coalesce("phc_id", "maternity_id")
+"""Whose list a child is on: its primary care organisation's, else its maternity's; null = nobody's."""
 
 _ITEM = ("referral_id", "item_kind", "child_key", "episode_no", "pmpc_id", "composed_on", "consent_key", "flag_ids")
 _PLACEMENT = ("flag_id", "child_key", "place", "reason", "owner_id", "referral_id")
@@ -79,6 +81,16 @@ def place_flags(
     if item.select("child_key", "episode_no", "item_kind").is_duplicated().any():
         raise AssertionError("a child is in two items of one episode")
     return Placed(placement, item, recall.sort("referral_id"))
+
+
+def keep_carers(birth: pl.DataFrame, carer: Collection[str]) -> pl.DataFrame:
+    """Births whose `phc_id` and `maternity_id` are null where they are none of `carer`, the facilities that collect lists.
+
+    A list of any other would lie where nobody looks. Where no register says who they are (none given), the sender's
+    word stands.
+    """
+    known = [pl.when(pl.col(name).is_in(list(carer))).then(name).alias(name) for name in ("phc_id", "maternity_id")]
+    return birth.with_columns(known) if carer else birth
 
 
 def count_withheld(placement: pl.DataFrame, birth: pl.DataFrame, catchment: pl.DataFrame, on: date) -> pl.DataFrame:
@@ -161,7 +173,7 @@ def _judge_flags(
     on: date,
 ) -> pl.DataFrame:
     """Every flag with place, reason, owner_id, referral_id of a standing referral, consent_key, pmpc_id, is_new."""
-    child = birth.select("child_key", "birth_on", "kato4", "died_on", owner_id=pl.coalesce("phc_id", "maternity_id"))
+    child = birth.select("child_key", "birth_on", "kato4", "died_on", owner_id=OWNER)
     held = pl.concat([gated.withheld, gated.closed]).select("flag_id", lack="reason")
     cover = standing.sort("episode_no").unique("flag_id", keep="last").select("flag_id", "referral_id", "answer")
     joined = (

@@ -10,10 +10,11 @@ _ANSWERS = {
     "6.0": "declined", "7.0": "concluded",
 }  # fmt: skip
 """BSeR business status -> what it settles (STANDARDS, referral feeds)."""
+_WITHOUT_CONSENT = ("consent_pending", "consent_expired", "authority_unproven")
 
 
 class GatedFlags(Protocol):
-    """What the consent gate gives: open, withheld and closed flags, and the children whose consent is revoked."""
+    """What the consent gate gives: open, withheld and closed flags, children whose consent is revoked, consents that hold."""
 
     @property
     def open(self) -> pl.DataFrame:
@@ -30,6 +31,10 @@ class GatedFlags(Protocol):
     @property
     def revoked(self) -> pl.DataFrame:
         """child_key."""
+
+    @property
+    def upheld(self) -> pl.DataFrame:
+        """consent_key."""
 
 
 def judge_sent(referral: pl.DataFrame, report: pl.DataFrame, on: date) -> pl.DataFrame:
@@ -58,16 +63,18 @@ def recall_sent(
 ) -> pl.DataFrame:
     """referral_id, reason: what is to be taken back tonight; nothing is recalled twice.
 
-    A revoked or cancelled consent takes back whatever was sent. A death, a corrected result or a worker's rejection
+    A consent that is revoked, or that is no longer there (cancelled, or its authority no longer proven) while no other
+    is in force, takes back whatever was sent on it; one that has merely run out does not. A death, a corrected result or a worker's rejection
     take back only what the PMPC has not answered, and the last two only when no flag of the referral is left.
     """
-    lacking = gated.withheld.filter(pl.col("reason") == "consent_pending")
+    lacking = gated.withheld.filter(pl.col("reason").is_in(_WITHOUT_CONSENT))
+    is_upheld = among("consent_key", gated.upheld["consent_key"])
     exploded = (
         explode_flags(sent.filter(~pl.col("is_recalled")))
         .join(birth.select("child_key", "died_on"), on="child_key", how="left", validate="m:1")
         .with_columns(
-            is_revoked=among("child_key", gated.revoked["child_key"]),
-            is_lacking=among("flag_id", lacking["flag_id"]),
+            is_revoked=among("child_key", gated.revoked["child_key"]) & ~is_upheld,
+            is_lacking=among("flag_id", lacking["flag_id"]) & ~is_upheld,
             is_gone=~among("flag_id", flag["flag_id"]),
             is_rejected=among("flag_id", gated.closed["flag_id"]),
             is_dead=(pl.col("died_on") <= on).fill_null(False),

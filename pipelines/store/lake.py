@@ -101,8 +101,8 @@ def upsert_versions(
     """Bring arrived versions into a record table; counts of new, changed and unchanged records.
 
     `arrived` is a temp table with the contract's columns but known_from and known_to, one row a `key`. The newest
-    version wins by (version_at, version_rank, content_hash), whatever the order of arrival; the same content again
-    changes nothing; a losing version is in the archive and the ledger only.
+    version wins by (version_at, version_rank, content_hash), whatever the order of arrival; the same content said again
+    later opens no version, but stands against all that was issued before; a losing version is in the archive and the ledger only.
     """
     columns = [name for name in LAKE[table].column_names() if name not in {"known_from", "known_to"}]
     listed = ", ".join(f'"{name}"' for name in columns)
@@ -118,13 +118,19 @@ def upsert_versions(
                    h.{key} is null as is_new,
                    h.{key} is not null and a.content_hash <> h.content_hash
                    and (a.version_at, a.version_rank, a.content_hash)
-                     > (h.version_at, h.version_rank, h.content_hash) as is_newer
+                     > (h.version_at, h.version_rank, h.content_hash) as is_newer,
+                   a.content_hash = h.content_hash and (a.version_at, a.version_rank) > (h.version_at, h.version_rank) as is_renewed,
+                   a.version_at, a.version_rank
             from {arrived} a left join upsert_held h on a.{key} = h.{key}""")
-        new, newer = _one_row(
-            connection, "select count(*) filter (is_new), count(*) filter (is_newer) from upsert_decision"
+        new, newer, renewed = _one_row(
+            connection, "select count(*) filter (is_new), count(*) filter (is_newer), count(*) filter (is_renewed) from upsert_decision"
         )
     else:
-        new, newer = total, 0
+        new, newer, renewed = total, 0, 0
+    if renewed:
+        connection.execute(f"""
+            update lake.{table} set version_at = d.version_at, version_rank = d.version_rank
+            from upsert_decision d where known_to is null and lake.{table}.{key} = d.{key} and d.is_renewed""")
     if newer:
         connection.execute(
             f"update lake.{table} set known_to = ? where known_to is null and {key} in "

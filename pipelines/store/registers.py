@@ -19,6 +19,21 @@ def read_registers(settings: Settings) -> Registers:
     return {name: _read_register(settings.reference / f"{name}.csv", contract) for name, contract in REFERENCE.items()}
 
 
+def list_carers(registers: Registers) -> list[str]:
+    """Facilities that may have a child in their care. A PMPC is none: what is withheld from it is on no list of its."""
+    facility = registers["facility"]
+    return facility.filter(facility["facility_kind"] != "pmpc")["facility_id"].to_list()
+
+
+def list_senders(settings: Settings) -> frozenset[str] | None:
+    """The ids of all who may send, facilities and PMPCs; None where no register of facilities is installed. UserError reference_invalid."""
+    paths = {name: settings.reference / f"{name}.csv" for name in ("facility", "pmpc")}
+    if not paths["facility"].exists():
+        return None
+    found = [_read_register(path, REFERENCE[name])[f"{name}_id"] for name, path in paths.items() if path.exists()]
+    return frozenset(pl.concat(found).to_list())
+
+
 def install_registers(settings: Settings, folder: Path) -> dict[str, int]:
     """Check the registers of a folder and take them over; rows of each. Nothing changes unless all are valid."""
     found = {name: _read_register(folder / f"{name}.csv", contract) for name, contract in REFERENCE.items()}

@@ -43,7 +43,7 @@ class Years(NamedTuple):
 def hash_definitions(settings: Settings, registers: Mapping[str, pl.DataFrame], at_risk: pl.Expr) -> str:
     """sha256 of all that figures are made by, but the lake and the secret (which a home keeps for life)."""
     told = hashlib.sha256()
-    folders = (PROJECT / "sql", PROJECT / "warehouse", PACKAGE / "indicators", PACKAGE / "store", PACKAGE / "contracts")
+    folders = (PROJECT / "sql", PROJECT / "warehouse", PACKAGE / "indicators", PACKAGE / "store", PACKAGE / "contracts", PACKAGE / "consent")
     for path in sorted(p for folder in folders for p in folder.rglob("*") if p.suffix in {".sql", ".toml", ".csv", ".py"}):
         told.update(path.name.encode() + b"\0" + path.read_bytes())
     for name, register in sorted(registers.items()):
@@ -97,14 +97,14 @@ def list_held(connection: Connection) -> list[int]:
 def list_touched(connection: Connection, since: date, on: date) -> set[int]:
     """Years of birth of the children of whom something began or ceased to be known after `since` and up to `on`.
 
-    A child whose year of birth was corrected is of both years. A feed that turned overdue counts as news.
+    A child whose year of birth was corrected is of both years. A feed that turned overdue and a consent that expired count as news.
     """
     span = f"> date '{since}' and {{0}} <= date '{on}'"
     changed = [
         f"select child_key from lake.clinical.{table} where {column} {span.format(column)}"
         for table, column in [
             *((table, column) for table in VERSIONED for column in ("known_from", "known_to")),
-            ("consent", "decided_on"), ("referral", "composed_on"), ("referral", f"composed_on + {OVERDUE_DAYS + 1}"),
+            ("consent", "decided_on"), ("consent", "valid_until + 1"), ("referral", "composed_on"), ("referral", f"composed_on + {OVERDUE_DAYS + 1}"),
         ]
     ]  # fmt: skip
     turned, begun = f"examined_on + {LATE_DAYS + 1}", [f"date '{day.replace(day=1)}'" for day in (since, on)]

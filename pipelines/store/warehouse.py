@@ -6,7 +6,7 @@ Everything is told as known on a day: versions learned later are not seen, so th
 
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +38,9 @@ from pipelines.store.settled import (
 _BY_YEAR = {"facility_month": "year(month)", "indicator": "birth_year", "published.indicator": "birth_year"}
 """Tables whose rows are of one year of birth -> that year."""
 
+Gate = Callable[[pl.DataFrame, date], pl.DataFrame]
+"""Rows of clinical.consent and a day -> child_key, lack: what the consent gate makes of the decisions about a referral."""
+
 
 class Built(NamedTuple):
     """Rows by table, the release's file, and the years of birth whose pathways were told anew."""
@@ -48,11 +51,12 @@ class Built(NamedTuple):
 
 
 def build_warehouse(
-    connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame], at_risk: pl.Expr
+    connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame], at_risk: pl.Expr, gate: Gate
 ) -> Built:
     """Build the release as known on a day and swap it in; the last `kept_releases` stay beside it.
 
     `at_risk`: who is at risk of retinopathy of prematurity by the protocol, over columns of clinical.birth.
+    `gate`: which consents are in force, so that it is decided in one place.
     Years of birth of which nothing was learned since the release before are taken over from it (pipelines/store/settled.py).
     """
     settings.published.mkdir(parents=True, exist_ok=True)
@@ -68,7 +72,7 @@ def build_warehouse(
         _view_known(connection, settings, on, registers)
         years = sort_years(connection, base, on, [p["due_days"] for p in _read_programmes().values() if "due_days" in p])
         _empty_draft(connection, base, years)
-        _fill_marts(connection, years, on, at_risk)
+        _fill_marts(connection, years, on, at_risk, gate)
         fill_indicators(connection, settings, years.counted, on, is_rebuilt=base is None)
         counts = _fill_release(connection, settings, on, definitions)
         _reconcile(connection, years, on)
@@ -149,7 +153,7 @@ def _make_table(connection: Connection, table: str, contract: type[dy.Schema], n
         connection.execute(statement)
 
 
-def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr) -> None:
+def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr, gate: Gate) -> None:
     """One year of birth at a time, so that the lake reads no file of another, and memory is bounded by a year."""
     told = (SQL / "marts" / "pathway.sql").read_text("utf-8")
     by_month = (SQL / "marts" / "facility_month.sql").read_text("utf-8")
@@ -157,6 +161,7 @@ def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr
         for table in ("birth", "verdict"):
             _view_table(connection, table, on, year)
         _mark_at_risk(connection, at_risk)
+        _gate_consents(connection, gate, on)
         _make_table(connection, "pathway", PUBLISHED["pathway"], f"pathway_{year}")
         connection.execute(f"insert into pathway_{year} by name {told}")
         connection.execute(f"insert into facility_month by name {by_month}")
@@ -176,6 +181,12 @@ def _mark_at_risk(connection: Connection, at_risk: pl.Expr) -> None:
     """Temp table at_risk_child: the children of known_birth whom the protocol means."""
     born = connection.execute("select child_key, birth_on, birth_weight_g, gestation_wk, is_complicated from known_birth").pl()
     put_frame(connection, "at_risk_child", born.filter(at_risk).select("child_key"))
+
+
+def _gate_consents(connection: Connection, gate: Gate, on: date) -> None:
+    """Temp table gated_consent: what the gate makes of the decisions about the flagged children of known_birth."""
+    decided = connection.execute("from known_consent semi join known_flag using (child_key) semi join known_birth using (child_key)").pl()
+    put_frame(connection, "gated_consent", gate(decided, on))
 
 
 def _list_programmes() -> str:

@@ -1,4 +1,4 @@
--- grain: flagged children by decision, numerator = of that decision
+-- grain: flagged children by state of the consent, numerator = in that state
 with decision as (
     select unnest(['given', 'refused', 'withdrawn', 'pending']) as stratum
 )

@@ -1,5 +1,5 @@
--- grain: concluded children by programme of their flags, numerator = with an impairment
-select 'ppv' as indicator_id, kato2, birth_year, sex_code, unnest(string_split(flag_programmes, ' ')) as stratum, 'all' as age_band, false as is_excluded,
-    impairment <> 'none' as is_counted
+-- grain: children by programme of the flags that a PMPC concluded, numerator = with an impairment
+select 'ppv' as indicator_id, kato2, birth_year, sex_code, unnest(string_split(concluded_programmes, ' ')) as stratum, 'all' as age_band,
+    false as is_excluded, impairment <> 'none' as is_counted
 from pathway
-where is_concluded and is_flagged
+where is_concluded and concluded_programmes <> ''

@@ -31,16 +31,17 @@ positive as (
 ),
 
 flagged as (
-    select child_key, min(examined_on) as flagged_on, string_agg(distinct programme, ' ' order by programme) as flag_programmes
+    select
+        child_key,
+        min(examined_on) as flagged_on,
+        string_agg(distinct programme, ' ' order by programme) as flag_programmes,
+        list(flag_id) as flag_ids
     from known_flag
     group by child_key
 ),
 
-decided as (
-    select
-        child_key,
-        arg_max(decision, decided_on - date '1970-01-01' + case decision when 'withdrawn' then 0.2 when 'refused' then 0.1 else 0 end) as decision,
-        max(decided_on) as decided_on
+decided as (  -- the parents' delay ends with their first decision, and what stands of all of them the gate says (gated_consent)
+    select child_key, min(decided_on) as decided_on
     from known_consent
     where purpose = 'pmpc_referral' and decided_on <= known_on() and not is_cancelled
     group by child_key
@@ -52,21 +53,44 @@ placed as (
     group by child_key
 ),
 
-sent as (
-    select child_key, min(composed_on) as referred_on
+sent as (  -- referred_on is of a flag that is held still, and a recall repeats the referral that it takes back
+    select
+        known_referral.child_key,
+        min(composed_on) filter (item_kind = 'referral' and list_has_any(string_split(known_referral.flag_ids, ' '), flagged.flag_ids)) as referred_on,
+        count(*) filter (item_kind = 'referral') > count(*) filter (item_kind = 'recall') as is_standing
     from known_referral
-    where item_kind = 'referral'
-    group by child_key
+    left join flagged using (child_key)
+    group by known_referral.child_key
+),
+
+awaited as (  -- referrals that were neither answered for good nor taken back: that is what the place 'referred' means
+    select distinct known_placement.child_key, referral_id, composed_on
+    from known_placement
+    inner join known_referral using (referral_id)
+    where place = 'referred' and item_kind = 'referral'
+),
+
+unattended as (
+    select distinct referral_id
+    from known_pmpc_report
+    where report_status = '5.1.2' and not is_cancelled
+),
+
+waited as (
+    select awaited.child_key, min(awaited.composed_on) as sent_on, bool_or(unattended.referral_id is not null) as is_unattended
+    from awaited
+    left join unattended using (referral_id)
+    group by awaited.child_key
 ),
 
 reported as (
     select
         child_key,
         bool_or(report_status in ('5.1.4', '7.0')) as is_seen,
-        bool_or(report_status = '5.1.2') as is_unattended,
         bool_or(report_status = '7.0') as is_concluded,
-        arg_max(category_codes, row(reported_on, category_codes)) filter (report_status = '7.0') as category_codes,
-        arg_max(is_severe, row(reported_on, is_severe)) filter (report_status = '7.0') as is_severe
+        arg_max(  -- one report as a whole: of a severity not stated an earlier one says nothing
+            {'category_codes': category_codes, 'is_severe': is_severe}, row(reported_on, category_codes, is_severe)
+        ) filter (report_status = '7.0') as conclusion
     from known_pmpc_report
     where not is_cancelled
     group by child_key
@@ -75,10 +99,27 @@ reported as (
 concluded as (
     select
         child_key,
-        list_contains(string_split(category_codes, ' '), 'physical') as is_physical,
-        len(list_filter(string_split(category_codes, ' '), lambda c: c not in ('physical', 'none'))) > 0 as is_mental
+        conclusion.category_codes as category_codes,
+        conclusion.is_severe as is_severe,
+        list_contains(string_split(conclusion.category_codes, ' '), 'physical') as is_physical,
+        len(list_filter(string_split(conclusion.category_codes, ' '), lambda c: c not in ('physical', 'none'))) > 0 as is_mental
     from reported
     where is_concluded
+),
+
+answered_flag as (
+    select distinct unnest(string_split(flag_ids, ' ')) as flag_id
+    from known_referral
+    where
+        item_kind = 'referral'
+        and referral_id in (select referral_id from known_pmpc_report where report_status = '7.0' and not is_cancelled)
+),
+
+answered as (  -- a flag raised after a conclusion is worth what the next one says
+    select child_key, string_agg(distinct programme, ' ' order by programme) as concluded_programmes
+    from known_flag
+    semi join answered_flag using (flag_id)
+    group by child_key
 )
 
 select
@@ -111,8 +152,14 @@ select
     flagged.child_key is not null as is_flagged,
     coalesce(flagged.flag_programmes, '') as flag_programmes,
     flagged.flagged_on - birth.birth_on as flagged_age_days,
-    case when flagged.child_key is not null then coalesce(decided.decision, 'pending') end as consent,
-    case when flagged.child_key is not null then decided.decided_on - flagged.flagged_on end as consent_delay_days,
+    case
+        when flagged.child_key is null then null
+        when gated.lack = 'consent_refused' then 'refused'
+        when gated.lack = 'consent_withdrawn' then 'withdrawn'
+        when gated.child_key is not null and (gated.lack is null or sent.is_standing) then 'given'
+        else 'pending'
+    end as consent,
+    case when decided.decided_on is not null and flagged.child_key is not null then greatest(decided.decided_on - flagged.flagged_on, 0) end as consent_delay_days,
     case
         when flagged.child_key is not null
             then coalesce(decided.decided_on, date_trunc('month', known_on())::date) - flagged.flagged_on > late_days()
@@ -120,17 +167,19 @@ select
     placed.place,
     placed.place_reason,
     sent.child_key is not null as is_referred,
-    sent.referred_on - flagged.flagged_on as referred_delay_days,
+    case when sent.referred_on is not null then greatest(sent.referred_on - flagged.flagged_on, 0) end as referred_delay_days,
     coalesce(reported.is_seen, false) as is_seen,
-    coalesce(reported.is_unattended and not reported.is_seen, false) as is_unattended,
-    coalesce(known_on() - sent.referred_on > overdue_days() and not coalesce(reported.is_seen, false), false) as is_overdue,
+    waited.child_key is not null and birth.died_on is null and not coalesce(reported.is_seen, false) as is_awaited,
+    is_awaited and waited.is_unattended as is_unattended,
+    is_awaited and known_on() - waited.sent_on > overdue_days() as is_overdue,
     coalesce(reported.is_concluded, false) as is_concluded,
-    reported.category_codes,
+    coalesce(answered.concluded_programmes, '') as concluded_programmes,
+    concluded.category_codes,
     case
         when concluded.is_physical and concluded.is_mental then 'complex' when concluded.is_physical then 'physical'
         when concluded.is_mental then 'mental' when concluded.child_key is not null then 'none'
     end as impairment,
-    reported.is_severe
+    concluded.is_severe
 from known_birth as birth
 left join region on region.kato2 = left(birth.kato4, 2)
 left join at_risk_child using (child_key)
@@ -138,8 +187,11 @@ left join screened using (child_key)
 left join positive using (child_key)
 left join flagged using (child_key)
 left join decided using (child_key)
+left join gated_consent as gated using (child_key)
 left join placed using (child_key)
 left join sent using (child_key)
+left join waited using (child_key)
 left join reported using (child_key)
 left join concluded using (child_key)
+left join answered using (child_key)
 where not birth.is_cancelled

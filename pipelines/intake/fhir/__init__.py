@@ -8,6 +8,7 @@ pass goes over all files of an export, where the file is one of them.
 
 import gc
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,23 +17,26 @@ from typing import NamedTuple
 
 import polars as pl
 
+from pipelines.intake.fhir.asked import KINDS, guess_name, read_asked
 from pipelines.intake.fhir.consents import take_consent
 from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repeated_key, is_too_deep, measure_depth
 from pipelines.intake.fhir.export import PEOPLE, has_records
 from pipelines.intake.fhir.first_pass import index_document, index_export
-from pipelines.intake.fhir.frames import build_chunks
+from pipelines.intake.fhir.frames import NO_ROWS, build_chunks
 from pipelines.intake.fhir.index import MIXED
 from pipelines.intake.fhir.people import read_tables
 from pipelines.intake.fhir.plain import may_be_plain, take_plain
 from pipelines.intake.fhir.records import take_patient, take_task
 from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.rows import Finding
-from pipelines.intake.fhir.shape import Consent, DiagnosticReport, Observation, Patient, Resource, Task
-from pipelines.intake.fhir.source import DELETED, Item, read_batches, read_document
+from pipelines.intake.fhir.shape import Consent, DiagnosticReport, Observation, Patient, Resource, Task, is_modified
+from pipelines.intake.fhir.source import Item, read_batches, read_document
 from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened
 from pipelines.intake.refusal import FileRefusedError, list_findings
 
+_HOLDS = re.compile(rb'"resource"\s*:\s*\{')
+"""A resource within another, whose records would be lost."""
 _VALUE = r':\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.eE0-9]*)'
 """A text or a number that is the value of a key."""
 
@@ -73,7 +77,7 @@ def read_chunks(path: Path, limits: Limits, export: tuple[Path, ...] = ()) -> It
         rows = Results(index, document.timestamp if document else None, counted)
         _read_batch(rows, batch, limits)
         for chunk in build_chunks(rows, batch.texts):
-            is_any = True
+            is_any = is_any or len(chunk.rows) > 0
             yield chunk
     if not is_any and not (export and counted):
         raise FileRefusedError("file_without_records", tuple(sorted(counted)))
@@ -82,7 +86,7 @@ def read_chunks(path: Path, limits: Limits, export: tuple[Path, ...] = ()) -> It
         told.append((None, None, MIXED, "warning"))
     elif not is_any and counted.keys() <= PEOPLE and not has_records(export):
         told.append((None, None, "people_unused", "warning"))
-    yield Chunk(pl.DataFrame(schema={"sent": pl.String, "row_no": pl.Int64}), list_findings(told))
+    yield Chunk(NO_ROWS, list_findings(told))
 
 
 def _look_ahead(batches: Iterable[list[Item]], limits: Limits) -> Iterator[Batch]:
@@ -114,7 +118,7 @@ def _read_batch(rows: Results, batch: Batch, limits: Limits) -> None:
             if place in taken:
                 continue
             if place in broken:
-                rows.refuse(number, place, "message_not_json")
+                _refuse_broken(rows, number, place, raw)
             elif place in shapes.deep and is_too_deep(raw, limits.depth):
                 rows.refuse(number, place, "message_too_deep")
             elif place in shapes.repeated and has_repeated_key(raw):
@@ -139,13 +143,22 @@ def _read_item(rows: Results, place: int, number: int, url: str | None, raw: byt
     if not raw:
         rows.counted["entry without resource"] += 1
         return
-    if raw == DELETED:
-        rows.refuse(number, place, "message_asks_deletion")
-        return
     try:
         resource, name, dropped = decode_line(raw)
     except UnreadableError as error:
-        rows.refuse(number, place, error.code)
+        if error.code == "message_not_json":
+            _refuse_broken(rows, number, place, raw)
+        elif not _refuse_asked(rows, number, place, raw):
+            rows.refuse(number, place, error.code)
+        return
+    if name == "Bundle" and _refuse_asked(rows, number, place, raw):
+        return
+    if is_modified(resource):
+        source = rows.name_source(resource.identifier, resource.id, None)  # type: ignore[union-attr]  # one of those that have the part
+        rows.refuse(number, place, "message_modifier_unread", source, rows.sender, kind=KINDS[type(resource).__name__])
+        return
+    if name == "Parameters" and _HOLDS.search(raw):
+        rows.refuse(number, place, "message_not_resource")
         return
     if dropped:
         rows.findings += [(number, part, "part_malformed", "warning") for part in dropped]
@@ -153,6 +166,23 @@ def _read_item(rows: Results, place: int, number: int, url: str | None, raw: byt
         rows.take_observation(number, place, resource, url)
     else:
         take_resource(rows, place, number, url, resource, name)
+
+
+def _refuse_broken(rows: Results, number: int, place: int, raw: bytes) -> None:
+    kind, source = guess_name(raw)
+    rows.refuse(number, place, "message_not_json", source, kind=kind)
+
+
+def _refuse_asked(rows: Results, number: int, place: int, raw: bytes) -> bool:
+    """Refuse an entry that asks for something to be done with a record, or count it where it is of none; whether it is such an entry."""
+    asked = read_asked(raw)
+    if asked is None:
+        return False
+    if asked.type in KINDS or asked.type not in _list_types():
+        rows.refuse(number, place, asked.code, asked.id, rows.sender, kind=KINDS.get(asked.type or "", "screening"))
+    else:
+        rows.counted[f"{asked.type} ({asked.method})"] += 1
+    return True
 
 
 def take_resource(rows: Results, place: int, number: int, url: str | None, resource: Resource | None, name: str | None) -> None:

@@ -1,13 +1,16 @@
 """Consents: what a representative decided for each purpose, and what is said of it that cannot be read with certainty.
 
 R4: the base is `policyRule` and the root provision, the provisions within it are exceptions to it. A purpose is ours where its code is
-of our system; each one named becomes a decision of its own. What narrows a denial (an actor, an action, a term ...) is not read, so
-that such a consent is refused whole rather than taken as given.
+of our system; each one named becomes a decision of its own, which carries the moment of its version of the consent (`document_at`),
+so that what a later version no longer names is decided no more (night.documents). One that has ended and names nothing cancels every
+purpose. What narrows a denial (an actor, an action, a term ...) is not read, so that such a consent is refused whole rather than
+taken as given.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from pipelines.contracts.codes import PURPOSES
 from pipelines.intake.fhir.contained import Inside
 from pipelines.intake.fhir.elements import Coding, Period
 from pipelines.intake.fhir.index import Kin, describe_kin
@@ -29,10 +32,11 @@ class Decision(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """All decisions of a consent; `problems`: (finding code, severity)."""
+    """All decisions of a consent; `problems`: (finding code, severity); `is_void`: it has ended and names nothing: all are cancelled."""
 
     decisions: list[Decision]
     problems: list[tuple[str, str]]
+    is_void: bool = False
 
 
 def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
@@ -45,10 +49,11 @@ def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
     person, refused = rows.find_person(consent.patient, inside)
     source = rows.name_source(consent.identifier, consent.id, None)
     if refused:
-        rows.refuse(number, place, refused, source, rows.sender or facility)
+        rows.refuse(number, place, refused, source, rows.sender or facility, kind="consent")
         return
     said, action = rows.tables["consent_status"].get(consent.status or "", (consent.status, "report"))
     decided = decide_purposes(consent, said, is_closed=action == "cancel")
+    action = "cancel" if decided.is_void else action
     rows.findings += [(number, "decision", code, severity) for code, severity in decided.problems]
     kin = next((k for p in consent.performer if (k := find_kin(rows, p.reference, inside))), _NOBODY)
     document = consent.source_reference.identifier if consent.source_reference else None
@@ -62,6 +67,7 @@ def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
             "valid_from": _read_start(period, day), "valid_until": read_bound(period.end, is_end=True) if period and period.end else None,
             "authority_code": kin.authority, "authority_document": document.value if document else None, "representative_iin": kin.iin,
             "representative_name": kin.name, "form_version": next((p.uri for p in consent.policy if p.uri), None),
+            "document_at": issued_at,
         })  # fmt: skip
     rows.tell_malformed(number, inside)
 
@@ -79,10 +85,13 @@ def decide_purposes(consent: Consent, said: str | None, *, is_closed: bool) -> D
     inner = list(_walk(root.provision))
     if said != "given" or is_closed:  # it ends: for all it names anywhere
         every = dict.fromkeys([*named, *limited, *(p for rule in inner for p in _list_purposes(rule.purpose))])
-        return Decided([Decision(p, said, root.period) for p in every or [None]], [])
+        is_void = not every and (is_closed or said == "withdrawn")
+        return Decided([Decision(p, said, root.period) for p in every or (PURPOSES if is_void else [None])], [], is_void)
     opts_out = any(code in read_tables()["consent"]["refusing"] for code in list_codes(consent.policy_rule))
     base = "refused" if root.type == "deny" or opts_out else "given"
     problems = [("consent_purposes_disagree", "error")] if base == "given" and named and limited and set(named) != set(limited) else []
+    if base == "given" and _is_limited(root):
+        problems.append(("consent_limits_unread", "warning"))
     decisions = {p: Decision(p, base, root.period) for p in (*named, *limited)}
     return _add_exceptions(decisions, inner, root, problems)
 
@@ -111,14 +120,19 @@ def _walk(provisions: Iterable[Provision]) -> Iterator[Provision]:
 def _is_plain(rule: Provision) -> bool:
     """True where a provision speaks of purposes of ours and of nothing else."""
     own = _list_purposes(rule.purpose)
-    limits: list[Any] = [rule.provision, *(bytes(getattr(rule, name)) not in (b"", b"[]", b"null") for name in _LIMITS)]
-    return bool(own) and len(own) == len(rule.purpose) and not any(limits)
+    return bool(own) and len(own) == len(rule.purpose) and not rule.provision and not _is_limited(rule)
+
+
+def _is_limited(rule: Provision) -> bool:
+    """True where a provision holds only for some (an actor, an action, a kind of data ...), which is not read."""
+    return any(bytes(getattr(rule, name)) not in (b"", b"[]", b"null") for name in _LIMITS)
 
 
 def _list_purposes(codings: Iterable[Coding]) -> list[str]:
-    """Purposes of our system, each once."""
+    """Purposes of our system, each once; a code of no system is one where it is in our list."""
     system = read_tables()["systems"]["purpose"]
-    return list(dict.fromkeys(c.code.strip() for c in codings if c.system == system and c.code and c.code.strip()))
+    said = [(c.system, c.code.strip()) for c in codings if c.code and c.code.strip()]
+    return list(dict.fromkeys(code for of, code in said if of == system or (of is None and code in PURPOSES)))
 
 
 def _read_start(period: Period | None, day: str | None) -> str | None:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from msgspec import Raw
 
 from pipelines.intake.fhir.decode import UnreadableError, decode_line
+from pipelines.intake.fhir.elements import Reference
+from pipelines.intake.fhir.shape import Observation
 
 Kind = TypeVar("Kind")
 
@@ -54,6 +56,14 @@ class Inside:
             return None
         self.malformed += decoded.dropped
         return decoded.resource
+
+
+    def list_results(self, subject: Reference | None) -> list[Observation]:
+        """The Observations; they have no id of their own outside, and are of `subject` where they do not say of whom."""
+        listed = self.list_all(Observation)
+        for seen in listed:
+            seen.id, seen.subject = None, seen.subject or subject
+        return listed
 
 
 NOTHING_INSIDE = Inside(())

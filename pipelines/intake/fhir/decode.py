@@ -103,6 +103,11 @@ def measure_depth(raw: bytes) -> int:
     return deepest
 
 
+def count_open(raw: bytes) -> int:
+    """How many objects and arrays are open at the end of the beginning of a JSON text."""
+    return sum(1 if found[1] else -1 for found in _BRACKET.finditer(raw) if found[1] or found[2])
+
+
 def has_repeated_key(raw: bytes) -> bool:
     """True when an object of a JSON text has a key twice."""
     repeated = False

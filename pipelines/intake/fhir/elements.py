@@ -37,6 +37,7 @@ class Reference(Part):
 class Identifier(Part):
     """A business identifier; `assigner` is the organisation whose number it is."""
 
+    use: str | None = None
     system: str | None = None
     value: str | None = None
     type: Concept | None = None
@@ -84,6 +85,7 @@ class Extended(Part):
 class Address(Part):
     """A postal address."""
 
+    use: str | None = None
     text: str | None = None
     line: list[str] = []
     city: str | None = None

@@ -5,6 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipelines.intake import unpack
+from pipelines.intake.fhir.contained import Inside
+from pipelines.intake.fhir.context import list_standing
 from pipelines.intake.fhir.decode import UnreadableError, decode_line, is_too_deep
 from pipelines.intake.fhir.export import Stamp, stamp_files
 from pipelines.intake.fhir.index import ABSENT, MIXED, UNSENT, Index
@@ -20,7 +22,6 @@ from pipelines.intake.fhir.shape import (
     ServiceRequest,
 )
 from pipelines.intake.fhir.source import Item, note_servers, read_context_lines, read_document
-from pipelines.intake.fhir.values import read_context
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
 
@@ -82,13 +83,21 @@ def index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
         case PractitionerRole():
             index.add_role(resource, url)
         case Observation():
-            index.add_observation(resource, url, read_context(resource))
+            index.add_observation(resource, url, list_standing(resource))
+            _add_inside(index, resource)
         case DiagnosticReport():
             index.add_report(resource)
+            _add_inside(index, resource)
         case ServiceRequest():
             index.add_request(resource, url)
         case MessageHeader() | Composition() if index.is_bundle:
             index.sender = index.sender or (resource.sender if isinstance(resource, MessageHeader) else resource.custodian)
+
+
+def _add_inside(index: Index, holder: Observation | DiagnosticReport) -> None:
+    """What the Observations inside a resource tell."""
+    for seen in Inside(holder.contained).list_results(holder.subject) if holder.contained else ():
+        index.add_context(seen, list_standing(seen))
 
 
 def _fill(index: Index, items: Iterable[Item], limits: Limits) -> Index:

@@ -2,14 +2,16 @@
 
 A Bundle comes back as a Bundle, NDJSON as NDJSON, an array as an array, a resource as a resource. Each refused one carries a
 `meta.tag` of the system `urn:erte:row`, whose code is its name (intake.mends) and whose display says what is to be done in three
-languages; all else in it stays as it was written. Its name cannot be set into what is no JSON object, nor into an entry that asks
-for a deletion. With a refused result come its patient, organisation, report, mother, what is told of all results of the child, and in
-a Bundle the other results of the child: there a result without a number of its own is told apart by those before it.
+languages; all else in it stays as it was written. Its name cannot be set into what does not begin as a JSON object. In place of an
+entry that asks for a deletion or a change of a part stands the beginning of the record itself. With a refused result come its patient,
+organisation, report, mother, what is told of all results of the child, and in a Bundle the other results of the child: there a result
+without a number of its own is told apart by those before it.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +19,10 @@ import msgspec
 import polars as pl
 from msgspec import Raw
 
-from pipelines.intake.fhir.decode import has_repeated_key
+from pipelines.intake.fhir.asked import KINDS, Asked, read_asked
+from pipelines.intake.fhir.decode import count_open, has_repeated_key
 from pipelines.intake.fhir.people import read_tables
-from pipelines.intake.fhir.source import Item, read_batches, read_context_lines, read_document
+from pipelines.intake.fhir.source import Item, list_entries, read_batches, read_context_lines, read_document
 from pipelines.intake.mends import NAME, Refused, find_names
 from pipelines.intake.reading import Limits
 
@@ -28,6 +31,10 @@ _SHARED = frozenset({"Organization", "Practitioner", "PractitionerRole", "Locati
 _HEADS = {"MessageHeader": "sender", "Composition": "custodian"}
 """They stand for the whole Bundle: always kept, and only who sends it is followed."""
 _REFERENCE = re.compile(rb'"reference"\s*:\s*"([^"]+)"')
+_LOOKED_AT = 16
+"""Places of a broken line where its `meta` and its tags are looked for."""
+_META = re.compile(rb'"meta"\s*:\s*\{\s*')
+_TAG = re.compile(rb'"tag"\s*:\s*\[\s*')
 _NO_MORE_TRUE = ("total", "link", "signature", "entry")
 
 
@@ -64,7 +71,7 @@ def write_resources(path: Path, limits: Limits, refused: Sequence[Refused]) -> t
     top = msgspec.json.decode(data, type=dict[str, Raw])
     if msgspec.json.decode(top["resourceType"]) != "Bundle":
         return "to-fix.json", tag_resource(data, refused[0]) + b"\n"
-    entries = [_tag_entry(raw, by_number.get(n)) for n, raw in enumerate(_list_entries(top), 1) if n in needed]
+    entries = [_tag_entry(raw, by_number.get(n)) for n, raw in enumerate(list_entries(top), 1) if n in needed]
     head = msgspec.json.encode({name: part for name, part in top.items() if name not in _NO_MORE_TRUE})
     return "to-fix.json", head[:-1] + b',"entry":[\n' + b",\n".join(entries) + b"\n]}\n"
 
@@ -115,14 +122,11 @@ def tag_resource(raw: bytes, one: Refused | None) -> bytes:
     """A resource as written, with the name and reasons of its refusal as the first of its tags."""
     if one is None:
         return raw
-    system = read_tables()["systems"]["row"]
-    earlier = [name for name in find_names(raw.decode("utf-8", "replace")) if name != one.name] if system.encode() in raw else []
-    tags: list[dict[str, Any]] = [{"system": system, "code": one.name, "display": one.reasons.replace("\n", " | ")}]
-    tags += [{"system": system, "code": name} for name in earlier]
+    tags = _list_tags(raw, one)
     try:
         plain = msgspec.json.decode(raw, type=dict[str, Raw])
         meta = msgspec.json.decode(plain.get("meta", Raw(b"{}")), type=dict[str, Any])
-        others = [tag for tag in meta.get("tag", ()) if tag.get("system") != system]
+        others = [tag for tag in meta.get("tag", ()) if tag.get("system") != read_tables()["systems"]["row"]]
     except (ValueError, RecursionError, AttributeError, TypeError):
         return _insert_tags(raw, tags)
     if has_repeated_key(raw):
@@ -130,28 +134,54 @@ def tag_resource(raw: bytes, one: Refused | None) -> bytes:
     return msgspec.json.encode(plain | {"meta": Raw(msgspec.json.encode(meta | {"tag": tags + others}))})
 
 
+def _list_tags(raw: bytes, one: Refused) -> list[dict[str, Any]]:
+    system = read_tables()["systems"]["row"]
+    earlier = [name for name in find_names(raw.decode("utf-8", "replace")) if name != one.name] if system.encode() in raw else []
+    tags: list[dict[str, Any]] = [{"system": system, "code": one.name, "display": one.reasons.replace("\n", " | ")}]
+    return tags + [{"system": system, "code": name} for name in earlier]
+
+
 def _insert_tags(raw: bytes, tags: list[dict[str, Any]]) -> bytes:
-    """What cannot be taken apart keeps every byte; the tags go in front where no `meta` stands."""
+    """What cannot be taken apart keeps every byte; the tags go into its `meta`, in front where it has none."""
     text = raw.lstrip()
-    if not text.startswith(b"{") or b'"meta"' in text:
+    said = json.dumps(tags, ensure_ascii=False).encode()
+    if not text.startswith(b"{"):
         return raw
-    return b'{"meta":' + json.dumps({"tag": tags}, ensure_ascii=False).encode() + b"," + text[1:]
+    meta = next((found.end() for found in islice(_META.finditer(text), _LOOKED_AT) if count_open(text[: found.start()]) == 1), None)
+    if meta is None:
+        return b'{"meta":{"tag":' + said + b"}," + text[1:]
+    depths = ((found, count_open(text[meta : found.start()])) for found in islice(_TAG.finditer(text, meta), _LOOKED_AT))
+    of_meta = takewhile(lambda told: told[1] >= 0, depths)
+    tag = next((found.end() for found, depth in of_meta if depth == 0), None)
+    return _put_before(text, meta, b'"tag":' + said) if tag is None else _put_before(text, tag, said[1:-1])
 
 
-def _list_entries(top: dict[str, Raw]) -> list[Raw]:
-    """The entries of a Bundle that are objects, as they are numbered when they are read."""
-    said = top.get("entry", Raw(b"[]"))
-    if bytes(said).startswith(b"{"):  # a single one where a list belongs
-        return [said]
-    entries = msgspec.json.decode(said, type=list[Raw]) if bytes(said).startswith(b"[") else []
-    return [raw for raw in entries if bytes(raw).startswith(b"{")]
+def _put_before(text: bytes, at: int, part: bytes) -> bytes:
+    """A text with a part more at the beginning of an object or an array."""
+    rest = text[at:]
+    return text[:at] + part + (b"," if rest and not rest.startswith((b"}", b"]")) else b"") + rest
 
 
 def _tag_entry(raw: Raw, one: Refused | None) -> bytes:
     entry = msgspec.json.decode(raw, type=dict[str, Raw])
-    if one is None or "resource" not in entry:
+    if one is None:
+        return bytes(raw)
+    if asked := read_asked(bytes(raw)):
+        return _make_place(entry, asked, one)
+    if "resource" not in entry:
         return bytes(raw)
     return msgspec.json.encode(entry | {"resource": Raw(tag_resource(bytes(entry["resource"]), one))})
+
+
+def _make_place(entry: dict[str, Raw], asked: Asked, one: Refused) -> bytes:
+    """An entry that asked for something, as the place of the record itself: its sender has to fill in the rest of it."""
+    if asked.type not in KINDS:
+        return msgspec.json.encode(entry)
+    is_over = asked.method == "DELETE" and asked.type != "Patient"
+    known = {"resourceType": asked.type, "id": asked.id, "status": "entered-in-error" if is_over else None, "meta": {"tag": _list_tags(b"", one)}}
+    request = {"method": "PUT", "url": f"{asked.type}/{asked.id}"} if asked.id else {"method": "POST", "url": asked.type}
+    resource = {name: part for name, part in known.items() if part}
+    return msgspec.json.encode({name: part for name, part in entry.items() if name == "fullUrl"} | {"request": request, "resource": resource})
 
 
 def _list_mentions(part: object) -> Iterator[str]:

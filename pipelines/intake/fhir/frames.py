@@ -16,6 +16,8 @@ from pipelines.intake.refusal import list_findings
 
 _TYPES: dict[str, Any] = {"row_no": pl.Int64, "person": pl.Int64, "place": pl.Int64}
 _ENVELOPE = {"submission_id", "received_on"}
+NO_ROWS = pl.DataFrame(schema={"sent": pl.String, "row_no": pl.Int64})
+"""Of what is found on lines that gave no row."""
 
 
 def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
@@ -30,10 +32,15 @@ def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
         screening = _join_person(frame_screening(rows), people)
         told += [_note_contradictions(screening), _note_checksums(screening)]
         frames["screening"] = screening
+        told.append(_note_mothers(screening, rows.index.torn))
     for kind, records in rows.other.items():
         if records:
-            frames[kind] = _join_person(_frame_records(kind, records), people)
+            frame = _frame_records(kind, records)
+            told.append(_note_mothers(frame, rows.index.torn))
+            frames[kind] = _join_person(frame, people)
     finding = pl.concat(told)
+    if not frames and len(finding):
+        yield Chunk(NO_ROWS, finding)
     if len(frames) < 2:
         yield from (Chunk(_keep_columns(kind, frame, texts, names), finding, kind) for kind, frame in frames.items())
         return
@@ -55,9 +62,9 @@ def frame_screening(rows: Rows) -> pl.DataFrame:
 
 
 def _frame_records(kind: str, records: list[dict[str, Any]]) -> pl.DataFrame:
-    names = list(records[0])
+    names = dict.fromkeys(name for record in records for name in record)  # one that is refused at once has few of them
     return pl.DataFrame(
-        [pl.Series(name, [record[name] for record in records], _TYPES.get(name, pl.String)) for name in names]
+        [pl.Series(name, [record.get(name) for record in records], _TYPES.get(name, pl.String)) for name in names]
     )
 
 
@@ -80,6 +87,15 @@ def _keep_columns(kind: str, frame: pl.DataFrame, texts: pl.Series, names: pl.Se
     known = [name for name in RECORDS[kind].column_names() if name in frame.columns and name not in _ENVELOPE]
     said = [] if names is None else [names.gather(frame["place"]).alias(MENDS)]
     return frame.select(*known, *said, texts.gather(frame["place"]).alias("sent"))
+
+
+def _note_mothers(frame: pl.DataFrame, torn: pl.Series) -> pl.DataFrame:
+    """Records of children of whom two mothers are told."""
+    if torn.is_empty() or "person" not in frame.columns:
+        return list_findings([])
+    return frame.filter(pl.col("person").is_in(torn.implode())).select(
+        "row_no", pl.lit("mother_iin").alias("column"), pl.lit("mother_iin_contradictory").alias("code"), pl.lit("warning").alias("severity")
+    ).unique(maintain_order=True)  # fmt: skip
 
 
 def _note_contradictions(screening: pl.DataFrame) -> pl.DataFrame:

@@ -4,12 +4,13 @@ Made in a first pass over the file, compact (a row of text a person) and bounded
 file, so that memory does not grow with what a sender sends.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 import polars as pl
 
 from pipelines.intake.fhir.contained import NOTHING_INSIDE, Inside
+from pipelines.intake.fhir.context import Told, join_told, name_day
 from pipelines.intake.fhir.elements import Identifier, Reference
 from pipelines.intake.fhir.people import (
     WHO,
@@ -17,17 +18,18 @@ from pipelines.intake.fhir.people import (
     choose_name,
     first_of,
     frame_people,
-    list_codes,
     name_identifier,
     name_organization,
     name_subject,
     read_authority,
+    read_condition,
     read_person,
     read_tables,
     short_id,
     sort_identifiers,
     tidy,
 )
+from pipelines.intake.fhir.reports import Report, choose_report, describe_report
 from pipelines.intake.fhir.shape import (
     DiagnosticReport,
     Observation,
@@ -37,7 +39,6 @@ from pipelines.intake.fhir.shape import (
     RelatedPerson,
     ServiceRequest,
 )
-from pipelines.intake.fhir.values import read_day
 from pipelines.intake.refusal import FileRefusedError
 
 ABSENT = "message_without_patient"
@@ -45,6 +46,8 @@ UNSENT = "message_patient_not_sent"
 MIXED = "message_delivery_mixed"
 """Why a child is not found: not in the file, not in the export as it was sent, or its export is two."""
 _PART = 50_000
+_ANYWHERE = "~"
+"""Before the `Type/id` of a result that a report names, whatever its server."""
 Found = TypeVar("Found")
 
 
@@ -56,19 +59,6 @@ class Kin(NamedTuple):
     name: str | None
 
 
-class Report(NamedTuple):
-    """What a DiagnosticReport says of its results; `is_withdrawn`: it, and they, were cancelled or entered in error.
-
-    `updated`: when its server held this version.
-    """
-
-    source_id: str | None
-    issued: str | None
-    updated: str | None
-    is_newborn: bool
-    is_withdrawn: bool
-
-
 def describe_kin(person: RelatedPerson) -> Kin:
     """Who a representative is, and by what right."""
     name = choose_name(person.name)
@@ -76,18 +66,10 @@ def describe_kin(person: RelatedPerson) -> Kin:
     return Kin(read_authority(person.relationship), iin, " ".join(part for part in (name.family, *name.given) if part) or name.text)
 
 
-def describe_report(report: DiagnosticReport) -> Report:
-    """What a report says of its results."""
-    tables = read_tables()
-    ranked = sorted(report.identifier, key=lambda i: next(iter(list_codes(i.type)), None) != "FILL")
-    source = next((i.value for i in ranked if i.value), None)
-    is_newborn = any(code in tables["newborn"]["reports"] for code in list_codes(report.code))
-    updated = report.meta.last_updated if report.meta else None
-    return Report(source, report.issued, updated, is_newborn, report.status in tables["newborn"]["withdrawn"])
-
-
 class Index:
     """What the first pass found; `freeze` ends it. Keys are fullUrl, `Type/id` and `system|value` of an identifier.
+
+    `frame` and `torn`: WHO of every patient, and the numbers of those of whom two mothers are told: neither is taken.
 
     `absent`: the finding code of a child who is not found; `is_mixed`: two unlike resources went by one id;
     `servers`: those whose patients are referred to by a full address.
@@ -108,6 +90,7 @@ class Index:
         self.sender: Reference | None = None
         self.told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         self.frame = pl.DataFrame(schema=dict.fromkeys(WHO, pl.String))
+        self.torn = pl.Series("number", [], pl.Int64)
         self._based: set[str] = set()
         self._rows: list[Person] = []
         self._parts: list[pl.DataFrame] = []
@@ -139,10 +122,10 @@ class Index:
             self._rows = []
 
     def add_related(self, person: RelatedPerson, url: str | None) -> None:
-        """A representative; the mother is told of her child."""
+        """A representative; the mother is told of her child, but by a record that is in use no more."""
         kin, name = describe_kin(person), choose_name(person.name)
         self._keep(self.kin, self.name_keys(url, "RelatedPerson", person.id), kin)
-        if kin.authority == "mother" and person.patient:
+        if kin.authority == "mother" and person.patient and person.active is not False:
             self._mothers.append((name_subject(person.patient), kin.iin, tidy(name.family), first_of(name.given)))
         self.grow(2)
 
@@ -161,12 +144,21 @@ class Index:
             self.grow()
 
     def add_report(self, report: DiagnosticReport) -> None:
-        """What a report tells of each result it lists."""
+        """What a report tells of each result it lists; of two that list it, one that stands goes before one that was withdrawn."""
         described = describe_report(report)
         for result in report.result:
-            if result.reference and not result.reference.startswith("#"):
-                self.reports[result.reference] = described
+            text = (result.reference or "").strip().split("/_history/", 1)[0]
+            if text and not text.startswith("#"):
+                for key in (text, _ANYWHERE + "/".join(text.rsplit("/", 2)[-2:])):
+                    self.reports[key] = choose_report(self.reports.get(key, described), described)
         self.grow(len(report.result))
+
+    def find_report(self, url: str | None, number: str | None) -> Report | None:
+        """The report that lists an Observation; by `Type/id` on any server where the Observation does not say on which it is."""
+        keys = self.name_keys(url, "Observation", number)
+        if not (url or "").startswith("http"):
+            keys += [_ANYWHERE + key for key in keys]
+        return next((report for key in keys if (report := self.reports.get(key))), None)
 
     def add_request(self, request: ServiceRequest, url: str | None) -> None:
         """A referral of ours that a task may point at."""
@@ -176,14 +168,19 @@ class Index:
             self._keep(self.referrals, self.name_keys(url, "ServiceRequest", request.id), own)
             self.grow()
 
-    def add_observation(self, seen: Observation, url: str | None, told: tuple[str, str] | None) -> None:
-        """`told`: a column and a text true of all results of a child on that day, or of all where no day is given."""
-        if told and seen.subject:
-            day = "" if told[0] in read_tables()["birth"].values() else read_day(seen)[0] or ""
-            self.told.setdefault((name_subject(seen.subject), day), {})[told[0]] = told[1]
-            self.grow()
+    def add_observation(self, seen: Observation, url: str | None, context: Iterable[Told]) -> None:
+        """An Observation that others may name, and what it tells (`context`)."""
+        self.add_context(seen, context)
         if self.is_bundle:
             self.observations |= dict.fromkeys(self.name_keys(url, "Observation", seen.id), True)
+
+    def add_context(self, seen: Observation, context: Iterable[Told]) -> None:
+        """What is true of all results of a child on that day, or of all where no day is given; not of one who stands inside a resource."""
+        subject = name_subject(seen.subject) if seen.subject else ""
+        for told in context if subject and not subject.startswith("#") else ():
+            if told.text:
+                join_told(self.told.setdefault((subject, name_day(told.column, seen)), {}), told.column, told.text)
+                self.grow()
 
     def freeze(self) -> None:
         """End the first pass: `frame` has WHO of every patient, in the order of `place`."""
@@ -195,7 +192,10 @@ class Index:
             [row for row in found if row[0] is not None and row[0] >= 0],
             schema={"number": pl.Int64, "mother_iin": pl.String, "mother_family": pl.String, "mother_given": pl.String},
             orient="row",
-        ).unique("number", keep="first", maintain_order=True)
+        ).sort(pl.all(), nulls_last=True)
+        is_torn = pl.col("mother_iin").drop_nulls().n_unique().over("number") > 1
+        self.torn = mother.filter(is_torn)["number"].unique()
+        mother = mother.filter(~is_torn).unique("number", keep="first", maintain_order=True)
         frame = pl.concat(parts).with_row_index("number").with_columns(pl.col("number").cast(pl.Int64))
         joined = frame.join(mother, on="number", how="left", maintain_order="left")
         assert len(joined) == len(frame)  # noqa: S101
@@ -211,7 +211,9 @@ class Index:
         told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         for (subject, day), said in self.told.items():
             number = self.find_place(str(subject))
-            told.setdefault((subject if number is None else number, day), {}).update(said)
+            everything = told.setdefault((subject if number is None else number, day), {})
+            for column, text in said.items():
+                join_told(everything, column, text)
         self.told, self._rows, self._parts, self._mothers = told, [], [], []
 
     def name_keys(self, url: str | None, kind: str, number: str | None) -> list[str]:
@@ -253,6 +255,7 @@ class Index:
         """
         if reference is None:
             return None
+        reference = read_condition(reference)
         if reference.identifier and reference.identifier.value:
             return short_id(reference.identifier.value)
         role = inside.find(reference.reference, PractitionerRole)

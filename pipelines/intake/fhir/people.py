@@ -1,20 +1,25 @@
 """A person of a resource as columns of text: identifiers by their type, names, the organisation whose number it is."""
 
+import re
 import tomllib
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import polars as pl
 
 from pipelines.intake.fhir.contained import Inside
-from pipelines.intake.fhir.elements import Concept, HumanName, Identifier, Reference
+from pipelines.intake.fhir.elements import Address, Concept, HumanName, Identifier, Reference
 from pipelines.intake.fhir.shape import Organization, Patient
 from pipelines.intake.hl7 import read_tables as read_hl7_tables
 
 _TABLES = Path(__file__).parents[1] / "layouts" / "fhir-r4.toml"
-_SHARED = ("components", "context", "positive", "conditions", "nothing", "stages", "factors", "interpretation_word")
+_SHARED = ("components", "context", "positive", "conditions", "nothing", "stages", "factor", "quality",
+           "interpretation_word")  # fmt: skip
 LONGEST_ID = 40
+_CONDITION = re.compile(r"(?:\S*/)?[A-Za-z]+\?identifier=([^&\s]+)")
 _PERSON = (
     "child_iin", "birth_on", "birth_order", "sex_code", "assigner_id", "assigner_ref", "assigner_system", "history_no",
     "card_no", "family_name", "given_name", "mother_family_name", "mother_given_name",
@@ -24,6 +29,7 @@ WHO = (
     "given_name", "mother_family_name", "mother_given_name",
 )  # fmt: skip
 Person = tuple[str | None, ...]
+Dated = TypeVar("Dated", HumanName, Address)
 
 
 @cache
@@ -38,7 +44,7 @@ def read_tables() -> dict[str, Any]:
 def read_person(patient: Patient) -> Person:
     """The columns of _PERSON of a patient."""
     said: dict[str, tuple[str, Identifier]] = {}
-    for identifier in patient.identifier:
+    for identifier in sorted(patient.identifier, key=lambda i: i.type is None):  # what says what it is goes before what does not
         kind = _kind_of(identifier)
         if kind and identifier.value and identifier.value.strip():
             said.setdefault(kind, (identifier.value.strip(), identifier))
@@ -87,6 +93,8 @@ def sort_identifiers(identifiers: list[Identifier]) -> list[tuple[str, str]]:
 
 def _kind_of(identifier: Identifier) -> str | None:
     tables = read_tables()
+    if identifier.use == "old":
+        return None
     if identifier.system == tables["systems"]["iin"]:
         return "iin"
     if identifier.type is None:
@@ -113,9 +121,19 @@ def name_organization(organization: Organization) -> str | None:
 
 def name_subject(subject: Reference) -> str:
     """How a subject is called: its reference, else the key of its identifier."""
+    subject = read_condition(subject)
     if subject.reference:
         return subject.reference.strip()
     return name_identifier(subject.identifier) if subject.identifier else ""
+
+
+def read_condition(reference: Reference) -> Reference:
+    """A reference by an identifier in place of a conditional one (`Patient?identifier=system|value`); any other as it is."""
+    found = _CONDITION.fullmatch(reference.reference.strip()) if reference.reference and "?" in reference.reference else None
+    if found is None:
+        return reference
+    system, _, value = unquote(found[1]).rpartition("|")
+    return Reference(identifier=Identifier(system=system or None, value=value))
 
 
 def name_identifier(identifier: Identifier) -> str:
@@ -124,8 +142,13 @@ def name_identifier(identifier: Identifier) -> str:
 
 
 def choose_name(names: list[HumanName]) -> HumanName:
-    """The official name, else the first."""
-    return next((n for n in names if n.use == "official"), names[0] if names else HumanName())
+    """The official name, else the first that is not an old one."""
+    return next((n for n in names if n.use == "official"), choose_present(names) or HumanName())
+
+
+def choose_present(said: Sequence[Dated]) -> Dated | None:
+    """The first of several names or addresses that is not an old one."""
+    return next((one for one in said if one.use != "old"), None)
 
 
 def first_of(given: list[str]) -> str | None:

@@ -96,7 +96,7 @@ def take_plain(results: Results, batch: list[Item], places: Iterable[int]) -> se
             person = people[subject.reference]
         else:
             person = people[subject.reference] = index.find_place(name_subject(subject))
-        if person is None or person < 0 or (told and person in told) or (index.reports and f"Observation/{seen.id}" in index.reports):
+        if person is None or person < 0 or (told and person in told) or (index.reports and index.find_report(None, seen.id)):
             continue
         kind = kinds[_NUL.join((seen.code, seen.category, seen.interpretation, seen.status))]
         facility, amount = facilities[bytes(seen.performer)], amounts[bytes(seen.value_quantity)]

@@ -3,9 +3,17 @@
 from typing import NamedTuple
 
 from pipelines.intake.fhir.contained import Inside
-from pipelines.intake.fhir.elements import NONE, Concept
-from pipelines.intake.fhir.index import Report, describe_report
+from pipelines.intake.fhir.context import (
+    CONTRADICTORY,
+    UNSATISFACTORY,
+    join_told,
+    list_standing,
+    name_day,
+    read_context,
+)
+from pipelines.intake.fhir.elements import NONE, Concept, Reference
 from pipelines.intake.fhir.people import list_codes
+from pipelines.intake.fhir.reports import Report, describe_report
 from pipelines.intake.fhir.rows import Rows
 from pipelines.intake.fhir.shape import DiagnosticReport, Measured, Observation
 from pipelines.intake.fhir.values import (
@@ -14,13 +22,14 @@ from pipelines.intake.fhir.values import (
     has_other_value,
     is_valued,
     name_meaning,
-    read_context,
     read_day,
     read_measure,
 )
 from pipelines.intake.hl7.fields import clean_number
 
 _NO_RESULT = ("skip", "context")
+_SPOILED = [(Meaning("spoiled", "blood_spot", analyte), Measured()) for analyte in ("tsh", "phe")]
+"""What an unusable specimen says of the mandatory analytes."""
 _NOTHING: dict[str, str] = {}
 
 
@@ -44,48 +53,70 @@ class Results(Rows):
         In an export an id is an id. In a Bundle it is one where the entry's fullUrl is an address of a server; else it may be made
         anew with every message.
         """
-        report = self._find_report(seen, url) if self.index.reports else None
+        report = self.index.find_report(url, seen.id) if self.index.reports else None
         inside = self.open_inside(seen.contained)
         is_own = bool(seen.id) and (not self.index.is_bundle or (url or "").startswith("http"))
+        if seen.contained:
+            self._note_context(seen, inside)
+            self._take_inside(number, place, inside, seen.subject, self._describe_panel(seen))
         self._take(number, place, seen, Around(report, inside, is_own))
         if inside.malformed:
             self.tell_malformed(number, inside)
 
     def take_contained(self, number: int, place: int, report: DiagnosticReport) -> bool:
-        """The screenings of the Observations that stand inside a report; whether there are any.
-
-        They have no id of their own outside it: their record is that of the report.
-        """
+        """The screenings of the Observations that stand inside a report; whether there are any."""
         described = describe_report(report)
-        described = described._replace(source_id=described.source_id or report.id)
         inside = self.open_inside(report.contained)
-        listed = inside.list_all(Observation)
-        for seen in listed:
-            seen.id, seen.subject = None, seen.subject or report.subject
-            self._take(number, place, seen, Around(described, inside, is_own=False))
-        if listed:
+        is_any = self._take_inside(number, place, inside, report.subject, described._replace(source_id=described.source_id or report.id))
+        if is_any:
             self.tell_malformed(number, inside)
+        return is_any
+
+    def _take_inside(self, number: int, place: int, inside: Inside, subject: Reference | None, holder: Report) -> bool:
+        """The screenings of the Observations inside a resource; their record is that of the resource."""
+        listed = inside.list_results(subject)
+        for seen in listed:
+            self._note_context(seen, inside)
+        for seen in listed:
+            self._take(number, place, seen, Around(holder, inside, is_own=False))
         return bool(listed)
+
+    def _describe_panel(self, seen: Observation) -> Report:
+        """What a panel says of the results inside it."""
+        newborn, updated = self.tables["newborn"], seen.meta.last_updated if seen.meta else None
+        is_newborn = any(code in newborn["reports"] for code in list_codes(seen.code))
+        source = self.name_source(seen.identifier, seen.id, None)
+        return Report(source, seen.issued, updated, is_newborn, seen.status in newborn["withdrawn"])
+
+    def _note_context(self, seen: Observation, inside: Inside) -> None:
+        """What an Observation tells of a child who stands inside the same resource."""
+        context = list_standing(seen) if seen.subject and (seen.subject.reference or "").strip().startswith("#") else []
+        person = self.find_person(seen.subject, inside)[0] if context else None
+        for told in context if person is not None else ():
+            if told.text:
+                join_told(self.told.setdefault((person, name_day(told.column, seen)), {}), told.column, told.text)
 
     def _take(self, number: int, place: int, seen: Observation, around: Around) -> None:
         is_newborn = around.report is not None and around.report.is_newborn
         meaning = name_meaning(seen.code, seen.category, is_newborn)
-        if meaning.kind in _NO_RESULT:
-            self._take_context(number, place, seen, meaning, around)
-            return
+        is_result = meaning.kind not in _NO_RESULT
         parts: list[tuple[Meaning, Measured]] = []
-        if not (seen.component or seen.has_member) or is_valued(seen):
+        if is_result and (is_valued(seen) or not (seen.component or seen.has_member)):
             parts.append((meaning, seen))
         for part in seen.component:
             said = name_meaning(part.code, seen.category, is_newborn)
-            if said.kind not in _NO_RESULT:
+            if said.kind not in _NO_RESULT and (is_result or said.is_known):
                 parts.append((said, part))
-        if not parts:
-            self._take_panel(number, seen)
-        elif len(parts) == 1 and seen.value_string is not None and self._is_comment(*parts[0]):
+        if (seen.component or not is_result) and self._tell_context(number, seen, around.inside):
+            parts += [(spoiled, part) for spoiled, part in _SPOILED if spoiled.component not in {said.component for said, _ in parts}]
+        if len(parts) == 1 and seen.value_string is not None and self._is_comment(*parts[0]):
             self.counted["Observation (comment)"] += 1
-        else:
+        elif parts:
             self._add_results(number, place, seen, parts, around)
+        elif is_result:
+            self._take_panel(number, seen, around.inside)
+        else:
+            self.counted[f"Observation ({'context' if meaning.kind == 'context' else 'other'})"] += 1
 
     def _add_results(self, number: int, place: int, seen: Observation, parts: list[tuple[Meaning, Measured]], around: Around) -> None:
         report, inside, is_own = around
@@ -102,11 +133,11 @@ class Results(Rows):
         others = [updated, *(report[1:3] if report is not None and report.is_withdrawn else ())] if said in self.changed else ()
         reported_on, issued_at = self.read_version(number, issued or updated or self.issued, others)
         reported_on = reported_on if issued else None
-        told = self.list_told(seen.subject, person, day) if self.index.told else _NOTHING
+        told = self.list_told(seen.subject, person, day) if self.index.told or self.told else _NOTHING
         source = self.name_source(seen.identifier, seen.id, report.source_id if report and not is_own else None)
         entry = number if is_own and source == seen.id else 0
-        common = (place, person, self.sender or facility, action, issued_at, facility, told.get("stage_code"), day, moment,
-                  reported_on, status, told.get("gestation_wk"), told.get("is_transfused"), told.get("card_no"))  # fmt: skip
+        common = (place, person, self.sender or facility, action, issued_at, facility, told.get("stage_code") or None, day, moment,
+                  reported_on, status, told.get("gestation_wk") or None, told.get("is_transfused"), told.get("card_no") or None)  # fmt: skip
         first = len(self.screening)
         for meaning, part in parts:
             value = self._read_value(number, part, meaning, status)
@@ -221,26 +252,26 @@ class Results(Rows):
             return False
         return text.strip().casefold() not in self.tables["answers"] and clean_number(text, "^")[1] is None
 
-    def _take_context(self, number: int, place: int, seen: Observation, meaning: Meaning, around: Around) -> None:
-        """An unusable specimen is a result of both mandatory analytes; all else was told in the first pass."""
-        told = read_context(seen)
-        if told is not None and told[0] == "quality":
-            spoiled = [(Meaning("spoiled", "blood_spot", analyte), Measured()) for analyte in ("tsh", "phe")]
-            self._add_results(number, place, seen, spoiled, around)
-        else:
-            self.counted[f"Observation ({'context' if meaning.kind == 'context' else 'other'})"] += 1
+    def _tell_context(self, number: int, seen: Observation, inside: Inside) -> bool:
+        """Tell what of a context is on no list, or contradicts another; whether it says that the specimen is unusable.
 
-    def _take_panel(self, number: int, seen: Observation) -> None:
+        That is a result of both mandatory analytes; all else was told in the first pass.
+        """
+        context = read_context(seen)
+        self.findings += [(number, told.about, told.problem, "warning") for told in context if told.problem]
+        if any(told.text for told in context):
+            person, _ = self.find_person(seen.subject, inside)
+            known = self.list_told(seen.subject, person, read_day(seen)[0])
+            self.findings += [(number, told.column, f"{told.column}_contradictory", "warning") for told in context
+                              if told.text and known.get(told.column) == CONTRADICTORY]  # fmt: skip
+        return any(told.text == UNSATISFACTORY for told in context)
+
+    def _take_panel(self, number: int, seen: Observation, inside: Inside) -> None:
         """A panel is no result: its members are, each for itself."""
         self.counted["Observation (panel)"] += 1
-        if self.index.is_bundle:
-            members = [m.reference for m in seen.has_member if m.reference]
-            if any(not self.index.find(self.index.observations, member) for member in members):
-                self.findings.append((number, None, "member_absent", "warning"))
-
-    def _find_report(self, seen: Observation, url: str | None) -> Report | None:
-        found = (self.index.reports.get(key) for key in self.index.name_keys(url, "Observation", seen.id))
-        return next((report for report in found if report), None)
+        members = [m.reference for m in seen.has_member if m.reference] if self.index.is_bundle else []
+        if any(not (inside.find(m, Observation) or self.index.find(self.index.observations, m)) for m in members):
+            self.findings.append((number, None, "member_absent", "warning"))
 
     def _repeat(self, source: str | None, component: str, entry: int) -> str | None:
         """In one message a second result of a kind is a record of its own.

@@ -11,7 +11,7 @@ from msgspec import Raw
 from pipelines.intake.fhir.contained import NOTHING_INSIDE, Inside
 from pipelines.intake.fhir.elements import Identifier, Reference
 from pipelines.intake.fhir.index import Index
-from pipelines.intake.fhir.people import Person, name_identifier, read_person, read_tables
+from pipelines.intake.fhir.people import Person, name_identifier, read_condition, read_person, read_tables
 from pipelines.intake.fhir.shape import Patient
 from pipelines.intake.fhir.values import read_moment
 
@@ -31,7 +31,7 @@ Finding = tuple[int | None, str | None, str, str]
 class Rows:
     """Rows and findings of a part of a file; `counted` = resources that are no record, by type.
 
-    `screening`: rows as SCREENING; `plain`: those of plain lines, as a frame.
+    `screening`: rows as SCREENING; `plain`: those of plain lines, as a frame; `told`: as that of the index, of children of `local`.
     """
 
     def __init__(self, index: Index, issued: str | None, counted: Counter[str]) -> None:
@@ -45,13 +45,19 @@ class Rows:
         self.plain: pl.DataFrame | None = None
         self.other: dict[str, list[dict[str, Any]]] = {"consent": [], "pmpc_report": [], "birth": []}
         self.local: list[Person] = []
+        self.told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         self.findings: list[Finding] = []
         self.seen: Counter[tuple[str | None, str, int]] = Counter()
         self._known: dict[str, int] = {}
 
-    def refuse(self, number: int, place: int, code: str, source_id: str | None = None, sender_id: str | None = None) -> None:
-        """A line that gives no record though it should: one refused row that says why."""
-        self.screening.append((number, source_id, *[None] * 6, place, None, sender_id, *[None] * (len(SCREENING) - 11)))
+    def refuse(
+        self, number: int, place: int, code: str, source_id: str | None = None, sender_id: str | None = None, kind: str = "screening"
+    ) -> None:
+        """A line that gives no record though it should: one refused row of its kind that says why."""
+        if kind == "screening":
+            self.screening.append((number, source_id, *[None] * 6, place, None, sender_id, *[None] * (len(SCREENING) - 11)))
+        else:
+            self.other[kind].append({"row_no": number, "place": place, "source_id": source_id, "sender_id": sender_id})
         self.findings.append((number, None, code, "error"))
 
     def open_inside(self, contained: list[Raw]) -> Inside:
@@ -66,6 +72,7 @@ class Rows:
         """(number of the patient, finding code): in the file, inside the record, or named by an identifier alone."""
         if subject is None:
             return None, None
+        subject = read_condition(subject)
         said = (subject.reference or "").strip()
         number = self.index.find_place(said) if said else None
         if number is not None:
@@ -96,11 +103,11 @@ class Rows:
         return len(self.index.frame) + len(self.local) - 1
 
     def list_told(self, subject: Reference | None, person: int | None, day: str | None) -> dict[str, str]:
-        """What is told of all results of a child: of that day, or of every day."""
+        """What is told of all results of a child: of that day, or of every day; CONTRADICTORY (empty) where that is not one thing."""
         names: list[int | str | None] = [person]
         if subject and subject.identifier:
             names.append(name_identifier(subject.identifier))
-        said = [self.index.told.get((name, when), _NOTHING) for when in ("", day or "") for name in names]
+        said = [held.get((name, when), _NOTHING) for held in (self.index.told, self.told) for when in ("", day or "") for name in names]
         return {column: text for part in said for column, text in part.items()}
 
     def read_issued(self, number: int, text: str | None) -> tuple[str | None, str | None]:

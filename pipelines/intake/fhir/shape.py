@@ -60,6 +60,7 @@ class Observation(Measured, tag_field="resourceType", tag="Observation"):
     performer: list[Reference] = []
     has_member: list[Reference] = []
     component: list[Measured] = []
+    modifier_extension: Raw = NONE
     contained: list[Raw] = []
 
 
@@ -93,6 +94,7 @@ class Patient(Part, tag_field="resourceType", tag="Patient"):
     multiple_birth_integer: int | None = None
     multiple_birth_boolean: bool | None = None
     deceased_date_time: str | None = None
+    deceased_boolean: bool | None = None
     telecom: list[ContactPoint] = []
     address: list[Address] = []
     contact: list[Contact] = []
@@ -106,6 +108,7 @@ class RelatedPerson(Part, tag_field="resourceType", tag="RelatedPerson"):
     """A mother, a father, a guardian."""
 
     id: str | None = None
+    active: bool | None = None
     identifier: list[Identifier] = []
     patient: Reference | None = None
     relationship: list[Concept] = []
@@ -200,6 +203,7 @@ class Consent(Part, tag_field="resourceType", tag="Consent"):
     organization: list[Reference] = []
     source_reference: Reference | None = None
     policy: list[Policy] = []
+    modifier_extension: Raw = NONE
     policy_rule: Concept | None = None
     provision: Provision | None = None
     contained: list[Raw] = []
@@ -210,7 +214,13 @@ class Output(Part):
 
     type: Concept | None = None
     value_codeable_concept: Concept | None = None
+    value_coding: Coding | None = None
     value_boolean: bool | None = None
+
+    def list_codings(self) -> list[Coding]:
+        """The codes it gives."""
+        said = [self.value_coding] if self.value_coding else self.value_codeable_concept.coding if self.value_codeable_concept else []
+        return [coding for coding in said if coding.code]
 
 
 class Task(Part, tag_field="resourceType", tag="Task"):
@@ -227,6 +237,7 @@ class Task(Part, tag_field="resourceType", tag="Task"):
     execution_period: Period | None = None
     authored_on: str | None = None
     owner: Reference | None = None
+    modifier_extension: Raw = NONE
     output: list[Output] = []
 
 
@@ -237,10 +248,16 @@ Resource = (
 READ: dict[str, type[Any]] = {str(kind.__struct_config__.tag): kind for kind in typing.get_args(Resource)}
 
 
+def is_modified(resource: Resource | None) -> bool:
+    """True where an extension that we do not know changes what a resource means."""
+    return bytes(getattr(resource, "modifier_extension", NONE)) not in (b"", b"[]", b"null")
+
+
 class Request(Part):
-    """What a transaction asks to be done with an entry."""
+    """What a transaction asks to be done with an entry, and with which resource."""
 
     method: str | None = None
+    url: str | None = None
 
 
 class Entry(Part):

@@ -1,7 +1,7 @@
 """The resources of a file one by one: lines of NDJSON, entries of a Bundle, items of an array, or one resource alone."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 from msgspec import Raw
 
+from pipelines.intake.fhir.asked import METHODS, read_asked
 from pipelines.intake.fhir.decode import fit, measure_depth
 from pipelines.intake.fhir.shape import Bundle
 from pipelines.intake.reading import Limits
@@ -31,10 +32,10 @@ _SERVER = re.compile(rb'"reference"\s*:\s*"\s*(https?:[^"\s]*?)\\?/Patient\\?/')
 _IS_OBSERVATION = re.compile(rb'\s*\{\s*"resourceType"\s*:\s*"Observation"')
 
 Item = tuple[int, str | None, bytes]
-"""A resource as written: its line or the ordinal of its entry, its fullUrl, its bytes (empty where there are none)."""
+"""A resource as written: its line or the ordinal of its entry, its fullUrl, its bytes (empty where there are none).
 
-DELETED = b"DELETE"
-"""In place of the resource of an entry that asks for a deletion: what it names has no child by which we could find it."""
+Of an entry that asks for a deletion or a change of a part the whole entry stands for the resource.
+"""
 
 
 class Document(NamedTuple):
@@ -164,11 +165,20 @@ def _open_bundle(data: bytes) -> Document:
         bundle = msgspec.json.decode(data, type=Bundle)
     except msgspec.ValidationError:
         bundle = fit(msgspec.json.decode(data), Bundle, [])
-    items: list[Item] = [
-        (n, entry.full_url, DELETED if entry.request and entry.request.method == "DELETE" else bytes(entry.resource))
-        for n, entry in enumerate(bundle.entry, 1)
-    ]
+    items: list[Item] = [(n, entry.full_url, bytes(entry.resource)) for n, entry in enumerate(bundle.entry, 1)]
+    if any(method in data for method in METHODS):
+        entries = list_entries(msgspec.json.decode(data, type=dict[str, Raw]))
+        items = [(n, url, bytes(whole) if read_asked(bytes(whole)) else raw) for (n, url, raw), whole in zip(items, entries, strict=True)]
     return Document(items, bundle.timestamp)
+
+
+def list_entries(top: Mapping[str, Raw]) -> list[Raw]:
+    """The entries of a Bundle that are objects, as they are numbered when they are read."""
+    said = top.get("entry", Raw(b"[]"))
+    if bytes(said).startswith(b"{"):  # a single one where a list belongs
+        return [said]
+    entries = msgspec.json.decode(said, type=list[Raw]) if bytes(said).startswith(b"[") else []
+    return [raw for raw in entries if bytes(raw).startswith(b"{")]
 
 
 def _starts_with_resource(path: Path, limits: Limits) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from pipelines.intake.conform import name_unit
 from pipelines.intake.fhir.elements import Concept
-from pipelines.intake.fhir.people import list_codes, read_tables
+from pipelines.intake.fhir.people import read_tables
 from pipelines.intake.fhir.shape import Measured, Observation
 from pipelines.intake.hl7.fields import clean_number, is_loinc_whole
 
@@ -81,26 +81,6 @@ def _look_up_code(system: str | None, code: str) -> Meaning | None:
     if code in tables["own"] and system in (None, tables["systems"]["component"]):
         return Meaning("result", tables["own"][code], code, code in ("tsh", "phe"))
     return None
-
-
-def read_context(seen: Observation) -> tuple[str, str] | None:
-    """(what it tells of all results of its subject, the text): a column, or `quality` of an unusable specimen."""
-    tables = read_tables()
-    codes, answers = list_codes(seen.code), list_codes(seen.value_codeable_concept)
-    answer = (answers[0] if answers else seen.value_string or "").strip()
-    said = next((tables["context"][code] for code in codes if code in tables["context"]), None)
-    match said:
-        case "quality" if answer and answer not in tables["nothing"]["codes"]:
-            return "quality", "unsatisfactory"
-        case "reason" if answer.casefold() in tables["stages"]:
-            return "stage_code", tables["stages"][answer.casefold()]
-        case "factors" if answer in tables["factors"]["transfused"]:
-            return "is_transfused", "true"
-        case "card" if answer:
-            return "card_no", answer[:60]
-    column = next((tables["birth"][code] for code in codes if code in tables["birth"]), None)
-    number = read_measure(seen).value if column else None
-    return (column, number.split(".")[0]) if column and number else None
 
 
 @lru_cache(maxsize=65_536)

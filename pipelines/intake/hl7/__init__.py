@@ -8,11 +8,12 @@ Results are kept as plain tuples that point to their child and order, so that wh
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.intake.hl7.fields import read_marks
+from pipelines.intake.hl7.counts import Counts
+from pipelines.intake.hl7.fields import pick, read_marks, unescape
 from pipelines.intake.hl7.message import Message, name_sender
 from pipelines.intake.hl7.notes import MARK, read_names
 from pipelines.intake.hl7.sheet import Sheet, frame_rows
-from pipelines.intake.hl7.split import Part, decode_message, split_file, split_segments
+from pipelines.intake.hl7.split import Part, decode_message, is_glued, split_file, split_segments
 from pipelines.intake.hl7.terms import read_tables, speak_terms
 from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened
@@ -29,23 +30,18 @@ def read_chunks(path: Path, limits: Limits = Limits()) -> Iterator[Chunk]:  # no
     if not _has_text(path):
         raise FileRefusedError("file_empty")
     is_any = is_guess_told = False
-    count = 0  # messages of the batch that is open
+    counts = Counts()
     for parts in split_file(path, limits.line_mb << 20):
         sheet = Sheet()
         for part in parts:
             if part.name in ("MSH", ""):
                 is_any = is_any or part.name == "MSH"
-                count += part.name == "MSH"
                 is_guessed = read_part(part, sheet)
                 if is_guessed and not is_guess_told:
                     is_guess_told = True
                     sheet.findings.append((None, None, "encoding_guessed", "warning"))
-            elif part.name == "BTS":
-                if is_count_wrong(part, count):
-                    sheet.findings.append((None, None, "batch_count_differs", "warning"))
-                count = 0
-            elif part.name == "BHS":
-                count = 0
+            if code := counts.take(part):
+                sheet.findings.append((None, None, code, "warning"))
         if sheet.rows or sheet.findings:
             yield Chunk(frame_rows(sheet), list_findings(sheet.findings))
     if not is_any:
@@ -66,13 +62,13 @@ def _read_message(part: Part, sheet: Sheet) -> bool:
     if decoded is None or part.is_too_large:
         text = part.content.decode("ascii", "backslashreplace").replace("\x00", "\\x00")
         code = "message_too_large" if part.is_too_large else "message_encoding_unknown"
-        sheet.refuse(part.line_no, text, code, sender_id=_find_sender(text))
+        sheet.refuse(part.line_no, text, code, _find_source(text), _find_sender(text))
         return False
     text = decoded.text
     marks = read_marks(text, decoded.charset) if part.name == "MSH" else None
     head = text.split("\r", 1)[0].split(marks.field, 12) if marks else []
     if marks is None or len(head) < 10 or not head[8] or not head[9]:
-        sheet.refuse(part.line_no, text, "message_header_malformed", head[9] if len(head) > 9 else None, _find_sender(text))
+        sheet.refuse(part.line_no, text, "message_header_malformed", _find_source(text), _find_sender(text))
         return decoded.is_guessed
     terms = speak_terms(marks)
     segments, numbers = split_segments(text, part.line_no, marks.field)
@@ -82,10 +78,13 @@ def _read_message(part: Part, sheet: Sheet) -> bool:
         code = "message_not_result"
     elif part.is_cut and segments[-1].startswith("OBX") and segments[-1].count(marks.field) < 11:
         code = "message_cut_off"
+    elif is_glued(text):
+        code = "message_not_separated"
     elif message.read(segments, numbers):
         return decoded.is_guessed
     del sheet.rows[begun:], sheet.findings[told:]  # of a message that gives nothing only that is told
-    sheet.refuse(part.line_no, text, message.problem or code, head[9], message.sender)
+    source = _find_source(text) if message.is_result else head[9]
+    sheet.refuse(part.line_no, text, message.problem or code, source, message.sender)
     return decoded.is_guessed
 
 
@@ -96,11 +95,18 @@ def _find_sender(text: str) -> str | None:
     return name_sender(marks, head) if marks and len(head) > 3 and head[0] == "MSH" else None
 
 
-def is_count_wrong(part: Part, count: int) -> bool:
-    """True when a batch trailer declares another number of messages than there were."""
-    text = part.content.decode("ascii", "replace")
-    declared = text.split(text[3:4] or "|")[1:2]
-    return bool(declared) and declared[0].strip().isdecimal() and int(declared[0]) != count
+def _find_source(text: str) -> str | None:
+    """What a message of which nothing is read is known by: the number of its order, as its results will be; of several orders its own.
+
+    A laboratory that mends a message often sends it under a new number, and keeps no note of the file to fix.
+    """
+    marks = read_marks(text)
+    if marks is None or not text.startswith("MSH"):
+        return None
+    segments = [segment.split(marks.field, 10) for segment in text.split("\r")]
+    orders = {pick(marks, said[3], 0) or pick(marks, said[2], 0) for said in segments if said[0] == "OBR" and len(said) > 3}
+    own = unescape(marks, segments[0][9]).strip() if len(segments[0]) > 9 else None
+    return (orders.pop() if len(orders) == 1 else None) or own or None
 
 
 def _has_text(path: Path) -> bool:

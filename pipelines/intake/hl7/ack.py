@@ -32,6 +32,7 @@ class Told(NamedTuple):
     column: str | None
     code: str
     severity: str
+    detail: str | None = None
 
 
 class Sent(NamedTuple):
@@ -159,19 +160,20 @@ def _write_error(one: Told, places: Places, language: str, is_old: bool) -> list
     marks = places.sent.marks
     place = _find_place(one, places)
     meaning = _choose_error(one.code)
-    name = "-".join((place[0], place[2])) if len(place) == 3 else one.column or ""
+    usual = next(iter(read_tables()["places"].get(one.column or "", ())), one.column or "")  # a segment that the message lacks
+    name = "-".join((place[0], place[2])) if len(place) == 3 else usual
     listed = marks.component.join([*meaning, "HL70357"])
     first = marks.component.join([*place, *[""] * (3 - len(place)), marks.sub.join([*meaning, "HL70357"])]) if is_old else ""
     return [
         "ERR", first, marks.component.join(place), listed, _SEVERITIES[one.severity], f"{one.code}{marks.component * 2}L", "",
-        one.code, _write_text(marks, one.code, one.column, name, language),
+        one.code, _write_text(marks, one.code, one.column, name, language, one.detail),
     ]  # fmt: skip
 
 
 @lru_cache(maxsize=4_096)
-def _write_text(marks: Marks, code: str, column: str | None, name: str, language: str) -> str:
+def _write_text(marks: Marks, code: str, column: str | None, name: str, language: str, detail: str | None) -> str:
     """What a finding says, in the separators of its message; a few texts serve thousands of findings."""
-    return escape(marks, tell_finding(code, column, {column: name} if column else {})[language])
+    return escape(marks, tell_finding(code, column, {column: name} if column else {}, detail)[language])
 
 
 def _choose_error(code: str) -> tuple[str, str]:

@@ -1,12 +1,15 @@
 """What a PID says of a child and an NK1 of its mother, and whether two of them speak of the same person."""
 
+import re
+from typing import NamedTuple
+
 from pipelines.intake.hl7.fields import pick
 from pipelines.intake.hl7.sheet import Found
 from pipelines.intake.hl7.terms import Terms
 
 Told = dict[str, str | None]
 _IIN_DIGITS = 12
-_NATIONAL, _LOCAL = ("NI", "NNKAZ"), ("MR", "MRN", "PI", None)
+_TWELVE_DIGITS = re.compile(r"\d{12}$", re.ASCII)
 _LONGEST_ID = 40
 PID_FIELDS, NK1_FIELDS = 31, 34
 
@@ -18,8 +21,9 @@ def name_child(fields: list[str]) -> tuple[str, str]:
 
 def read_child(terms: Terms, fields: list[str], number: int, findings: list[Found]) -> Told:
     """The columns of a PID (padded to PID_FIELDS); what cannot be read of it is added to the findings."""
-    who = _read_identifiers(terms, fields[3], number, findings)
     marks = terms.marks
+    who = _read_identifiers(terms, fields, number, findings)
+    who["mother_iin"] = _read_iin(terms, fields[21], "mother_iin", number, findings)
     who["family_name"], who["given_name"] = pick(marks, fields[5], 0), pick(marks, fields[5], 1)
     who["mother_family_name"] = pick(marks, fields[6], 0)
     who["birth_on"] = terms.read_time(fields[7])[0]
@@ -30,22 +34,54 @@ def read_child(terms: Terms, fields: list[str], number: int, findings: list[Foun
     if sex and not who["sex_code"]:
         who["sex_code"] = "unknown"
         findings.append((number, "sex_code", "sex_code_unlisted", "warning"))
-    who["birth_order"] = fields[25] or None
+    who["birth_order"] = pick(marks, fields[25], 0)
     return who
 
 
-def _read_identifiers(terms: Terms, field: str, number: int, findings: list[Found]) -> Told:
-    marks, who = terms.marks, Told()
-    for identifier in field.split(marks.repeat):
-        digits, kind = pick(marks, identifier, 0), pick(marks, identifier, 4)
-        if digits and kind in _NATIONAL:
-            if len(digits) == _IIN_DIGITS:
-                who["child_iin"] = digits
-            else:
-                findings.append((number, "child_iin", "child_iin_malformed", "warning"))
-        elif digits and kind in _LOCAL and "history_no" not in who:
-            who["history_no"], who["maternity_id"] = digits, shorten(pick(marks, identifier, 3))
+class _Identifier(NamedTuple):
+    """A repetition of a field of numbers (CX); `kind`: national or local, None for a type that is neither."""
+
+    digits: str
+    kind: str | None
+    is_typed: bool
+    authority: str | None
+
+
+def _list_identifiers(terms: Terms, *fields: str) -> list[_Identifier]:
+    marks, kinds, found = terms.marks, terms.tables["identifiers"], []
+    for field in fields:
+        for one in field.split(marks.repeat) if field else ():
+            if digits := pick(marks, one, 0):
+                said = pick(marks, one, 4)
+                found.append(_Identifier(digits, kinds.get(said.casefold()) if said else "local", said is not None, pick(marks, one, 3)))
+    return found
+
+
+def _read_identifiers(terms: Terms, fields: list[str], number: int, findings: list[Found]) -> Told:
+    """Of PID-3; of PID-2 and PID-4, where versions before 2.5 have them, the national number only."""
+    who, own = Told(), _list_identifiers(terms, fields[3])
+    earlier = _list_identifiers(terms, fields[2], fields[4]) if fields[2] or fields[4] else []
+    for digits in _list_national([*own, *(one for one in earlier if one.kind == "national")], "child_iin", number, findings):
+        if len(digits) == _IIN_DIGITS:
+            who["child_iin"] = digits
+        else:
+            findings.append((number, "child_iin", "child_iin_malformed", "warning"))
+    for one in own:
+        if one.kind == "local" and "history_no" not in who:
+            who["history_no"], who["maternity_id"] = one.digits, shorten(one.authority)
     return who
+
+
+def _list_national(identifiers: list[_Identifier], column: str, number: int, findings: list[Found]) -> list[str]:
+    """The numbers that are IINs by their type; twelve digits of no known type may be one: that is told, and they are not taken."""
+    for one in identifiers:
+        if one.kind != "national" and (one.kind is None or not one.is_typed) and _TWELVE_DIGITS.match(one.digits):
+            findings.append((number, column, f"{column}_untyped", "warning"))
+    return [one.digits for one in identifiers if one.kind == "national"]
+
+
+def _read_iin(terms: Terms, field: str, column: str, number: int, findings: list[Found]) -> str | None:
+    return next(iter(_list_national(_list_identifiers(terms, field), column, number, findings)), None) if field else None
 
 
 def list_facts(terms: Terms, fields: list[str]) -> dict[str, str]:
@@ -68,17 +104,16 @@ def _agree(one: str, other: str) -> bool:
     return one.startswith(f"{other}t") or other.startswith(f"{one}t") or one == other
 
 
-def read_mother(terms: Terms, fields: list[str]) -> Told | None:
-    """The columns of an NK1 (padded to NK1_FIELDS) that speaks of the mother; None for another relative."""
-    marks = terms.marks
-    if pick(marks, fields[3], 0) != "MTH":
+def read_mother(terms: Terms, fields: list[str], number: int, findings: list[Found]) -> Told | None:
+    """The columns of an NK1 (padded to NK1_FIELDS) that speaks of the mother; None for another relative, and for one of no known kinship."""
+    relation = terms.read_relation(fields[3])
+    if relation is None and (fields[2] or fields[33]):
+        findings.append((number, "mother_iin", "relation_unlisted", "warning"))
+    if relation != "mother":
         return None
-    mother = {"mother_family_name": pick(marks, fields[2], 0), "mother_given_name": pick(marks, fields[2], 1)}
-    for identifier in fields[33].split(marks.repeat) if fields[33] else ():
-        digits = pick(marks, identifier, 0)
-        if digits and pick(marks, identifier, 4) in _NATIONAL:
-            mother["mother_iin"] = digits
-    return mother
+    family, given = pick(terms.marks, fields[2], 0), pick(terms.marks, fields[2], 1)
+    iin = _read_iin(terms, fields[33], "mother_iin", number, findings)
+    return {"mother_family_name": family, "mother_given_name": given, "mother_iin": iin}
 
 
 def is_same_mother(before: Told, after: Told) -> bool:

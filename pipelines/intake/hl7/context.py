@@ -7,7 +7,7 @@ from pipelines.intake.hl7.fields import Marks, pick
 from pipelines.intake.hl7.terms import PLACES, Terms
 
 _LONGEST_CARD = 60
-_ACCEPTABLE, _TRANSFUSED = "acceptable", "transfused"
+_TRANSFUSED = "transfused"
 UNSATISFACTORY = "unsatisfactory"
 
 
@@ -23,7 +23,7 @@ def read_context(terms: Terms, told: str, field: str) -> Context:
     match told:
         case "quality":
             known, is_unlisted = _look_up(terms, "quality", field)
-            text = UNSATISFACTORY if UNSATISFACTORY in known else None
+            text = UNSATISFACTORY if UNSATISFACTORY in known else next(iter(known), None)
             return Context(text, (None, "specimen_quality_unlisted") if is_unlisted else None)
         case "factors":
             known, is_unlisted = _look_up(terms, "factor", field)

@@ -34,7 +34,9 @@ def read_marks(line: str, charset: str = "utf-8") -> Marks | None:
     said = line[4:].split(field, 1)[0] if field.strip() and not field.isalnum() else ""
     if not 2 <= len(said) <= 5 or any(mark.isalnum() or mark.isspace() for mark in said):
         return None
-    said = said[:2] + said[3:] if said[2:3] == said[3:4] else said
+    said = said[:2] + said[3:] if len(said) == 5 and said[2] == said[3] else said
+    if len(set(said)) < len(said):
+        return None
     return Marks(field, said[0], said[1], said[2:3] or "\\", said[3:4] or "&", charset)
 
 
@@ -127,7 +129,7 @@ def clean_number(text: str, component: str) -> tuple[str | None, str | None, boo
     Of components only a comparator and one number are a number: `5^10` is none.
     """
     joined = text.replace(component, "") if component in text else text
-    tight = re.sub(r"[\s\u00a0]", "", joined).replace(",", ".")
+    tight = re.sub(r"[\s\u00a0]", "", joined).replace(",", ".").replace("≤", "<=").replace("≥", ">=")
     found = _NUMBER.match(tight) if len(tight) <= _LONGEST_NUMBER and _is_one_number(text, component) else None
     if found is None:
         return None, None, False

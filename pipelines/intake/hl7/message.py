@@ -14,8 +14,20 @@ from pipelines.intake.hl7.child import (
     read_mother,
     shorten,
 )
+from pipelines.intake.hl7.context import UNSATISFACTORY, is_nothing, list_texts
 from pipelines.intake.hl7.fields import Marks, pick, unescape
+from pipelines.intake.hl7.groups import NO_SUB_ID
 from pipelines.intake.hl7.result import Results
+from pipelines.intake.hl7.samples import (
+    COLLECTED_AT,
+    COLLECTED_ON,
+    QUALITY,
+    SPECIMEN,
+    SPECIMEN_CARD,
+    UNSAID,
+    Sample,
+    Samples,
+)
 from pipelines.intake.hl7.sheet import ROW, Sheet
 from pipelines.intake.hl7.terms import Terms
 
@@ -34,6 +46,7 @@ class Message(Results):
         self.facility: str | None = None
         self.parents: dict[str, dict[str, str | None]] = {}
         self.child_key: tuple[str, str] | None = None
+        self.child_line = 1
         self.problem: str | None = None
         self._begin_child({})
 
@@ -42,7 +55,7 @@ class Message(Results):
 
         `problem` then says why a message must be refused whole, whatever it holds.
         """
-        field, begun = self.marks.field, len(self.sheet.rows)
+        field = self.marks.field
         for number, text in zip(numbers, segments, strict=True):
             match text[:3]:
                 case "OBX":
@@ -52,7 +65,7 @@ class Message(Results):
                 case "PID":
                     self._take_child(number, text.split(field, 31))
                 case "NK1":
-                    self._take_mother(text.split(field, 34))
+                    self._take_mother(number, text.split(field, 34))
                 case "ORC":
                     self._take_organisation(text.split(field, 22))
                 case "SPM":
@@ -60,33 +73,65 @@ class Message(Results):
         if self.late_mother:
             self._join_mother(self.late_mother)
         self._finish_child()
-        return self.problem is None and len(self.sheet.rows) > begun
+        self.name_rows()
+        return self.problem is None and len(self.sheet.rows) > self.begun
 
     def _begin_child(self, mother: Told) -> None:
         """Nothing is known yet of the child whose results follow, but perhaps its mother."""
         self.who: Told = {"sender_id": self.sender}
         self.facts: dict[str, str] | None = None
         self.mother, self.late_mother, self.is_repeated = mother, Told(), False
-        self.quality: tuple[int, str] | None = None
+        self.first_remark = len(self.remarks)
         self.first_row, self.child_no = len(self.sheet.rows), len(self.sheet.children)
         self.told_row = self.first_row
         self.sheet.children.append(self.who)
         self.begin_order(self.control_id, {"issued_at": self.issued_at, "sent_at": self.issued_at}, "")
 
     def _finish_child(self) -> None:
-        """An unusable specimen spoils both mandatory analytes; a mother or facility told late is told of all results."""
-        rows, who = self.sheet.rows, self.who
-        if self.quality:
-            for place in range(self.first_row, len(rows)):
-                if rows[place][_VALUE]:
-                    rows[place] = (*rows[place][:_RESULT_CODE], "unsatisfactory", *rows[place][_RESULT_CODE + 1 :])
-            present = {row[_COMPONENT] for row in rows[self.first_row :]}
-            for component in ("phe", "tsh"):
-                if component not in present:
-                    self.add(*self.quality, ("blood_spot", component), "", "final", ("unsatisfactory", None, None, None))
+        """A mother or facility told late is told of all results, and what is told of a sample of its results."""
+        who = self.who
         who["facility_id"] = shorten(self.facility)
         who["maternity_id"] = who.get("maternity_id") or who["facility_id"] or self.sender
+        if len({who.get("mother_iin"), self.mother.get("mother_iin")} - {None}) > 1:  # PID-21 and NK1-33
+            self.sheet.findings.append((self.child_line, "mother_iin", "mother_iin_contradictory", "warning"))
+            self.mother = {**self.mother, "mother_iin": None}
+            who["mother_iin"] = None
         who.update({name: said for name, said in self.mother.items() if said})
+        if any(one.column != QUALITY or one.text == UNSATISFACTORY for one in self.remarks[self.first_remark :]):
+            self._settle_samples()
+
+    def _settle_samples(self) -> None:
+        """An unusable specimen spoils its results, and both mandatory analytes where the child has none of them."""
+        rows, claims, base = self.sheet.rows, self.claims[self.first_row - self.begun :], self.who.copy()
+        samples = Samples(claims, self.remarks[self.first_remark :])
+        keys = [samples.find_key(claim) for claim in claims]
+        told = {key: samples.describe(key) for key in dict.fromkeys(keys or [UNSAID])}
+        child_nos = {key: self._tell_sample(base | one.told, is_own=place == 0) for place, (key, one) in enumerate(told.items())}
+        for place, key in enumerate(keys, self.first_row):
+            row, is_spoiled = rows[place], told[key].spoiled_by is not None
+            if child_nos[key] != self.child_no or (is_spoiled and row[_VALUE]):
+                said = "unsatisfactory" if is_spoiled and row[_VALUE] else row[_RESULT_CODE]
+                rows[place] = (row[0], child_nos[key], *row[2:_RESULT_CODE], said, *row[_RESULT_CODE + 1 :])
+        contradictions = sorted({found for one in told.values() for found in one.contradictions})
+        self.sheet.findings += [(number, column, f"{column}_contradictory", "warning") for number, column in contradictions]
+        self._spoil_absent(samples.describe_spoiled(told), base)
+
+    def _spoil_absent(self, sample: Sample | None, base: Told) -> None:
+        """Both mandatory analytes of an unusable specimen that has neither a result nor an answer for them."""
+        absent = {"phe", "tsh"} - {row[_COMPONENT] for row in self.sheet.rows[self.first_row :]}
+        if sample is None or sample.spoiled_by is None or not absent:
+            return
+        self.child_no, by = self._tell_sample(base | sample.told, is_own=len(self.sheet.rows) == self.first_row), sample.spoiled_by
+        for component in sorted(absent):
+            self.add(by.number, by.sent, ("blood_spot", component), NO_SUB_ID, "final", ("unsatisfactory", None, None, None))
+
+    def _tell_sample(self, told: Told, is_own: bool) -> int:
+        """The number of the child as told with a sample; that of the first sample is the child's own."""
+        if is_own:
+            self.who.update(told)
+            return self.child_no
+        self.sheet.children.append(told)
+        return len(self.sheet.children) - 1
 
     def _take_child(self, number: int, fields: list[str]) -> None:
         fields += _PAD[len(fields) : PID_FIELDS]
@@ -98,7 +143,7 @@ class Message(Results):
             next_mother, self.late_mother = self.late_mother, {}
             self._finish_child()
             self._begin_child(next_mother)
-        self.child_key, self.child_fields = key, fields
+        self.child_key, self.child_fields, self.child_line = key, fields, number
         self.who |= read_child(self.terms, fields, number, self.sheet.findings)
 
     def _repeat_child(self, number: int, fields: list[str]) -> None:
@@ -113,8 +158,8 @@ class Message(Results):
         self._join_mother(self.late_mother)
         self.late_mother, self.told_row, self.is_repeated = {}, len(self.sheet.rows), True
 
-    def _take_mother(self, fields: list[str]) -> None:
-        mother = read_mother(self.terms, fields + _PAD[len(fields) : NK1_FIELDS])
+    def _take_mother(self, number: int, fields: list[str]) -> None:
+        mother = read_mother(self.terms, fields + _PAD[len(fields) : NK1_FIELDS], number, self.sheet.findings)
         if mother is None:
             return
         if len(self.sheet.rows) > self.told_row:  # after results she may be the mother of the next child
@@ -136,24 +181,26 @@ class Message(Results):
 
     def _take_specimen(self, number: int, text: str, fields: list[str]) -> None:
         fields += _PAD[len(fields) : 25]
-        self.who.setdefault("card_no", pick(self.marks, fields[2], 0))
         day, moment = self.terms.read_time(fields[17])
-        self.who.setdefault("collected_on", day)
-        self.who.setdefault("collected_at", moment)
-        if pick(self.marks, fields[21], 0):  # a reason for rejecting it, HL7 table 0490
-            self.quality = number, text
+        self.remark(SPECIMEN, fields[2] or fields[17], number, text)
+        self.remark(SPECIMEN_CARD, pick(self.marks, fields[2], 0), number, text)
+        self.remark(COLLECTED_ON, day, number, text)
+        self.remark(COLLECTED_AT, moment, number, text)
+        if any(not is_nothing(self.terms, said) for said in list_texts(self.marks, fields[21])):  # a reason for rejecting it, table 0490
+            self.remark(QUALITY, UNSATISFACTORY, number, text)
 
     def _take_order(self, number: int, fields: list[str]) -> None:
-        """An order without a time of its own has that of its parent (OBR-29), else of the order before it."""
+        """An order without a time of its own has that of its parent; of one that names none, that of the order before it."""
         fields += _PAD[len(fields) : 31]
         placer, filler = pick(self.marks, fields[2], 0), pick(self.marks, fields[3], 0)
         day, moment = self.terms.read_time(fields[7])
         if fields[7] and not day:
             self.sheet.findings.append((number, "examined_on", "examined_on_unreadable", "warning"))
         reported_on, issued_at = self.terms.read_time(fields[22])
-        parent = self._find_parent(fields[29]) or self.order
+        is_child = bool(pick(self.marks, fields[26], 0) or pick(self.marks, fields[29], 0) or pick(self.marks, fields[29], 1))
+        parent = (self._find_parent(fields[29]) or self.find_order(fields[26]) or {}) if is_child else self.order
         told = {
-            "issued_at": issued_at or parent["issued_at"], "sent_at": self.issued_at, "reported_on": reported_on,
+            "issued_at": issued_at or parent.get("issued_at", self.issued_at), "sent_at": self.issued_at, "reported_on": reported_on,
             "ordered_on": day or parent.get("ordered_on"), "ordered_at": moment if day else parent.get("ordered_at"),
         }  # fmt: skip
         self.begin_order(filler or placer or self.source, told, fields[25])

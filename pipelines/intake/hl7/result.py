@@ -1,20 +1,21 @@
 """What an OBX says: a row of a sheet, something of all results of its child, or something that is left unread and told so."""
 
 from pipelines.intake.hl7.child import Told
-from pipelines.intake.hl7.context import UNSATISFACTORY, is_nothing, list_texts, read_context
+from pipelines.intake.hl7.context import is_nothing, list_texts, read_context
 from pipelines.intake.hl7.fields import pick
+from pipelines.intake.hl7.groups import NO_SUB_ID, Claim, SubId, head_list, name_answers
+from pipelines.intake.hl7.samples import CARD, GESTATION, QUALITY, STAGE, TRANSFUSED, Remark
 from pipelines.intake.hl7.sheet import ROW, Sheet
 from pipelines.intake.hl7.terms import Answer, Term, Terms
 
 Said = tuple[str | None, str | None, str | None, str | None]
 """result_code, value, comparator, unit."""
 _NOTHING: Said = (None, None, None, None)
-_EMPTY, _FIRST = ("", '""'), ("", "1")
+_EMPTY = ("", '""')
 _LONGEST_COMPONENT, _MOST_CONDITIONS = 80, 500
 _PAD = [""] * 15
-_SOURCE = ROW.index("source_id")
-_BY_SUB_ID, _SECOND = -1, 2
-_COLUMNS = {"reason": "stage_code", "factors": "is_transfused", "gestation": "gestation_wk", "card": "card_no"}
+_SOURCE, _ORDER = ROW.index("source_id"), ROW.index("order_no")
+_COLUMNS = {"quality": QUALITY, "reason": STAGE, "factors": TRANSFUSED, "gestation": GESTATION, "card": CARD}
 
 
 class Results:
@@ -22,19 +23,36 @@ class Results:
 
     def __init__(self, terms: Terms, sheet: Sheet) -> None:
         self.terms, self.marks, self.tables, self.sheet = terms, terms.marks, terms.tables, sheet
-        self.seen: dict[str, dict[tuple[str, str], int]] = {}
-        self.next_no: dict[tuple[str, str], int] = {}
+        self.begun = len(sheet.rows)
+        self.claims: list[Claim] = []
+        self.remarks: list[Remark] = []
+        self.held: dict[tuple[str, str | None], set[int]] = {}
+        self.held_count = 0
         self.left: set[str] = set()
         self.who: Told = {}
-        self.quality: tuple[int, str] | None = None
         self.child_no = 0
 
     def begin_order(self, source: str, told: Told, status: str) -> None:
         """The results that follow are of this order."""
+        status = pick(self.marks, status, 0) or ""
         self.source, self.order, self.order_status = source, told, self.tables["order_statuses"].get(status, status) or "final"
-        self.used = self.seen.setdefault(source, {})
         self.order_no = len(self.sheet.orders)
         self.sheet.orders.append(told)
+
+    def find_order(self, field: str) -> Told | None:
+        """What is told of the one order that holds a result as OBR-26 names it: its code in subcomponents, its sub-id."""
+        marks = self.marks
+        code, sub_id, *_ = [*field.split(marks.repeat, 1)[0].split(marks.component), ""]
+        if not code:
+            return None
+        for claim in self.claims[self.held_count :]:
+            for name in (claim.sub_id.alone, None):
+                self.held.setdefault((claim.component, name), set()).add(claim.order_no)
+        self.held_count = len(self.claims)
+        component = self.terms.read_term(code.replace(marks.sub, marks.component)).what[1]
+        name = self.terms.read_sub_id(sub_id.replace(marks.sub, marks.component)).alone if sub_id else None
+        found = self.held.get((component, name), set())
+        return self.sheet.orders[next(iter(found))] if len(found) == 1 else None
 
     def take_result(self, number: int, text: str) -> None:
         """An OBX of the current order."""
@@ -46,9 +64,8 @@ class Results:
         if plan is not None and self.order_status != "cancelled":
             read = terms.read_answer(fields[5])
             if read.value is not None and not read.is_cleaned:
-                said = (None, read.value, read.comparator, plan[2])
-                instance = "" if fields[4] in _FIRST else terms.name_instance(fields[4])
-                self.add(number, text, plan[0], instance, plan[1], said, terms.read_time(fields[14]))
+                said = ("unsatisfactory" if self._is_unusable(fields) else None, read.value, read.comparator, plan[2])
+                self.add(number, text, plan[0], self._read_sub_id(fields), plan[1], said, self.terms.read_time(fields[14]))
                 return
         self._take_other(number, text, fields)
 
@@ -58,7 +75,7 @@ class Results:
         if term.is_loinc_broken:
             self.sheet.findings.append((number, "component", "component_checksum", "warning"))
         if term.context:
-            self._take_context(term.context, number, text, fields[5])
+            self._take_context(term.context, number, text, fields)
             return
         status = self._read_status(number, fields[11], term)
         if status is None:
@@ -68,22 +85,27 @@ class Results:
             return
         said = self._read_observation(number, fields, term, status)
         if said is not None:
-            self.add(number, text, term.what, self.terms.name_instance(fields[4]), status, said, self.terms.read_time(fields[14]))
+            if self._is_unusable(fields) and status != "cancelled" and said != _NOTHING:
+                said = ("unsatisfactory", *said[1:])
+            self.add(number, text, term.what, self._read_sub_id(fields), status, said, self.terms.read_time(fields[14]))
 
     def _take_positive(self, number: int, text: str, fields: list[str], term: Term, status: str) -> None:
         """A list of conditions: each is a disorder of its own."""
         listed = [texts for texts in list_texts(self.marks, fields[5]) if not is_nothing(self.terms, texts)]
-        when, said = self.terms.read_time(fields[14]), (term.positive, None, None, None)
+        if status in ("corrected", "cancelled"):
+            self.sheet.findings.append((number, "result_code", "condition_list_corrected", "warning"))
+        when, said, of = self.terms.read_time(fields[14]), (term.positive, None, None, None), head_list(self._read_sub_id(fields))
         if len(listed) > _MOST_CONDITIONS:
             self.sheet.findings.append((number, "result_code", "message_too_large", "error"))
-            self.add(number, text, term.what, "", status, _NOTHING, when)
+            self.add(number, text, term.what, of, status, _NOTHING, when)
             return
         for condition in dict.fromkeys(texts[0] for texts in listed):
             component = self.tables["conditions"].get(condition, f"{term.code}:{condition}"[:_LONGEST_COMPONENT])
-            self.add(number, text, (term.what[0], component), "", status, said, when)
+            self.add(number, text, (term.what[0], component), of, status, said, when, term.code)
 
     def _read_status(self, number: int, said: str, term: Term) -> str | None:
         """OBX-11, else what the order says; None for a question asked with the order, which is no result."""
+        said = pick(self.marks, said, 0) or ""
         if not said:
             return self.order_status
         if said in self.tables["asked"] and not term.is_known:
@@ -98,7 +120,7 @@ class Results:
 
         OBX-2 is often wrong: what can be read is, whatever kind it says.
         """
-        flags, is_text = self._list_flags(fields[8]), self._is_text(fields[2])
+        flags, is_text = self.terms.list_flags(fields[8]), self._is_text(fields[2])
         is_abnormal = not flags.isdisjoint(self.tables["flags"]["abnormal"])
         if fields[5] in _EMPTY:
             return self._read_empty(number, fields, term, status, is_abnormal)
@@ -153,62 +175,55 @@ class Results:
         if is_text:
             self.left.add(fields[3])
 
-    def _take_context(self, told: str, number: int, text: str, answer: str) -> None:
-        read = read_context(self.terms, told, answer)
+    def _take_context(self, told: str, number: int, text: str, fields: list[str]) -> None:
+        status = pick(self.marks, fields[11], 0)
+        if told not in _COLUMNS or status in self.tables["withdrawn"]:
+            return
+        read, status = read_context(self.terms, told, fields[5]), str(self.tables["statuses"].get(status, "final"))
         if read.problem:
             self.sheet.findings.append((number, *read.problem, "warning"))
-        if read.text == UNSATISFACTORY:
-            self.quality = number, text
-        elif read.text:
-            column = _COLUMNS[told]
-            if told == "reason" and self.who.get(column, read.text) not in (None, read.text):
-                self.sheet.findings.append((number, column, "stage_code_contradictory", "warning"))
-                self.who[column] = None
-            else:
-                self.who[column] = read.text
+        self.remark(_COLUMNS[told], read.text or "", number, text, self._read_sub_id(fields), status)
+
+    def remark(
+        self, column: str, said: str | None, number: int, text: str, sub_id: SubId = NO_SUB_ID, status: str = "final"
+    ) -> None:  # fmt: skip
+        """Keep what is told of a sample of the current order; a correction also where it says nothing."""
+        if said or status == "corrected":
+            self.remarks.append(Remark(column, said or "", number, text, Claim(self.order_no, self.source, column, column, sub_id, status)))
+
+    def _is_unusable(self, fields: list[str]) -> bool:
+        """True for a result whose flag (OBX-8) says that it cannot be used."""
+        return bool(fields[8]) and not self.terms.list_flags(fields[8]).isdisjoint(self.tables["flags"]["unusable"])
+
+    def _read_sub_id(self, fields: list[str]) -> SubId:
+        return self.terms.read_sub_id(fields[4]) if fields[4] not in _EMPTY else NO_SUB_ID
 
     def _is_text(self, kind: str) -> bool:
         """True for the kinds of comments and reports, whose code tells whether they are a result."""
         return kind in self.tables["texts"] or kind in self.tables["documents"]
 
-    def _list_flags(self, field: str) -> set[str | None]:
-        """The codes of OBX-8, which may be several."""
-        return {pick(self.marks, one, 0) for one in field.split(self.marks.repeat)} if field else set()
-
-    def _check_flag(self, number: int, result: str, said: set[str | None]) -> None:
+    def _check_flag(self, number: int, result: str, said: frozenset[str | None]) -> None:
         flags = self.tables["flags"]
         is_normal, is_abnormal = result in ("in_range", "pass"), result in ("out_of_range", "refer")
         if (is_normal and not said.isdisjoint(flags["abnormal"])) or (is_abnormal and not said.isdisjoint(flags["normal"])):
             self.sheet.findings.append((number, "result_code", "flag_disagrees", "warning"))
 
     def add(
-        self, number: int, text: str, what: tuple[str, str], instance: str, status: str, said: Said,
-        when: tuple[str | None, str | None] = (None, None),
+        self, number: int, text: str, what: tuple[str, str], sub_id: SubId, status: str, said: Said,
+        when: tuple[str | None, str | None] = (None, None), code: str | None = None,
     ) -> None:  # fmt: skip
-        """A row of ROW; of several answers to one code under one order, that of sub-id 2 is `#2`, whatever else was sent."""
-        key, used = (what[1], instance), self.used
-        if key in used:
-            instance = self._name_again(*key)
-        else:
-            used[key] = _BY_SUB_ID
-        source = f"{self.source}#{instance}" if instance else self.source
-        self.sheet.rows.append((number, self.child_no, self.order_no, source, *what, status, *said, *when, text))
+        """A row of ROW; which of several answers to its code it is, is told when all are known (name_rows)."""
+        self.claims.append(Claim(self.order_no, self.source, what[1], code or what[1], sub_id, status))
+        self.sheet.rows.append((number, self.child_no, self.order_no, self.source, *what, status, *said, *when, text))
 
-    def _name_again(self, component: str, instance: str) -> str:
-        """The name of an answer whose own one is taken: the next free number, unless who took it had no right to it by sub-id."""
-        holder = self.used[component, instance]
-        if holder == _BY_SUB_ID:
-            return self._take_number(component, len(self.sheet.rows))
-        row = self.sheet.rows[holder]
-        self.sheet.rows[holder] = (*row[:_SOURCE], f"{self.source}#{self._take_number(component, holder)}", *row[_SOURCE + 1 :])
-        self.used[component, instance] = _BY_SUB_ID
-        return instance
-
-    def _take_number(self, component: str, row: int) -> str:
-        """The next free number of a component, for a row; a number is looked at once."""
-        number = self.next_no.get((self.source, component), _SECOND)
-        while (component, str(number)) in self.used:
-            number += 1
-        self.next_no[self.source, component] = number + 1
-        self.used[component, str(number)] = row
-        return str(number)
+    def name_rows(self) -> None:
+        """Give each row of the message the name of its record."""
+        rows, named = self.sheet.rows, name_answers(self.claims, [one.claim for one in self.remarks])
+        for place, name in named.names.items():
+            row = rows[self.begun + place]
+            rows[self.begun + place] = (*row[:_SOURCE], f"{row[_SOURCE]}#{name}", *row[_SOURCE + 1 :])
+        for place in named.renewed:  # as a correction, it is issued when it is sent
+            row = rows[self.begun + place]
+            order = self.sheet.orders[row[_ORDER]]
+            self.sheet.orders.append(order | {"issued_at": max(filter(None, (order["issued_at"], order["sent_at"])), default=None)})
+            rows[self.begun + place] = (*row[:_ORDER], len(self.sheet.orders) - 1, *row[_ORDER + 1 :])

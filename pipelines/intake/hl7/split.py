@@ -16,6 +16,8 @@ _SHOWN_BYTES = 64 << 10
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
 _SWITCH = re.compile(rb"\\C(2D4C|2842)\\([^\\|^~&\r]*)")
 _BEGINNINGS = (b"\rMSH", b"\nMSH", b"\x0bMSH")
+_NAMES = ("MSH", "SFT", "UAC", "PID", "PD1", "NK1", "NTE", "PV1", "PV2", "ORC", "OBR", "OBX", "SPM", "TQ1", "TQ2", "CTI", "DSC")
+_GLUED = re.compile(r"MSH([^\w\s])[^\w\s]{3,5}\1")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -65,11 +67,19 @@ def split_segments(text: str, line_no: int, field: str) -> tuple[list[str], list
     lines = text.split("\r")
     if _starts(field).issuperset([line[:4] for line in lines]):
         return lines, range(line_no, line_no + len(lines))
-    is_start = re.compile(rf"[A-Z][A-Z0-9]{{2}}(?:{re.escape(field)}|\s*$)").match
+    is_start = re.compile(rf"[A-Z][A-Z0-9]{{2}}(?:{re.escape(field)}|\s*$)|\s*(?i:{'|'.join(_NAMES)}){re.escape(field)}").match
     starts = [place for place, line in enumerate(lines) if is_start(line)]
+    for place in starts:  # some write a blank before the name, or small letters
+        lines[place] = lines[place].lstrip()
+        lines[place] = lines[place][:3].upper() + lines[place][3:]
     spans = zip(starts, [*starts[1:], len(lines)], strict=False)  # none where no line starts a segment
     segments = [" ".join([lines[begin], *filter(str.strip, lines[begin + 1 : end])]) for begin, end in spans]
     return segments, [line_no + place for place in starts]
+
+
+def is_glued(text: str) -> bool:
+    """True where the header of a next message stands within a message: nothing parted the two."""
+    return text.find("MSH", 3) > 0 and _GLUED.search(text, 3) is not None
 
 
 def decode_message(content: bytes, charsets: Mapping[str, str]) -> Decoded | None:
@@ -172,8 +182,7 @@ def _join_part(lines: list[bytes], line_no: int, is_cut: bool) -> Iterator[Part]
 @lru_cache(maxsize=16)
 def _starts(field: str) -> frozenset[str]:
     """How the lines of a usual message begin."""
-    names = ("MSH", "SFT", "UAC", "PID", "PD1", "NK1", "NTE", "PV1", "PV2", "ORC", "OBR", "OBX", "SPM", "TQ1", "TQ2", "CTI", "DSC")
-    return frozenset(name + field for name in names)
+    return frozenset(name + field for name in _NAMES)
 
 
 @lru_cache(maxsize=4096)

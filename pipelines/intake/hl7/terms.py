@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.intake.hl7.fields import Marks, clean_number, is_loinc_whole, pick, read_time, unescape
+from pipelines.intake.hl7.groups import SubId, read_sub_id
 from pipelines.intake.hl7.split import name_charset
 
 _TABLES = Path(__file__).parents[1] / "layouts" / "hl7-oru.toml"
 _LOINC = re.compile(r"\d{1,5}-\d$", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?$", re.ASCII)
-_FIRST = "1"
 _LONGEST_REMEMBERED = 200
 PLACES = (0, 3, 1, 4)
 """Where a coded field says what it means: its code, its alternate code, and their texts."""
@@ -59,7 +59,7 @@ def read_tables(path: Path = _TABLES) -> dict[str, Any]:
     """The code tables (layouts/hl7-oru.toml); what answers say by lower case, character sets by their plain names."""
     tables = tomllib.loads(path.read_text("utf-8"))
     tables["answers"] = {code.casefold(): ours for code, ours in tables["answers"].items()}
-    for name in ("stages", "sexes", "quality", "factor"):
+    for name in ("stages", "sexes", "quality", "factor", "identifiers", "relations"):
         tables[name] = {said.casefold(): ours for said, ours in tables[name].items()}
     tables["charsets"] = {name_charset(name): ours for name, ours in tables["charsets"].items()}
     return tables
@@ -72,10 +72,12 @@ class Terms:
         self.marks, self.tables = marks, read_tables()
         self.read_term = lru_cache(maxsize=8_192)(self._read_term)
         self.read_unit = lru_cache(maxsize=1_024)(self._read_unit)
-        self.name_instance = lru_cache(maxsize=1_024)(self._name_instance)
+        self.read_sub_id = lru_cache(maxsize=1_024)(self._read_sub_id)
         self._remember_answer = lru_cache(maxsize=65_536)(self._read_answer)
         self.read_time = lru_cache(maxsize=65_536)(self._read_time)
         self.plan_number = lru_cache(maxsize=8_192)(self._plan_number)
+        self.read_relation = lru_cache(maxsize=1_024)(self._read_relation)
+        self.list_flags = lru_cache(maxsize=1_024)(self._list_flags)
 
     def read_answer(self, field: str) -> Answer:
         """What an OBX-5 says."""
@@ -91,9 +93,12 @@ class Terms:
         """The LOINC code wherever it stands, else the local code; and what the tables know of it."""
         marks, tables = self.marks, self.tables
         first, label, other = pick(marks, field, 0) or "", pick(marks, field, 1) or "", pick(marks, field, 3) or ""
-        code = first if _LOINC.match(first) or not _LOINC.match(other) else other
-        code = code or other or label or pick(marks, field, 4) or "?"
-        is_loinc = bool(_LOINC.match(code))
+        said = [code for code in (first, other) if code] or [label or pick(marks, field, 4) or "?"]
+        loinc = [code for code in said if _LOINC.match(code)]
+        if len(loinc) > 1 and pick(marks, field, 2) not in tables["loinc"] and pick(marks, field, 5) in tables["loinc"]:
+            loinc.reverse()
+        code = next((code for code in said if self._is_listed(code)), (loinc or said)[0])
+        is_loinc = code in loinc
         known = tables["components"].get(code) or tables["components"].get(code.upper(), {})
         component = known.get("component") or (code if is_loinc else f"L:{code}"[:_LONGEST_COMPONENT])
         return Term(
@@ -107,6 +112,19 @@ class Terms:
             not known and any(word in label.casefold() for word in tables["comment_words"]),
             is_loinc and not is_loinc_whole(code),
         )
+
+    def _is_listed(self, code: str) -> bool:
+        """True for a code of the tables."""
+        return any(said in self.tables[name] for name in ("components", "context", "positive") for said in (code, code.upper()))
+
+    def _read_relation(self, field: str) -> str | None:
+        """What an NK1-3 says, by its codes and texts: mother, other, or None for what is not on the list."""
+        said = (self.tables["relations"].get((pick(self.marks, field, place) or "").casefold()) for place in PLACES)
+        return next((one for one in said if one), None)
+
+    def _list_flags(self, field: str) -> frozenset[str | None]:
+        """The codes of an OBX-8, which may be several."""
+        return frozenset(pick(self.marks, one, 0) for one in field.split(self.marks.repeat))
 
     def _read_answer(self, field: str) -> Answer:
         marks, answers = self.marks, self.tables["answers"]
@@ -134,18 +152,8 @@ class Terms:
         """(ISO day, ISO moment) of a field; 2.3 adds a component of precision."""
         return read_time(pick(self.marks, field, 0) or "")
 
-    def _name_instance(self, sub_id: str) -> str:
-        """Which of several answers to one code: "" for the first; `2`, `1.2`, `^3^2` and `b` are "2", `2.1` is "2.1".
-
-        A sub-id has the same name whatever else is in the message, so that a correction finds the record it corrects. Of an OG
-        (HL7 v2.8.2: `^group^sequence`) the sequence counts: senders number the codes of a report as its groups.
-        """
-        first, *group = sub_id.split(self.marks.component)
-        parts = [part.strip() for part in [*first.split("."), *group[1:2]]]
-        plain = [_name_part(part) for part in parts if part]
-        while plain[:1] == [_FIRST]:
-            plain.pop(0)
-        return ".".join(plain)
+    def _read_sub_id(self, field: str) -> SubId:
+        return read_sub_id(field, self.marks.component)
 
 
 @lru_cache(maxsize=64)
@@ -153,9 +161,3 @@ def speak_terms(marks: Marks) -> Terms:
     """The reader of fields for a set of separators."""
     return Terms(marks)
 
-
-def _name_part(part: str) -> str:
-    """A number without leading zeros; a letter as its number."""
-    if len(part) == 1 and "a" <= part.lower() <= "z":
-        return str(ord(part.lower()) - ord("a") + 1)
-    return part.lstrip("0") or "0" if part.isdecimal() else part

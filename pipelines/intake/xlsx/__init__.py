@@ -12,14 +12,18 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.intake.csv import Header, Survey, list_file_findings
-from pipelines.intake.layout import MENDS, Layout, list_layouts
+from pipelines.intake.aside import says_total, set_aside
+from pipelines.intake.csv import list_file_findings
+from pipelines.intake.dialect import Header
+from pipelines.intake.heading import Row, Table, choose_refusal, find_table, name_columns
+from pipelines.intake.layout import MENDS, OURS_ADDED, REASONS, Layout, list_layouts
 from pipelines.intake.reading import SHEET_STEP, Chunk, Limits, Opened
-from pipelines.intake.refusal import FileRefusedError, list_findings
-from pipelines.intake.totals import set_aside_totals
+from pipelines.intake.refusal import FileRefusedError, HeaderChangedError, list_findings
+from pipelines.intake.survey import Survey
+from pipelines.intake.totals import part_totals
 from pipelines.intake.xlsx.book import Book, Cells, open_book
-from pipelines.intake.xlsx.cells import fill_down, has_short_iins, pad_iins, write_cells
-from pipelines.intake.xlsx.header import Table, find_table, list_head
+from pipelines.intake.xlsx.cells import fill_down, group_areas, has_short_iins, pad_iins, write_cells
+from pipelines.intake.xlsx.header import fill_merged, list_head
 from pipelines.intake.xlsx.spoiled import Spoiled, list_spoiled
 
 _CHUNK_ROWS = 50_000
@@ -47,18 +51,22 @@ def open_file(path: Path, limits: Limits, layouts: Sequence[Layout] | None = Non
     passed: list[_Sheet] = []
     for sheet in sheets:
         if sheet.table:
+            for one in passed:
+                _insist(one)
             opened = Opened(sheet.table.layout, _tell_sheet(sheet, passed, 0), iter(()))
             return opened._replace(chunks=_read_sheets(book, sheet, sheets))
         passed.append(sheet._replace(cells={}, spoiled={}))
-    raise _choose_refusal([sheet.refused for sheet in passed if sheet.refused])
+    if not passed:
+        raise FileRefusedError("file_empty")
+    refused = choose_refusal([sheet.refused for sheet in passed if sheet.refused])
+    number = next(sheet.number for sheet in passed if sheet.refused is refused)
+    raise refused.remark(str(number), "sheet_refused") if len(passed) > 1 and refused.known else refused
 
 
-def _choose_refusal(refusals: Sequence[FileRefusedError]) -> FileRefusedError:
-    """Of several sheets the one that comes nearest to a layout says why."""
-    if not refusals:
-        return FileRefusedError("file_empty")
-    ranks = ("layout_header_changed", "header_repeated", "layout_unknown")
-    return min(refusals, key=lambda r: ranks.index(r.code) if r.code in ranks else len(ranks))
+def _insist(sheet: _Sheet) -> None:
+    """Raises why a sheet is not read that is plainly meant to be, so that its rows are not lost beside those of the others."""
+    if isinstance(sheet.refused, HeaderChangedError) and sheet.refused.is_near:
+        raise sheet.refused.remark(str(sheet.number), "sheet_refused")
 
 
 def _open_sheets(book: Book, limits: Limits, layouts: Sequence[Layout]) -> Iterator[_Sheet]:
@@ -71,10 +79,17 @@ def _open_sheets(book: Book, limits: Limits, layouts: Sequence[Layout]) -> Itera
             raise FileRefusedError("file_too_wide")
         head = list_head(cells)
         try:
-            table = find_table(head, book.package.merged.get(name, ()), layouts)
-            yield _Sheet(number, name, cells, spoiled, table, None)
+            table = find_table(head, layouts, fill_merged(head, book.package.merged.get(name, ())))
+            yield _Sheet(number, name, cells, spoiled, table._replace(headers=_name_places(table, head)), None)
         except FileRefusedError as refused:
             yield _Sheet(number, name, {}, {}, None, refused)
+
+
+def _name_places(table: Table, head: Sequence[Row]) -> dict[int, str]:
+    """Headers by column without our own reasons; a column without a header is kept if it holds something."""
+    filled = {column for row in head[table.first_row :] for column, cell in enumerate(row) if cell and cell.strip()}
+    places = sorted(filled - table.headers.keys() | {column for column, header in table.headers.items() if header != REASONS})
+    return name_columns(table.headers, places)
 
 
 def _read_sheets(book: Book, first: _Sheet, others: Iterator[_Sheet]) -> Iterator[Chunk]:
@@ -84,6 +99,7 @@ def _read_sheets(book: Book, first: _Sheet, others: Iterator[_Sheet]) -> Iterato
     passed = list[_Sheet]()
     for sheet in others:
         if sheet.table is None:
+            _insist(sheet)
             passed.append(sheet)
             continue
         step = (sheet.number - 1) * SHEET_STEP
@@ -119,7 +135,8 @@ def _read_rows(book: Book, sheet: _Sheet, step: int) -> Iterator[Chunk]:
     assert table is not None  # noqa: S101
     text = _write_rows(book, sheet, table)
     read = {place: table.layout.columns.get(header, header) for place, header in table.headers.items() if header in table.layout.read}
-    spoiled = list_spoiled(sheet.spoiled, read, book.package.merged.get(sheet.name, ()), table.first_row)
+    areas, height = group_areas(book.package.merged.get(sheet.name, ())), len(next(iter(sheet.cells.values())))
+    spoiled = list_spoiled(sheet.spoiled, read, areas, table.first_row, height)
     body, tail = _cut_tail(text, table)
     for part in body.iter_slices(_CHUNK_ROWS):
         yield _tell_spoiled(_give(part, table, step), spoiled, step)
@@ -132,7 +149,7 @@ def _tell_spoiled(chunk: Chunk, spoiled: pl.DataFrame, step: int) -> Chunk:
     if spoiled.is_empty() or chunk.rows.is_empty():
         return chunk
     layout = chunk.layout
-    totals = set_aside_totals(chunk.rows, layout.totals.group).total if layout and layout.totals else chunk.rows.clear()
+    totals = part_totals(chunk.rows, layout.totals.group).other if layout and layout.totals else chunk.rows.clear()
     there = spoiled.with_columns(pl.col("row_no") + step).filter(pl.col("row_no").is_in(chunk.rows["row_no"].implode()))
     is_total = pl.col("row_no").is_in(totals["row_no"].implode())
     told = there.select(
@@ -144,12 +161,12 @@ def _tell_spoiled(chunk: Chunk, spoiled: pl.DataFrame, step: int) -> Chunk:
 
 def _write_rows(book: Book, sheet: _Sheet, table: Table) -> pl.DataFrame:
     """The rows of a sheet's table that hold anything, as text, with their number on the sheet."""
-    is_1904, merged = book.package.is_1904, book.package.merged.get(sheet.name, [])
+    is_1904, areas = book.package.is_1904, group_areas(book.package.merged.get(sheet.name, ()))
     height = len(next(iter(sheet.cells.values())))
     nothing = pl.Series([None] * height, dtype=pl.String)
     text = []
     for place, header in table.headers.items():
-        cells = fill_down(sheet.cells.get(place, nothing), place, merged, table.first_row)[table.first_row :]
+        cells = fill_down(sheet.cells.get(place, nothing), areas.get(place, ()), table.first_row)[table.first_row :]
         if has_short_iins(cells, header, table.layout) and book.is_numeric(
             sheet.name, table.first_row, (min(sheet.cells), place)
         ):
@@ -181,19 +198,17 @@ def _cut_tail(text: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.DataFr
 
 
 def _give(text: pl.DataFrame, table: Table, step: int) -> Chunk:
-    """A chunk of records; total rows stay for a layout that checks them, else they are set aside and told."""
+    """A chunk of records; what is none is set aside and told, but totals that a layout checks."""
     numbered = text.with_columns(pl.col("row_no") + step)
-    if table.layout.totals is not None:
-        return Chunk(numbered, list_findings([]), layout=table.layout)
-    own = numbered.select(*table.headers.values(), "row_no")
-    aside = set_aside_totals(own)
-    return Chunk(numbered.filter(~pl.col("row_no").is_in(aside.total["row_no"].implode())), aside.finding, layout=table.layout)
+    said = {header: table.said.get(place, frozenset()) for place, header in table.headers.items() if header not in OURS_ADDED}
+    aside = set_aside(numbered, said, table.layout)
+    return Chunk(aside.rows, aside.finding, layout=table.layout)
 
 
 def _give_tail(tail: pl.DataFrame, before: pl.DataFrame, table: Table, step: int) -> Chunk:
     """Narrow rows at a sheet's end: notes (a signature, a telephone) after a gap or a total; else records, to be judged."""
     near = pl.concat([before, tail], how="diagonal").select(*table.headers.values(), "row_no")
-    totals = set_aside_totals(near).total["row_no"].to_list()
+    totals = near.filter(says_total(list(table.headers.values())))["row_no"].to_list()
     numbers = near["row_no"].to_list()
     parted = [after for ahead, after in pairwise(numbers) if after > ahead + 1 or ahead in totals]
     is_note = ~pl.col("row_no").is_in(totals) & (pl.col("row_no") >= (min(parted) if parted else numbers[-1] + 1))

@@ -1,6 +1,6 @@
 """Cells of a workbook as text in the layout's own way of writing, so that they conform as a text file's would."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, time
 
 import polars as pl
@@ -53,13 +53,28 @@ def pad_iins(cells: pl.Series) -> pl.Series:
     return cells.to_frame().select(padded).to_series()
 
 
-def fill_down(column: pl.Series, place: int, merged: Merged, first_row: int) -> pl.Series:
+def group_areas(merged: Merged) -> dict[int, list[tuple[int, int]]]:
+    """Column -> the first and last row of each merged area that begins in it, from above."""
+    areas: dict[int, list[tuple[int, int]]] = {}
+    for top, left, bottom, _ in sorted(merged):
+        areas.setdefault(left, []).append((top, bottom))
+    return areas
+
+
+def spread_rows(areas: Sequence[tuple[int, int]], first_row: int, height: int) -> Iterator[tuple[int, range]]:
+    """Row of a merged area's first cell -> the rows below it that it speaks for; areas that overlap (none may) speak for no row twice."""
+    free = first_row
+    for top, bottom in areas:
+        rows = range(max(top + 1, free), min(bottom + 1, height))
+        if top >= first_row and rows:
+            free = rows.stop
+            yield top, rows
+
+
+def fill_down(column: pl.Series, areas: Sequence[tuple[int, int]], first_row: int) -> pl.Series:
     """A column in which cells merged downwards say in every row what the first one says (below the header only)."""
-    for top, left, bottom, _ in merged:
-        if left == place and bottom > top >= first_row and top < len(column):
-            rows = list(range(top + 1, min(bottom + 1, len(column))))
-            column = column.scatter(rows, column[top]) if rows else column
-    return column
+    spread = [(row, top) for top, rows in spread_rows(areas, first_row, len(column)) for row in rows]
+    return column.scatter([row for row, _ in spread], column.gather([top for _, top in spread])) if spread else column
 
 
 def _write_moment(moment: pl.Expr, kind: pl.DataType, layout: Layout) -> pl.Expr:

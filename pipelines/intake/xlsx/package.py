@@ -188,8 +188,8 @@ def _check_far(file: IO[bytes], limits: Limits) -> None:
     rows = 1
     for block in _read_blocks(file):
         is_plain = look_at(block).is_plain
-        told = _FILLED_CELL.findall(block) if is_plain else _ANY_CELL_ROW.findall(block)
-        rows = max(rows, *(int(n[:18]) for n in told[-1:] if is_plain), *(int(n[:18]) for n in told if not is_plain))
+        told = _FILLED_CELL.findall(block)[-1:] if is_plain else _ANY_CELL_ROW.findall(block)
+        rows = max([rows, *(int(n[:18]) for n in told)])  # a block may hold no cell at all
     if rows * 26 * CELL_BYTES > limits.blank_mb << 20:
         raise FileRefusedError("sheet_mostly_empty")
 

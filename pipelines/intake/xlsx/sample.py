@@ -5,11 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
+from pipelines.intake.heading import join_rows
 from pipelines.intake.proposal import Sample
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.xlsx.book import Cells, open_book
-from pipelines.intake.xlsx.header import fill_merged, join_rows, list_head
+from pipelines.intake.xlsx.header import fill_merged, list_head
 
 _SPANS = 3
 _BROAD = 0.6

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.xlsx.cells import spread_rows
 
 Spoiled = dict[int, "array[int]"]
 """Column (0 = A) -> rows (0 = the first) of the cells that hold an error or a formula without a value."""
@@ -56,13 +57,14 @@ class SpoiledCells:
                 self._keep(said)
         starts = [start for start, _ in cells]
         for end in ends:
-            said = cells[bisect_left(starts, end) - 1][1]
+            place = bisect_left(starts, end)
+            said = cells[place - 1][1] if place else b""  # a formula in no cell
             if not _IS_TEXT.search(said):  # a formula may well give an empty text
                 self._keep(said)
 
     def _keep(self, said: bytes) -> None:
         place = _REFERENCE.search(said)
-        if place is None:
+        if place is None or not int(place[2]):
             raise FileRefusedError("cells_without_value")
         column = 0
         for letter in place[1].upper():
@@ -82,13 +84,15 @@ def _cut_open(block: bytes) -> bytes:
     return b"" if place < 0 or b"c>" in block[place + 2 :] else block[block.rfind(b"<", 0, place + 1) :]
 
 
-def list_spoiled(spoiled: Spoiled, names: Mapping[int, str], merged: Sequence[tuple[int, int, int, int]], first_row: int) -> pl.DataFrame:
+def list_spoiled(
+    spoiled: Spoiled, names: Mapping[int, str], areas: Mapping[int, Sequence[tuple[int, int]]], first_row: int, height: int
+) -> pl.DataFrame:
     """Row on the sheet (1 = the first) and name of each spoiled cell of a table; a merged one spoils every row it speaks for."""
     found: list[tuple[int, str]] = []
     for column, name in names.items():
         rows = {row for row in spoiled.get(column, ()) if row >= first_row}
-        for top, left, bottom, _ in merged if rows else ():
-            if left == column and top in rows:
-                rows |= set(range(top, bottom + 1))
+        for top, below in spread_rows(areas.get(column, ()), first_row, height) if rows else ():
+            if top in rows:
+                rows |= set(below)
         found += [(row + 1, name) for row in sorted(rows)]
     return pl.DataFrame(found, schema={"row_no": pl.Int64, "column": pl.String}, orient="row")

@@ -1,0 +1,80 @@
+"""What is found of an accepted record only when its child is asked for: why it waits, and what only the birth record can say.
+
+Most rows name their child by a number alone, so its age at the examination, and whether the weeks of gestation sent with a
+result are those of the birth record, are known only after linking. The findings are those of `contracts.plausible`, on the row
+and file in which the result came, once a version: a file that repeats what is held is told nothing anew. Feedback is written
+after the transaction, so the sender reads of them the next morning in the feedback of that file; of a result that waited too:
+the feedback is written anew when its child is found, or when it waits for another reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+
+import polars as pl
+
+from pipelines.contracts.plausible import GESTATION_SLACK_WK, UNDOUBTED_DAYS, list_birth_notices
+from pipelines.store.lake import Connection, append_rows, put_frame, read_rows
+
+_ASKED_OF = {
+    "age_at_mchat_outside_window": "n.is_undated and a.programme = 'autism'",
+    "child_over_3": f"n.is_undated and n.born_on <= $born_by and a.examined_on - n.born_on >= {UNDOUBTED_DAYS}",
+    "gestation_wk_differs": f"a.gestation_wk is not null and abs(a.gestation_wk - n.born_wk) > {GESTATION_SLACK_WK}",
+}
+"""Finding code -> of which results it is worth asking: a national year has millions, and each term spares the join most of them."""
+
+
+def open_noticed(connection: Connection, fresh: Sequence[str] = ()) -> None:
+    """Temp table `noticed`: what is found of a run's records, to be kept in the ledger (keep_noticed); `fresh_id`: the files it judged."""
+    put_frame(connection, "fresh_id", pl.DataFrame({"submission_id": list(fresh)}, schema={"submission_id": pl.String}))
+    connection.execute("""
+        create or replace temp table noticed (submission_id varchar, row_no bigint, source_id varchar, "column" varchar, code varchar)""")
+
+
+def note_waiting(connection: Connection, kind: str, waiting: pl.DataFrame) -> None:
+    """Add to `noticed` why records wait (rows of identified.waiting), where that is another reason than before or the file was judged anew."""
+    held = read_rows(connection, """
+        select submission_id, row_no, reason from lake.identified.waiting
+        where known_to is null and record_kind = ? and submission_id not in (from fresh_id)""", [kind])  # fmt: skip
+    anew = waiting.join(held, on=["submission_id", "row_no", "reason"], how="anti")
+    nothing = pl.lit(None, pl.String)  # the waiting list names its rows itself
+    told = anew.select("submission_id", "row_no", nothing.alias("source_id"), nothing.alias("column"), pl.col("reason").alias("code"))
+    add_noticed(connection, told)
+
+
+def note_by_spine(connection: Connection, counts: Mapping[str, int], on: date) -> None:
+    """Add to `noticed` what the birth records say of the results in `arrived`, after they were linked and kept (`counts`).
+
+    A file that came before and is judged anew with more of its people is told again of what it brought then.
+    """
+    newly = "record_key in (select record_key from upsert_decision where is_new or is_newer)"
+    again = "submission_id in (from fresh_id semi join lake.ledger.submission using (submission_id))"
+    for code, notice in list_birth_notices().items():
+        asked = _ASKED_OF[code].replace("$born_by", f"date '{on - timedelta(days=UNDOUBTED_DAYS)}'")
+        result = read_rows(connection, f"""
+            select * from (
+                select a.record_key, a.submission_id, a.row_no, a.source_id, a.programme, a.examined_on, a.gestation_wk,
+                    n.born_on as birth_on, n.born_wk
+                from arrived a join answer n on n.asked_no = a.who_no
+                where n.child_key is not null and not a.is_cancelled and {asked})
+            where record_key not in (from early) {f"and ({newly} or {again})" if counts["unchanged"] else ""}""")  # fmt: skip
+        found = result.filter(notice.applies).filter(notice.exactly)
+        told = found.select("submission_id", "row_no", "source_id", pl.lit(notice.column).alias("column"), pl.lit(code).alias("code"))
+        add_noticed(connection, told)
+
+
+def keep_noticed(connection: Connection, noted: pl.DataFrame | None = None) -> None:
+    """Write `noticed` to the ledger, and by which names its senders know those rows; `noted`: rows of the run that are named already."""
+    noticed = read_rows(connection, "from noticed")
+    finding = noticed.drop("source_id").unique(maintain_order=True)  # a row of several results is told of once
+    nothing = pl.lit(None, pl.String)
+    append_rows(connection, "ledger.finding", finding.with_columns(pl.lit("warning").alias("severity"), nothing.alias("detail")))
+    names = noticed.select("submission_id", "row_no", "source_id").drop_nulls().sort("source_id")
+    named = names if noted is None else pl.concat([noted, names])
+    append_rows(connection, "identified.noted", named.unique(["submission_id", "row_no"], keep="first", maintain_order=True))
+
+
+def add_noticed(connection: Connection, found: pl.DataFrame) -> None:
+    """Add to `noticed`: submission_id, row_no, source_id, column, code."""
+    connection.register("found_row", found)
+    connection.execute("insert into noticed from found_row")
+    connection.unregister("found_row")

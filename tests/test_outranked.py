@@ -1,0 +1,165 @@
+"""An accepted row that is not what is held is told to its sender: a newer version is, or another file tells the same version otherwise."""
+
+import json
+from datetime import timedelta
+from itertools import permutations
+
+import pytest
+
+from pipelines.night.ask import tell_submission
+from pipelines.night.rows import list_records
+from pipelines.night.verify import verify_store
+from tests.nation import (
+    FIRST,
+    ask,
+    bear,
+    confirm,
+    consent,
+    copy_home,
+    examine,
+    flagged,
+    name_iin,
+    run,
+    send,
+    settle,
+    take_in,
+)
+
+NIGHTS = [FIRST + timedelta(days=n) for n in range(5)]
+OLDER, ELSEWHERE = "version_older_than_held", "record_told_differently_elsewhere"
+EARLY, LATE = {"issued_at": "2026-03-01T08:00:00"}, {"issued_at": "2026-03-02T08:00:00"}
+TOLD = f"select row_no, code from lake.ledger.finding where submission_id = ? and code in ('{OLDER}', '{ELSEWHERE}') order by all"
+KINDS = {
+    "birth": (bear(4, birth_weight_g="3300"), {"birth_weight_g": "2000"}),
+    "screening": (examine(2, "motor", 2.0, 14), {"value": "2.9"}),
+    "consent": (consent(2), {"form_version": "2"}),
+    "confirmation": (confirm(2), {"confirmation": "rejected"}),
+}
+
+
+@pytest.fixture(scope="module")
+def born(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("born")
+    home = settle(folder / "home")
+    send(home, folder, [{"birth": bear(n)} for n in (2, 3)])
+    take_in(home, NIGHTS[0])
+    return home
+
+
+@pytest.fixture
+def home(born, tmp_path):
+    return copy_home(born, tmp_path / "home")
+
+
+def told(home, submission):
+    return ask(home, TOLD, submission)
+
+
+def feedback(home, submission):
+    """(code, the sender's own number) of the findings in a file's feedback, and its page."""
+    folder = home.reports / "feedback" / submission
+    findings = json.loads((folder / "feedback.json").read_text())["findings"]
+    return [(f["code"], f["source_id"]) for f in findings if f["code"] in (OLDER, ELSEWHERE)], (folder / "feedback.html").read_text("utf-8")
+
+
+def is_whole(home):
+    return not [check for check in verify_store(home, is_deep=True) if check.broken]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_of_which_a_newer_version_is_held_is_told_as_not_taken(home, tmp_path, kind):
+    row, other = KINDS[kind]
+    send(home, tmp_path, [{kind: row | LATE}], "held")
+    take_in(home, NIGHTS[1])
+    (submission,) = send(home, tmp_path, [{kind: row | other | EARLY}], "older")
+    take_in(home, NIGHTS[2])
+    findings, page = feedback(home, submission)
+    assert (told(home, submission), findings) == ([(2, OLDER)], [(OLDER, row["source_id"])])
+    assert "look at the notes below" in page
+    assert "nothing is needed from you" not in page
+    receipt = tell_submission(home, submission)
+    assert (receipt["state"], receipt["accepted_count"], receipt["rival_count"]) == ("accepted", 1, 1)
+    (shown,) = list_records(home, submission, is_identified=False)
+    assert (shown["state"], shown["findings"], is_whole(home)) == ("superseded", OLDER, True)
+
+
+def test_a_repeat_of_any_version_that_was_ever_held_is_told_of_nothing(home, tmp_path):
+    row, other = KINDS["screening"]
+    for night, version in enumerate((row | EARLY, row | other | LATE), 1):
+        send(home, tmp_path, [{"screening": version}], f"{night}")
+        take_in(home, NIGHTS[night])
+    for night, versions in enumerate(([row | EARLY], [row | other | LATE], [row | EARLY, examine(3, "motor", 2.0, 14)]), 2):
+        (submission,) = send(home, tmp_path, [{"screening": version} for version in versions], f"overlapping {night}")
+        take_in(home, NIGHTS[night])
+        assert (told(home, submission), tell_submission(home, submission)["rival_count"]) == ([], 0)
+        assert "Everything was accepted; nothing is needed from you." in feedback(home, submission)[1]
+
+
+def test_an_export_that_tells_the_past_of_a_record_with_what_is_held_of_it_is_told_of_nothing(home, tmp_path):
+    row, other = KINDS["screening"]
+    history = [{"screening": row | EARLY}, {"screening": row | other | LATE}]  # what it said first was never held
+    for night in (1, 2):
+        (submission,) = send(home, tmp_path, [*history, {"screening": examine(3, "motor", 2.0 + night / 10, 14)}], f"export {night}")
+        take_in(home, NIGHTS[night])
+        assert [row for row, _ in told(home, submission) if row < 4] == []
+
+
+def test_a_result_that_names_its_child_in_more_words_later_is_told_of_nothing(home, tmp_path):
+    for night, named in enumerate(({}, {"child_iin": name_iin(702)}), 1):
+        (submission,) = send(home, tmp_path, [{"screening": examine(2, "motor", 2.0, 14, **named)}], f"{night}")
+        take_in(home, NIGHTS[night])
+        assert told(home, submission) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_told_differently_in_two_files_of_a_night_is_told_of_in_both_whatever_their_order(home, tmp_path, kind):
+    row, other = KINDS[kind]
+    said = {"one": row | EARLY, "other": row | other | EARLY}
+    seen = []
+    for number, order in enumerate(permutations(said)):
+        place = copy_home(home, tmp_path / f"home {number}")
+        files = {name: send(place, tmp_path, [{kind: said[name]}], name)[0] for name in order}
+        take_in(place, NIGHTS[1])
+        held = [record["state"] for name in said for record in list_records(place, files[name], is_identified=False)]
+        seen.append((held, [told(place, files[name]) for name in said]))
+    assert seen[0] == seen[1]
+    assert (sorted(seen[0][0]), seen[0][1]) == (["accepted", "superseded"], [[(2, ELSEWHERE)]] * 2)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_told_differently_on_a_later_night_is_told_of_in_both_files_and_once_in_the_first(home, tmp_path, kind, order):
+    row, other = KINDS[kind]
+    (first,), (later,) = (
+        (send(home, tmp_path, [{kind: version | EARLY}], f"{night}"), take_in(home, NIGHTS[night]))[0]
+        for night, version in enumerate([row, row | other][::order], 1)
+    )
+    assert [told(home, file) for file in (first, later)] == [[(2, ELSEWHERE)]] * 2
+    assert [feedback(home, file)[0] for file in (first, later)] == [[(ELSEWHERE, row["source_id"])]] * 2
+    another = bear(9) if kind == "birth" else row | {"source_id": "another"}
+    send(home, tmp_path, [{kind: version | EARLY} for version in ([row | other, row][::order][0], another)], "overlapping")
+    take_in(home, NIGHTS[3])
+    assert (told(home, first), is_whole(home)) == ([(2, ELSEWHERE)], True)
+
+
+
+def test_a_newer_version_settles_what_two_files_of_a_night_tell_differently(home, tmp_path):
+    row, other = KINDS["screening"]
+    files = [send(home, tmp_path, [{"screening": version}], f"{n}")[0] for n, version in enumerate((row | EARLY, row | other | EARLY, row | LATE))]
+    take_in(home, NIGHTS[1])
+    assert [told(home, file) for file in files] == [[], [], []]
+
+
+def test_a_report_about_a_referral_is_told_of_alike(home, tmp_path):
+    send(home, tmp_path, flagged(40), "flagged")
+    run(home, NIGHTS[1])
+    ((referral, pmpc),) = ask(home, "select referral_id, pmpc_id from lake.clinical.referral")
+    report = {"sender_id": pmpc, "source_id": "R", "action_code": "report", "referral_id": referral, "report_status": "7.0",
+              "reported_on": str(NIGHTS[2]), "category_codes": "speech"}  # fmt: skip
+    at, before = {"issued_at": f"{NIGHTS[2]}T08:00:00"}, {"issued_at": f"{NIGHTS[2]}T07:00:00"}
+    versions = (report | at | {"is_severe": "true"}, report | at | {"is_severe": "false"}, report | before)
+    first, other = (send(home, tmp_path, [{"pmpc_report": version}], f"{n}")[0] for n, version in enumerate(versions[:2]))
+    take_in(home, NIGHTS[2])
+    (older,) = send(home, tmp_path, [{"pmpc_report": versions[2]}], "older")
+    take_in(home, NIGHTS[3])
+    assert [told(home, file) for file in (first, other, older)] == [[(2, ELSEWHERE)], [(2, ELSEWHERE)], [(2, OLDER)]]

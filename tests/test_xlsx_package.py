@@ -1,0 +1,106 @@
+"""Sheets as no spreadsheet writes them: rows and cells without what they usually say are read or refused, never a crash."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.intake.reading import Limits
+from pipelines.intake.receive import judge_chunk, open_submission
+from pipelines.intake.refusal import FileRefusedError
+from pipelines.intake.xlsx.book import open_book
+from pipelines.intake.xlsx.cells import fill_down, group_areas, spread_rows
+from tests.test_xlsx import GOOD, HEADER, ON, READ, accepted, layouts, pack, refusal  # noqa: F401
+
+NUMBERS = st.sampled_from(["", "0", "1", "2", "3", "9", "26", "1048576", "9999999", "99999999999999999999", "9" * 5_000, "-1", "x", " 2 "])
+COLUMNS = st.sampled_from(["", "A", "B", "C", "Z", "AA", "XFD", "ZZZ", "ZZZZZZZ", "a", "1", "Ж"])
+KINDS = st.sampled_from(["", ' t="s"', ' t="e"', " t='e'", ' t="str"', ' t="inlineStr"', ' t="b"', ' t="d"', ' t=""', " t=s", ' s="0"', ' s="9"'])
+INSIDE = st.sampled_from([
+    "", "<v>1</v>", "<v>0</v>", "<v>99999</v>", "<v/>", "<v></v>", "<v>#N/A</v>", "<f>1+1</f>", "<f/>", '<f t="shared" si="0"/>', "</f><v/>",
+    "<f>1</f><v>2</v>", "<is><t>Номер</t></is>", "<is><t>x</t></is>", "<is/>", "<v>46027</v>", "<v>1e999</v>", "<v>&#0;</v>", "<c>", "</c>", "<row>",
+])  # fmt: skip
+NAMES = st.sampled_from(["", "x:", "X:"])
+QUOTES = st.sampled_from(['"', "'", ""])
+
+
+@st.composite
+def draw_cell(draw) -> str:
+    name, quote, kind, inside = draw(NAMES), draw(QUOTES), draw(KINDS), draw(INSIDE)
+    place = draw(st.just("") | st.builds(lambda c, n: f" r={quote}{c}{n}{quote}", COLUMNS, NUMBERS))
+    said = place + kind if draw(st.booleans()) else kind + place
+    return draw(st.sampled_from([f"<{name}c{said}>{inside}</{name}c>", f"<{name}c{said}/>", f"<{name}c{said}>{inside}", f"{inside}</{name}c>"]))
+
+
+@st.composite
+def draw_row(draw) -> str:
+    name, quote = draw(NAMES), draw(QUOTES)
+    cells = "".join(draw(st.lists(draw_cell(), max_size=4)))
+    place = draw(st.just("") | st.builds(lambda n: f" r={quote}{n}{quote}", NUMBERS))
+    more = draw(st.sampled_from(["", ' ht="15"', ' spans="1:15"', ' hidden="1"', ' s="0"']))
+    return draw(st.sampled_from([f"<{name}row{place}{more}>{cells}</{name}row>", f"<{name}row{more}{place}/>", cells, f"<{name}row{place}>"]))
+
+
+AREAS = st.builds(lambda a, b, c, d: f'<mergeCell ref="{a}{b}:{c}{d}"/>', COLUMNS, NUMBERS, COLUMNS, NUMBERS)
+
+
+def draw_table(*rows: list[str]) -> str:
+    """Rows as a spreadsheet writes them."""
+    return "".join(
+        f'<row r="{n}">' + "".join(f'<c r="{chr(65 + i)}{n}" t="inlineStr"><is><t>{text}</t></is></c>' for i, text in enumerate(row)) + "</row>"
+        for n, row in enumerate(rows, 1)
+    )
+
+
+TABLE = draw_table(HEADER, GOOD)
+LISTED = draw_table(
+    ["Организация", "Дата рождения", "ИИН матери", "ИИН", "Дата обследования", "Правое ухо"],
+    ["M1", "05.01.2026", "250314500010", "", "07.01.2026", "прошел"],
+)  # fmt: skip
+SHEETS = st.builds(
+    lambda rows, areas, first: (LISTED if first else "") + "".join(rows) + "</sheetData><mergeCells>" + "".join(areas) + "</mergeCells><sheetData>",
+    st.lists(draw_row(), max_size=6), st.lists(AREAS, max_size=4), st.booleans(),
+)  # fmt: skip
+"""The inside of a sheet: a table that is read, and rows, cells and merged areas as no spreadsheet writes them."""
+TEXTS = st.sampled_from(["", "<si><t>x</t></si>", "<si/>", "<si>", '<sst count="99999999999999999999">', "<si><r><t>x</t></r></si>" * 3, "</si>"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(SHEETS, TEXTS)
+def test_whatever_a_sheet_is_made_of_it_is_read_or_refused(tmp_path_factory, sheet, texts):
+    path = pack(tmp_path_factory.mktemp("any") / "a.xlsx", sheet, texts)
+    try:
+        opened = open_submission(path)
+        for chunk in opened.chunks:
+            assert chunk.rows["row_no"].is_unique().all()
+            judge_chunk(chunk, opened.layout, "a" * 64, ON)
+    except FileRefusedError as refused:
+        assert refused.code
+
+
+@pytest.mark.parametrize(
+    "row", ['<row r="{n}" spans="1:15"><c r="A{n}" s="0"/></row>', '<row r="{n}" ht="15" customHeight="1"/>'], ids=["formatted_cells", "only_heights"]
+)
+def test_a_third_of_a_million_rows_that_hold_nothing_are_no_crash_and_the_rows_before_them_are_read(tmp_path, layouts, row):  # noqa: F811
+    """So many that it is looked at once more which cells hold anything; a block of the sheet then holds none."""
+    path = pack(tmp_path / "a.xlsx", TABLE + "".join(row.format(n=n) for n in range(3, 330_000)))
+    assert accepted(path, layouts) == [(2, *READ[0])]
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [TABLE + '<row r="3"><c r="A0" t="e"><v>#N/A</v></c></row>', '<row r="3"><f>1+1</f></c></row>'],
+    ids=["row_0", "formula_in_no_cell"],
+)
+def test_an_error_or_a_formula_that_stands_nowhere_refuses_the_workbook(tmp_path, layouts, sheet):  # noqa: F811
+    assert refusal(pack(tmp_path / "a.xlsx", sheet), layouts) == "cells_without_value"
+
+
+def test_of_merged_areas_that_overlap_the_upper_one_speaks_for_a_row(tmp_path, layouts):  # noqa: F811
+    """No spreadsheet lets them overlap; a hundred thousand that do would each be spread over all rows."""
+    sheet = TABLE + '<row r="3"><c r="A3"><v>2</v></c></row>'
+    areas = '<mergeCells><mergeCell ref="E2:E3"/><mergeCell ref="E3:E3"/><mergeCell ref="E2:E9"/></mergeCells>'
+    path = pack(tmp_path / "a.xlsx", f"{sheet}</sheetData>{areas}<sheetData>")
+    book = open_book(path, Limits())
+    cells = next(book.list_sheets()).cells
+    spread = fill_down(cells[4], group_areas(book.package.merged["a"])[4], 1)
+    assert spread.to_list() == ["Отправитель", "M1", "M1"]
+    assert list(spread_rows([(1, 2), (1, 8), (2, 2)], 1, 9)) == [(1, range(2, 3)), (1, range(3, 9))]
