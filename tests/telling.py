@@ -2,20 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from pipelines.indicators.attack import attack_release
 from pipelines.indicators.disclose import UNKNOWN, Limits, disclose
-from pipelines.indicators.known import LINKED
-from pipelines.indicators.release import Told, renew_tables
+from pipelines.indicators.known import FAMILIES
+from pipelines.indicators.release import renew_tables
 from pipelines.indicators.withhold import withhold
 
 FIRST = date(2026, 3, 1)
 LIMITS = Limits(small=7, rounding=5, least_denominator=30)
 _TABLE = ["indicator_id", "birth_year", "stratum", "age_band"]
 _COUNTED = [*_TABLE, "kato2", "sex_code", "numerator", "denominator"]
+
+
+class Told(NamedTuple):
+    """One column of a table as it was told: the nation's exact count, and what was shown of each region (None = hidden)."""
+
+    total: int
+    shown: tuple[int | None, ...]
 
 
 def tell(*tellings: Told, indicator_id="flagged", stratum="all", age_band="all", female: Sequence[int] = (), among: Told | None = None):
@@ -101,7 +109,7 @@ class Children:
             stratum=pl.when(pl.col("decided") <= night).then("decision").otherwise(pl.lit("pending")),
             is_impaired=(pl.col("concluded") <= night) & (pl.col("impairment") != "none"),
         )
-        decisions, flagged, every = LINKED["consent"].parts, here.filter(pl.col("flagged") <= night), pl.lit("all")
+        decisions, flagged, every = FAMILIES["decision"].parts[0][1], here.filter(pl.col("flagged") <= night), pl.lit("all")
         parts = []
         for name in ("all", "physical", "mental", "complex", "speech"):
             of = {"all": pl.lit(value=True), "speech": pl.col("speech")}.get(name, pl.col("impairment") == name)

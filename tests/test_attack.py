@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.indicators.disclose import Limits, bound_cells
-from pipelines.indicators.release import Told
-from tests.telling import recovered, tell
+from tests.telling import Told, recovered, tell
 
 
 def test_a_small_count_that_the_total_gives_back_is_seen():
@@ -38,6 +37,25 @@ def test_strata_that_add_up_give_the_hidden_one_back_across_a_step_of_rounding()
     strata = {"all": Told(53, (15, 40)), "physical": Told(52, (10, 40)), "mental": Told(1, (None, None)), "complex": Told(0, (0, 0))}
     assert recovered(*(tell(told, indicator_id="impairment", stratum=s) for s, told in strata.items())) == 1  # 13 less 12
     assert recovered(*(tell(told, stratum=s) for s, told in strata.items())) == 0  # programmes do not add up
+
+
+def test_a_reader_knows_that_hidden_is_small_where_nothing_else_had_to_be_hidden():
+    assert recovered(tell(Told(111, (None, 40, 60)))) == 1  # 7 to 15, and so 7
+    assert recovered(tell(Told(109, (None, 40, 60)))) == 0  # 5 to 7
+    assert recovered(tell(Told(125, (None, 40, 60)))) == 0  # more than a small one: it was hidden with others once
+    strata = {"all": Told(113, (15, 40, 60)), "physical": Told(56, (None, 20, 30)), "mental": Told(57, (None, 20, 30)), "complex": Told(0, (0, 0, 0))}
+    assert recovered(*(tell(told, indicator_id="impairment", stratum=s) for s, told in strata.items())) == 2  # 13 or more of two small ones
+
+
+def test_the_same_children_are_linked_in_whatever_table_they_are_told():
+    hidden, told = Told(3, (None, None, None)), Told(3, (None, 0, 0))
+    given = tell(hidden, indicator_id="consent", stratum="given")
+    assert recovered(given, tell(Told(0, (0, 0, 0)), indicator_id="consent_delay", stratum="given", among=hidden)) == 0
+    assert recovered(given, tell(Told(0, (0, 0, 0)), indicator_id="consent_delay", stratum="given", among=told)) == 1
+    seen = tell(Told(0, (0, 0, 0)), indicator_id="seen", among=Told(3, (None, None, None)))
+    assert recovered(seen, tell(told, indicator_id="lost_to_follow_up", among=Told(3, (None, None, None)))) == 2
+    covered = tell(Told(103, (None, 40, 60)), indicator_id="coverage", stratum="eyes")
+    assert recovered(covered, tell(Told(0, (0, 0, 0)), indicator_id="flagged", stratum="eyes", among=Told(103, (0, 40, 60)))) == 0
 
 
 def test_a_stratum_that_the_whole_covers_is_no_more_than_it():

@@ -1,35 +1,44 @@
 """The judge of the rule that hides (law 9): a linear program of all that a reader knows, over the counts that nobody tells.
 
-Unknown are the children by region, stratum, age band and sex on each day on which regions were told. The nation is known exactly; a
-region's cells are shown, hidden or not told at all; bands and sexes add up to all, strata are covered by the whole of them, numerators by
-their denominators; counts of a year only grow, unless what was told cannot be so. Recovered is each count of a region, whether it has a
-cell or not, that is pinned to a small one: at least 1, at most small, fewer than LEAST_WIDTH values.
+Unknown are the children by region, age band and sex of each count of a family, on each day on which regions were told. The nation is known
+exactly; a region's cells are shown, hidden or not told at all, by a rule that is known; bands and sexes add up to all, strata are covered by
+the whole of them, numerators by their denominators; counts of a year only grow, unless what was told cannot be so. Recovered is each count of
+a region, whether it has a cell or not, that is pinned to a small one: at least 1, at most small, fewer than LEAST_WIDTH values.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from pipelines.indicators.disclose import ALL, LEAST_WIDTH, Limits
-from pipelines.indicators.known import FALLING, LINKED, Known, Strata, read_known
+from pipelines.indicators.disclose import LEAST_WIDTH, Limits, bound_cells
+from pipelines.indicators.known import FAMILIES, Family, Known, read_known
 from pipelines.indicators.program import GIVEN, SUPPOSED, Program
 from pipelines.indicators.search import find_pinned
 
 _TOGETHER = 2_000
 """Unknown counts from which groups are tried as one program: one of fewer costs less than its start."""
+_ASKED = 300
+"""Open counts of a group that a night asks about to the end."""
+
+
+class Telling(NamedTuple):
+    """A table of regions of a day: its counts, a row a region; its cells (-1 = hidden); its total."""
+
+    band: int | None  # place among the bands, None = all of them
+    numbers: np.ndarray
+    shown: np.ndarray
+    total: float
 
 
 class Counts(NamedTuple):
-    """Unknown counts on a day, of a stratum or of strata that share them."""
+    """Unknown counts of the same children on a day."""
 
-    column: int
-    day: int
-    strata: list[int]
-    bands: list[int]  # which they are by
     numbers: np.ndarray  # region x band x sex (one, where the nation's sexes are unknown)
+    bands: list[int]  # which they are by
     nation: np.ndarray  # band x sex, nan where unknown
+    tellings: list[Telling]
 
 
 def attack_release(published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None = None) -> tuple[int, int]:
@@ -38,24 +47,32 @@ def attack_release(published: pl.DataFrame, limits: Limits, counted: pl.DataFram
     return sum(len(pinned) for _, pinned in found), sum(int(pinned.sum()) for _, pinned in found)
 
 
-def find_recovered(published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None = None) -> list[tuple[str, int, str, str]]:
-    """Groups of linked strata (indicator, year of birth, stratum or all) and their strata, of which a count is recovered."""
-    found = {names[number] for names, pinned in _try_groups(published, limits, counted) for number in np.flatnonzero(pinned)}
-    return sorted(found)
+def find_recovered(published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None = None) -> list[tuple[str, int, str, str, str]]:
+    """Groups (family, year of birth, stratum or all) and their tables (indicator, stratum) of which a count is recovered, or may be.
+
+    Of many counts it is not asked to the end: that takes time that a night has not.
+    """
+    cells = {names[number] for names, pinned in _try_groups(published, limits, counted, _ASKED) for number in np.flatnonzero(pinned)}
+    return sorted({(*group, *table) for group, tables in cells for table in tables})
+
+
+Cell = tuple[tuple[str, int, str], tuple[tuple[str, str], ...]]
+"""The group of a count that is tried, and the tables that it is of."""
 
 
 def _try_groups(
-    published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None
-) -> Iterator[tuple[list[tuple[str, int, str, str]], np.ndarray]]:
-    """The group and stratum of each count tried, and which are recovered; of groups that are tried side by side."""
-    program, names = Program(), list[tuple[str, int, str, str]]()
+    published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None, most: float = np.inf
+) -> Iterator[tuple[list[Cell], np.ndarray]]:
+    """What each count tried is of, and which are recovered; of groups that are tried side by side."""
+    program, cells = Program(), list[Cell]()
     for known in read_known(published, counted):
         if program.width > _TOGETHER:
-            yield names, find_pinned(program, limits.small, LEAST_WIDTH)
-            program, names = Program(), []
+            yield cells, find_pinned(program, limits.small, LEAST_WIDTH, most)
+            program, cells = Program(), []
         if not _has_no_small(known, limits):
-            names += [(*known.name, stratum) for stratum in write_program(program, known, limits)]
-    yield names, find_pinned(program, limits.small, LEAST_WIDTH)
+            tables = {name: tuple(t for t, of in zip(known.tables, known.counted, strict=True) if of == name) for name in known.counted}
+            cells += [(known.name, tables[name]) for name in write_program(program, known, limits)]
+    yield cells, find_pinned(program, limits.small, LEAST_WIDTH, most)
 
 
 def _has_no_small(known: Known, limits: Limits) -> bool:
@@ -65,75 +82,89 @@ def _has_no_small(known: Known, limits: Limits) -> bool:
 
 
 def write_program(program: Program, known: Known, limits: Limits) -> Iterator[str]:
-    """All that limits the counts of a group, and as cells each that may be small and is not shown: the stratum of each."""
+    """All that limits the counts of a group, and as cells each that may be small and is not shown: what is counted of each."""
     program.begin_group()
-    before: dict[tuple[int, str], Counts] = {}
-    moves = program.add_moves(2, len(known.strata) + 1, *known.truth.shape[-3:])
-    for day in range(known.total.shape[1]):
+    family, names = FAMILIES.get(known.name[0], Family({})), sorted({*known.counted})
+    moves = dict(zip(names, program.add_moves(len(names), *known.truth.shape[-3:]), strict=True))
+    covers = list(_list_covers(family, known.counted))
+    before: dict[str, Counts] = {}
+    for day in range(known.nation.shape[1]):
         now = dict(_add_day(program, known, day, moves))
-        for (column, stratum), counts in now.items():
-            _limit_by_nation(program, known, counts)
-            _limit_by_telling(program, known, counts, limits)
-            if (column, stratum) in before and (column, stratum) not in FALLING.get(known.name[0], ()):
-                _limit_by_growth(program, before[column, stratum], counts)
-            for cells in _list_cells(known, counts):
+        for name, counts in now.items():
+            _limit_by_nation(program, counts)
+            _limit_by_telling(program, counts, limits)
+            if name in before and name not in family.falls:
+                _limit_by_growth(program, before[name], counts)
+            for cells in _list_cells(counts):
                 program.ask(cells)
-                yield from [stratum] * len(cells)
-        _limit_by_relation(program, known, now.values())
+                yield from [name] * len(cells)
+        for whole, parts in covers:
+            _limit_by_cover(program, now.get(whole), [now[part] for part in parts if part in now])
         before |= now
 
 
-def _add_day(program: Program, known: Known, day: int, moves: np.ndarray) -> Iterator[tuple[tuple[int, str], Counts]]:
-    """Counts of a day by column and stratum; of a denominator that strata share under all."""
-    nation, told, rest = known.nation[:, day], known.told[:, day], known.nation.shape[-2] - 1
-    is_known, is_told = ~np.isnan(nation[..., 0, 0]), ~np.isnan(told).all(axis=-1)
-    there, related = np.flatnonzero((is_known | is_told.any(axis=-1)).any(axis=0)).tolist(), LINKED.get(known.name[0])
-    peopled = np.flatnonzero(np.nansum(nation, axis=(0, 1, 3)) > 0).tolist() or [rest]
-    for column in (0, 1):
-        is_shared = bool(column and related and related.is_one_denominator)
-        for strata in [there] if is_shared else [[s] for s in there]:
-            moved = moves[column, -1 if is_shared else strata[0]]
-            chain, exact = int(moved.min()), [s for s in strata if is_known[column, s]]
-            if exact:
-                bands, of_nation = peopled, nation[column, exact[0]][peopled]
-                numbers = program.add_counts(chain, day, known.truth[column, day, exact[0]][:, bands], moved[:, bands, :, None])
-            else:
-                bands = [*np.flatnonzero(is_told[column, strata, 1:].any(axis=0)).tolist(), rest]
-                others = [band for band in range(rest + 1) if band not in bands[:-1]]
-                each = [moved[:, others if band == rest else [band]].reshape(len(moved), 1, 1, -1) for band in bands]
-                numbers = np.hstack([program.add_counts(chain, day, np.full(of.shape[:3], np.nan), of) for of in each])
-                of_nation = np.full((len(bands), 1), np.nan)
-            yield (column, ALL if is_shared else known.strata[strata[0]]), Counts(column, day, strata, bands, numbers, of_nation)
+def _list_covers(family: Family, counted: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each whole, and children of it that are apart from one another."""
+    yield from family.parts
+    pairs = {*zip(counted[: len(counted) // 2], counted[len(counted) // 2 :], strict=True)}
+    yield from sorted((denominator, (numerator,)) for numerator, denominator in pairs)
+    if family.whole:
+        those = {family.whole, *(part for _, parts in family.parts for part in parts), *(denominator for _, denominator in pairs)}
+        yield from ((family.whole, (name,)) for name in sorted({*counted} - those))
 
 
-def _list_tables(known: Known, counts: Counts) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Of each table that was told that day (0 = all bands): its counts, a row a region; what is shown of each; its total."""
-    for table in range(known.told.shape[3]):
-        if not table or table - 1 in counts.bands:
-            numbers = counts.numbers[:, [counts.bands.index(table - 1)]] if table else counts.numbers
-            told = {shown.tobytes(): shown for shown in known.told[counts.column, counts.day, counts.strata, table]}.values()
-            for shown in told:
+def _add_day(program: Program, known: Known, day: int, moves: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Counts]]:
+    """Counts of a day by what is counted."""
+    nation, told, rest = known.nation[:, day], known.told[:, day], known.nation.shape[2] - 1
+    is_known, is_told = ~np.isnan(nation[:, 0, 0]), ~np.isnan(told).all(axis=-1)
+    peopled = np.flatnonzero(np.nansum(nation, axis=(0, 2)) > 0).tolist() or [rest]
+    for name, moved in moves.items():
+        rows = [row for row, of in enumerate(known.counted) if of == name]
+        exact = [row for row in rows if is_known[row]]
+        if exact:
+            bands, of_nation = peopled, nation[exact[0]][peopled]
+            numbers = program.add_counts(int(moved.min()), day, known.truth[exact[0], day][:, bands], moved[:, bands, :, None])
+        elif is_told[rows].any():
+            bands = [*np.flatnonzero(is_told[rows, 1:].any(axis=0)).tolist(), rest]
+            others = [band for band in range(rest + 1) if band not in bands[:-1]]
+            each = [moved[:, others if band == rest else [band]].reshape(len(moved), 1, 1, -1) for band in bands]
+            numbers = np.hstack([program.add_counts(int(moved.min()), day, np.full(of.shape[:3], np.nan), of) for of in each])
+            of_nation = np.full((len(bands), 1), np.nan)
+        else:
+            continue
+        yield name, Counts(numbers, bands, of_nation, list(_list_tellings(known, day, rows, bands, numbers)))
+
+
+def _list_tellings(known: Known, day: int, rows: list[int], bands: list[int], numbers: np.ndarray) -> Iterator[Telling]:
+    """Tables that were told that day, each once, however often it was."""
+    for table in range(known.told.shape[2]):
+        if not table or table - 1 in bands:
+            band = bands.index(table - 1) if table else None
+            of = (numbers if band is None else numbers[:, band]).reshape(len(numbers), -1)
+            for row, shown in {known.told[row, day, table].tobytes(): (row, known.told[row, day, table]) for row in rows}.values():
                 if not np.isnan(shown).all():
-                    yield table, numbers.reshape(len(numbers), -1), shown
+                    yield Telling(band, of, shown, known.total[row, day, table])
 
 
-def _limit_by_nation(program: Program, known: Known, counts: Counts) -> None:
+def _limit_by_nation(program: Program, counts: Counts) -> None:
     if not np.isnan(counts.nation).any():
         program.limit(counts.numbers.reshape(len(counts.numbers), -1).T, counts.nation.ravel(), counts.nation.ravel(), weight=GIVEN)
     else:
-        for table, numbers, _ in _list_tables(known, counts):
-            total = np.nanmax(known.total[counts.column, counts.day, counts.strata, table])
-            program.limit(numbers.reshape(1, -1), total, total, weight=GIVEN)
+        for telling in counts.tellings:
+            program.limit(telling.numbers.reshape(1, -1), telling.total, telling.total, weight=GIVEN)
 
 
-def _limit_by_telling(program: Program, known: Known, counts: Counts, limits: Limits) -> None:
-    reach = limits.rounding // 2
-    for _, numbers, shown in _list_tables(known, counts):
-        is_some, is_none = shown > 0, shown == 0
-        program.limit(numbers[is_some], np.maximum(shown[is_some] - reach, limits.small + 1), shown[is_some] + reach)
+def _limit_by_telling(program: Program, counts: Counts, limits: Limits) -> None:
+    for _, numbers, shown, total in counts.tellings:
+        bounds = bound_cells([int(cell) if cell >= 0 else None for cell in shown], int(total), limits)
+        low, high = np.array(bounds, dtype=float).T
+        is_some, is_none, is_hidden = shown > 0, shown == 0, shown < 0
+        program.limit(numbers[is_some], low[is_some], high[is_some])
         program.limit(numbers[is_none], 0, 0, weight=GIVEN)
-        if is_none.any():
-            program.limit(numbers[shown < 0], 1, np.inf)
+        if (low[is_hidden] > 0).any():
+            program.limit(numbers[is_hidden], 1, np.inf)
+        if (high[is_hidden] < total).any():
+            program.limit(numbers[is_hidden], -np.inf, limits.small, weight=SUPPOSED)
 
 
 def _limit_by_growth(program: Program, old: Counts, new: Counts) -> None:
@@ -148,35 +179,27 @@ def _limit_by_growth(program: Program, old: Counts, new: Counts) -> None:
     program.limit(sides[0], -np.inf, 0, less=sides[1], weight=SUPPOSED)
 
 
-def _limit_by_relation(program: Program, known: Known, counts: Collection[Counts]) -> None:
-    """Parts are covered by their whole, and each other stratum where it covers them too; a numerator by its denominator."""
-    related = LINKED.get(known.name[0], Strata(()))
-    x, n = ({known.strata[s]: c for c in counts if c.column == column for s in c.strata} for column in (0, 1))
-    covered = [([part], n.get(name)) for name, part in x.items()]
-    for of in (x,) if related.is_one_denominator else (x, n):
-        whole = of.get(related.whole) if related.whole else next(iter(n.values()), None)
-        covered.append(([of[name] for name in related.parts if name in of], whole))
-    if related.is_covering and related.whole:
-        covered.extend(([part], x.get(related.whole)) for name, part in x.items() if name not in {*related.parts, related.whole})
-    for parts, whole in covered:
-        if parts and whole:
-            is_alike = all((p.bands, p.numbers.shape) == (whole.bands, whole.numbers.shape) for p in parts)
-            each, to = ([c.numbers.reshape((-1, 1) if is_alike else (len(c.numbers), -1)) for c in cs] for cs in (parts, [whole]))
-            program.limit(np.hstack(each), -np.inf, 0, less=to[0], weight=GIVEN)
+def _limit_by_cover(program: Program, whole: Counts | None, parts: list[Counts]) -> None:
+    """Parts are no more than their whole, by band and sex where all of them are."""
+    if whole and parts:
+        is_alike = all((p.bands, p.numbers.shape) == (whole.bands, whole.numbers.shape) for p in parts)
+        each, of = ([c.numbers.reshape((-1, 1) if is_alike else (len(c.numbers), -1)) for c in cs] for cs in (parts, [whole]))
+        program.limit(np.hstack(each), -np.inf, 0, less=of[0], weight=GIVEN)
 
 
-def _list_cells(known: Known, counts: Counts) -> Iterator[np.ndarray]:
+def _list_cells(counts: Counts) -> Iterator[np.ndarray]:
     """Counts of each region by band and sex, by band, by sex and of all, where the nation has any and none is shown."""
-    shown = np.full((counts.nation.shape[0] + 1, len(counts.numbers)), np.nan)
-    for table, _, told in _list_tables(known, counts):
-        row = counts.bands.index(table - 1) + 1 if table else 0
-        shown[row] = np.fmax(shown[row], told)
-    is_any, (_, bands, sexes) = shown[0] != 0, counts.numbers.shape
-    of_all, by_band, by_sex = counts.numbers[~(shown[0] >= 0)], counts.numbers[is_any].transpose(1, 0, 2), counts.numbers[is_any].transpose(2, 0, 1)
+    numbers, nation = counts.numbers, counts.nation
+    shown = np.full((len(nation) + 1, len(numbers)), np.nan)
+    for telling in counts.tellings:
+        row = 0 if telling.band is None else telling.band + 1
+        shown[row] = np.fmax(shown[row], telling.shown)
+    is_any, (_, bands, sexes) = shown[0] != 0, numbers.shape
+    of_all, by_band, by_sex = numbers[~(shown[0] >= 0)], numbers[is_any].transpose(1, 0, 2), numbers[is_any].transpose(2, 0, 1)
     yield of_all.reshape(-1, bands * sexes)
     if bands > 1:
-        yield from (of[~(shown[band + 1, is_any] >= 0)] for band, of in enumerate(by_band) if counts.nation[band].sum() != 0)
+        yield from (of[~(shown[band + 1, is_any] >= 0)] for band, of in enumerate(by_band) if nation[band].sum() != 0)
     if sexes > 1:
-        yield from (of for sex, of in enumerate(by_sex) if counts.nation[:, sex].sum() != 0)
+        yield from (of for sex, of in enumerate(by_sex) if nation[:, sex].sum() != 0)
     if bands > 1 and sexes > 1:
-        yield by_band.transpose(0, 2, 1)[counts.nation != 0].reshape(-1, 1)
+        yield by_band.transpose(0, 2, 1)[nation != 0].reshape(-1, 1)

@@ -100,9 +100,16 @@ def is_safe(counts: list[int], hidden: set[int], limits: Limits) -> bool:
 
 
 def bound_cells(shown: Sequence[int | None], total: int, limits: Limits) -> list[tuple[int, int]]:
-    """Least and greatest count that a reader must think possible for each cell of a table; beside a 0 that is told, hidden is no 0."""
-    hidden, reach = (int(0 in shown), total), limits.rounding // 2
-    return [hidden if cell is None else (max(cell - reach, limits.small + 1), cell + reach) if cell else (0, 0) for cell in shown]
+    """Least and greatest count of each cell of a table that a reader who knows the rule must think possible.
+
+    Beside a 0 that is told, hidden is no 0. Where all that is hidden may be small it is supposed to be: who can tell that nothing
+    had to be hidden beside the small ones knows it, as of one that is hidden alone.
+    """
+    down, up = limits.rounding // 2, (limits.rounding - 1) // 2
+    told = [(max(cell - down, limits.small + 1), cell + up) if cell else (0, 0) for cell in shown if cell is not None]
+    is_small = bool(told) and total - sum(high for _, high in told) <= limits.small * (len(shown) - len(told))
+    hidden, rest = (int(0 in shown), limits.small if is_small else total), iter(told)
+    return [hidden if cell is None else next(rest) for cell in shown]
 
 
 def round_half_up(count: int, base: int) -> int:

@@ -12,18 +12,26 @@ import numpy as np
 
 from pipelines.indicators.program import NEAR, Program, Space, find_world
 
+_WORTH = 0.6
+"""Worlds are looked for again as long as no more than this share of what was in doubt is left."""
 
-def find_pinned(program: Program, small: int, least_width: int) -> np.ndarray:
-    """Which cells are at least 1, at most `small`, and open to fewer than `least_width` values."""
+
+def find_pinned(program: Program, small: int, least_width: int, most: float = np.inf) -> np.ndarray:
+    """Which cells are at least 1, at most `small`, and open to fewer than `least_width` values.
+
+    Of groups of more than `most` open counts also those of which no world near the truth shows that they are not.
+    """
     search, worlds = _Search(program, small, least_width), program.list_worlds()
     true = program.find_true(worlds)
     search.look(true)
-    for most in (0, 2, 4):
+    for times in (0, 2, 4):
         days = np.unique(search.day[search.doubtful])
-        picked = days[np.unique(np.linspace(0, len(days) - 1, most).astype(int))] if len(days) else days
+        picked = days[np.unique(np.linspace(0, len(days) - 1, times).astype(int))] if len(days) else days
         search.sift(partial(program.list_near, worlds, true, begins=np.union1d(0, picked)))
+    many = np.flatnonzero(np.bincount((worlds.spread @ np.ones(worlds.spread.shape[1]) > 0) * program.group) > most)
+    in_doubt = search.give_up(many)
     search.sift(partial(program.list_other, worlds, true))
-    return search.ask_each(partial(program.list_other, worlds, true))
+    return in_doubt | search.ask_each(partial(program.list_other, worlds, true))
 
 
 class _Search:
@@ -41,6 +49,12 @@ class _Search:
         is_wide = np.floor(self._high + NEAR) - np.ceil(self._low - NEAR) + 1 >= self._least_width
         return (self._low > NEAR) & (self._high < self._small + 1 - NEAR) & ~is_wide
 
+    def give_up(self, groups: np.ndarray) -> np.ndarray:
+        """What is in doubt of groups, and no longer asked."""
+        in_doubt = self.doubtful & np.isin(self._group, groups)
+        self._low[in_doubt] = 0
+        return in_doubt
+
     def look(self, world: np.ndarray) -> None:
         seen = self._cells @ world
         np.minimum(self._low, seen, out=self._low)
@@ -49,7 +63,7 @@ class _Search:
     def sift(self, list_worlds: Callable[[np.ndarray], Space]) -> None:
         """Look at worlds in which all that is in doubt is small, then great, then some small and some great, until they tell nothing new."""
         before, signs = len(self.day) + 1, ((1, 1), (-1, -1))
-        while 0 < (left := self.doubtful.sum()) < before:
+        while 0 < (left := self.doubtful.sum()) < _WORTH * before:
             before = left
             for sign in signs:
                 self._ask(list_worlds, self._chance.choice(sign, len(self.day)) * self._chance.uniform(0.5, 1, len(self.day)))
