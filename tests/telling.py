@@ -98,11 +98,12 @@ class Children:
             "decided": decided, "decision": chance.choice(["given", "refused", "withdrawn"], count, p=[0.8, 0.15, 0.05]),
             "concluded": decided + chance.integers(0, 5, count), "impairment": impairment, "speech": chance.random(count) < 0.4,
             "born": chance.integers(-8, 6, count), "age": chance.integers(0, 24, count), "is_late": chance.random(count) < 0.2,
+            "examined": np.where(chance.random(count) < 0.8, chance.integers(-6, 8, count), 99), "is_clear": chance.random(count) < 0.7,
             "struck": np.where(chance.random(count) < 0.03, chance.integers(1, 8, count), 99),
         })  # fmt: skip
 
     def count(self, night: int) -> pl.DataFrame:
-        """Rows of indicator as known on a night: impairment by category and age, decisions, and who was seen."""
+        """Rows of indicator as known on a night: impairment by category and age, decisions, who was seen, lost, examined, and not clear."""
         here = self._of.filter(pl.col("born") <= night, pl.col("struck") > night).with_columns(
             kato2=pl.when(pl.col("moves") <= night).then("next").otherwise("home"),
             age_band=((pl.col("age") + night) // 8).replace_strict([0, 1, 2], ["under 1", "1 year", "2 years"], default="2 years"),
@@ -116,7 +117,12 @@ class Children:
             parts += [self._add("impairment", here, pl.col("is_impaired") & of, pl.lit(name), band) for band in (every, pl.col("age_band"))]
         parts += [self._add("consent", flagged, pl.col("stratum") == name, pl.lit(name)) for name in decisions]
         parts += [self._add("consent_delay", flagged, pl.col("is_late"), stratum) for stratum in (every, pl.col("stratum"))]
-        parts.append(self._add("seen", flagged.filter(pl.col("stratum") == "given"), pl.col("concluded") <= night, every))
+        sent, examined = flagged.filter(pl.col("stratum") == "given"), here.filter(pl.col("examined") <= night)
+        is_seen, is_clear = pl.col("concluded") <= night, pl.col("is_clear")
+        parts += [self._add("seen", sent, is_seen, every), self._add("lost_to_follow_up", sent, ~is_seen & (pl.col("decided") < night - 2), every)]
+        parts.append(self._add("coverage", here.filter(pl.col("born") < night - 1), pl.col("examined") <= night, pl.lit("eyes")))
+        parts.append(self._add("flagged", examined, ~is_clear & (pl.col("flagged") <= night), pl.lit("eyes")))
+        parts.append(self._add("refer_rate", examined.filter(pl.col("age") % 9 > 0), ~is_clear, pl.lit("eyes")))
         return add_margins(pl.concat(parts))
 
     @staticmethod
