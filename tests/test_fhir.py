@@ -565,7 +565,7 @@ ANY = st.recursive(
 PARTS = st.dictionaries(st.sampled_from([*seen(), "component", "contained", "hasMember", "dataAbsentReason", "valueString"]), ANY, max_size=3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(PARTS)
 def test_both_ways_of_decoding_give_the_same_resource(parts):
     raw = json.dumps(seen() | parts).encode()
@@ -594,7 +594,7 @@ VARIED = st.fixed_dictionaries({}, optional={
 })  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(VARIED, max_size=4))
 def test_the_quick_way_and_the_whole_way_give_the_same_rows(varied):
     index = Index(100, is_bundle=False)
@@ -622,7 +622,7 @@ WRITTEN = st.sampled_from([
 HIDDEN = st.sampled_from([("Patient", "P\\u0061tient"), ("57714-8", "\\u00357714-8"), ('"resourceType": ', '"resourceType" :'), (" ", ""), ("", "")])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(WRITTEN, HIDDEN), max_size=6), st.sampled_from(["\n", "\r\n", "\n\n"]))
 def test_the_first_pass_finds_all_that_may_be_referred_to(path, written, end):
     raws = [json.dumps(resource).replace(*hidden).encode() for resource, hidden in written]
@@ -646,7 +646,7 @@ def test_an_ordinary_line_is_read_the_quick_way():
     assert sort_shapes(pl.Series("sent", raws, pl.Binary).cast(pl.String), 64).plain == set(range(5))
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ANY | PARTS.map(lambda parts: seen() | parts) | st.sampled_from([patient(), CONSENT, report()]), max_size=5),
        st.binary(max_size=6), st.booleans(), st.integers(0, 400))  # fmt: skip
 def test_any_json_is_read_or_refused_and_no_row_is_lost(path, values, noise, is_bundle, cut):

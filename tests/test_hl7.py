@@ -498,7 +498,7 @@ def test_every_code_of_the_reader_has_a_text_in_three_languages(code):
     assert all(tell_finding(code, code.rsplit("_", 1)[0], {}).values())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from([HEAD, CHILD, MOTHER, ORDER, TSH, "OBX", "OBX|||||", "PID|", "\x0b", "MSH|", "free text", "BTS|x"]), max_size=12),
        st.binary(max_size=40), st.sampled_from(["\r", "\n"]))  # fmt: skip
 def test_no_bytes_stop_the_reader_and_no_row_is_lost(tmp_path_factory, segments, noise, end):

@@ -203,7 +203,7 @@ DRAWN = (
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking these takes minutes
 
 
-@settings(max_examples=80, deadline=None, phases=QUICK)
+@settings(max_examples=40, deadline=None, phases=QUICK)
 @given(message())
 @example((DRAWN, ""))
 def test_every_field_the_reader_uses_is_what_the_reference_library_finds(tmp_path_factory, drawn):

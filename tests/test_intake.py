@@ -311,7 +311,7 @@ def test_every_column_that_crosses_a_border_has_a_meaning_and_a_degree():
 cells = st.text(st.sampled_from('aб1.,-"= \t\u00a0\n'), max_size=6)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(cells, min_size=1, max_size=10), max_size=8))
 def test_nothing_is_lost_whatever_is_sent(tmp_path_factory, layouts, rows):
     """Law 1: received = accepted + quarantined, each row once."""

@@ -9,7 +9,7 @@ from pipelines import flow
 from pipelines.errors import UserError
 from pipelines.night import intake
 from pipelines.night.verify import verify_store
-from tests.nation import FIRST, ask, bear, flagged, run, send, settle, write_file
+from tests.nation import FIRST, ask, bear, flagged, send, settle, take_in, write_file
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_of_two_whole_nights_at_once_the_second_is_told_to_wait_and_the_first_go
 def test_a_file_that_another_run_took_from_landing_is_left_to_it(settings, tmp_path):
     send(settings, tmp_path, [{"birth": bear(2)}])
     (group,) = flow.list_arrivals(settings)
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     flow.judge_group(settings, "late", group, FIRST)
     assert flow.commit_run(settings, "late", FIRST)["files"] == 0
 
@@ -45,17 +45,17 @@ def test_the_same_bytes_under_two_names_leave_landing_in_one_night_and_both_are_
     settings.landing.mkdir(parents=True)
     for name in ("monday.csv", "tuesday.csv"):
         shutil.copy(path, settings.landing / name)
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     assert list(settings.landing.iterdir()) == []
     assert sorted(p.name.split("-", 1)[1] for p in settings.archive.rglob("*.csv")) == ["monday.csv", "tuesday.csv"]
     assert ask(settings, "select count(*) from lake.identified.birth") == [(1,)]
-    run(settings, FIRST + timedelta(days=1))
+    take_in(settings, FIRST + timedelta(days=1))
     assert not [check for check in verify_store(settings, is_deep=True) if check.broken]
 
 
 def test_an_archived_file_that_was_cut_short_is_told(settings, tmp_path):
     send(settings, tmp_path, [{"birth": bear(n)} for n in (2, 3)])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     (kept,) = settings.archive.rglob("*.csv")
     kept.write_text(kept.read_text().splitlines()[0] + "\n")
     assert "every file kept has the bytes that were received" in [c.promise for c in verify_store(settings, is_deep=True) if c.broken]

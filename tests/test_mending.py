@@ -423,7 +423,7 @@ def judge_again(folder: Path, content: bytes, write_fix) -> tuple[set[str], set[
 
 
 @given(st.data())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_messages_damaged_in_any_way_are_refused_again_under_their_names_when_nothing_is_mended(tmp_path, data):
     sent = batch(tmp_path / "sent", message(2, "high", "1.0"), message(3, "3.5"), message(4, "low", "x")).read_bytes()
     damaged = data.draw(damage(sent))
@@ -556,7 +556,7 @@ def test_a_resource_of_another_sender_that_names_a_refused_one_closes_nothing(ho
 
 
 @given(st.data(), st.sampled_from(list(FORMS)))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_resources_damaged_in_any_way_are_never_taken_for_mended_when_nothing_was(tmp_path, data, name):
     resources = [LABORATORY, born_as(2), born_as(3), measure(2, 3.5), measure(2, 4.5, None, id="o9"), measure(3, 5.5, None)]
     damaged = data.draw(damage(FORMS[name](tmp_path / "sent", *resources).read_bytes()))

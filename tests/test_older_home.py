@@ -7,13 +7,13 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import open_lake
-from tests.nation import FIRST, ask, examine, flagged, run, send, settle
+from tests.nation import FIRST, ask, examine, flagged, send, settle, take_in
 
 
 def test_a_home_that_lacks_a_table_and_a_column_says_so_until_a_run_has_added_them(tmp_path):
     settings = settle(tmp_path / "home")
     send(settings, tmp_path, flagged(2))
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     with open_lake(settings) as connection:
         connection.execute("alter table lake.clinical.screening drop column gestation_wk")
         connection.execute("alter table lake.clinical.verdict alter column first_examined_on set not null")
@@ -22,6 +22,6 @@ def test_a_home_that_lacks_a_table_and_a_column_says_so_until_a_run_has_added_th
         pass
     assert told.value.code == "lake_outdated"
     send(settings, tmp_path, [*flagged(4), {"screening": examine(4, "oae_left", "declined")}], "b")
-    run(settings, FIRST + timedelta(days=1))
+    take_in(settings, FIRST + timedelta(days=1))
     assert ask(settings, "select count(*), count(gestation_wk) from lake.clinical.screening where known_to is null") == [(3, 0)]
     assert not [check for check in verify_store(settings, is_deep=True) if check.broken]

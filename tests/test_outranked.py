@@ -66,21 +66,27 @@ def is_whole(home):
     return not [check for check in verify_store(home, is_deep=True) if check.broken]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_row_of_which_a_newer_version_is_held_is_told_as_not_taken(home, tmp_path, kind):
-    row, other = KINDS[kind]
-    send(home, tmp_path, [{kind: row | LATE}], "held")
+def send_kinds(home, folder, said, name):
+    """The submission of each kind of KINDS, sent as `said` makes of its row and its other version."""
+    ids = send(home, folder, [{kind: said(*versions)} for kind, versions in KINDS.items()], name)
+    return dict(zip(KINDS, ids, strict=True))
+
+
+def test_a_row_of_which_a_newer_version_is_held_is_told_as_not_taken(home, tmp_path):
+    send_kinds(home, tmp_path, lambda row, _: row | LATE, "held")
     take_in(home, NIGHTS[1])
-    (submission,) = send(home, tmp_path, [{kind: row | other | EARLY}], "older")
+    older = send_kinds(home, tmp_path, lambda row, other: row | other | EARLY, "older")
     take_in(home, NIGHTS[2])
-    findings, page = feedback(home, submission)
-    assert (told(home, submission), findings) == ([(2, OLDER)], [(OLDER, row["source_id"])])
-    assert "look at the notes below" in page
-    assert "nothing is needed from you" not in page
-    receipt = tell_submission(home, submission)
-    assert (receipt["state"], receipt["accepted_count"], receipt["rival_count"]) == ("accepted", 1, 1)
-    (shown,) = list_records(home, submission, is_identified=False)
-    assert (shown["state"], shown["findings"], is_whole(home)) == ("superseded", OLDER, True)
+    for kind, submission in older.items():
+        findings, page = feedback(home, submission)
+        assert (told(home, submission), findings) == ([(2, OLDER)], [(OLDER, KINDS[kind][0]["source_id"])])
+        assert "look at the notes below" in page
+        assert "nothing is needed from you" not in page
+        receipt = tell_submission(home, submission)
+        assert (receipt["state"], receipt["accepted_count"], receipt["rival_count"]) == ("accepted", 1, 1)
+        (shown,) = list_records(home, submission, is_identified=False)
+        assert (shown["state"], shown["findings"]) == ("superseded", OLDER)
+    assert is_whole(home)
 
 
 def test_a_repeat_of_any_version_that_was_ever_held_is_told_of_nothing(home, tmp_path):
@@ -111,36 +117,37 @@ def test_a_result_that_names_its_child_in_more_words_later_is_told_of_nothing(ho
         assert told(home, submission) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_record_told_differently_in_two_files_of_a_night_is_told_of_in_both_whatever_their_order(home, tmp_path, kind):
-    row, other = KINDS[kind]
-    said = {"one": row | EARLY, "other": row | other | EARLY}
+def test_a_record_told_differently_in_two_files_of_a_night_is_told_of_in_both_whatever_their_order(home, tmp_path):
+    said = {"one": lambda row, _: row | EARLY, "other": lambda row, other: row | other | EARLY}
     seen = []
     for number, order in enumerate(permutations(said)):
         place = copy_home(home, tmp_path / f"home {number}")
-        files = {name: send(place, tmp_path, [{kind: said[name]}], name)[0] for name in order}
+        files = {name: send_kinds(place, tmp_path, said[name], name) for name in order}
         take_in(place, NIGHTS[1])
-        held = [record["state"] for name in said for record in list_records(place, files[name], is_identified=False)]
-        seen.append((held, [told(place, files[name]) for name in said]))
+        for kind in KINDS:
+            assert [told(place, files[name][kind]) for name in said] == [[(2, ELSEWHERE)]] * 2
+        held = {kind: [r["state"] for name in said for r in list_records(place, files[name][kind], is_identified=False)] for kind in KINDS}
+        seen.append(held)
     assert seen[0] == seen[1]
-    assert (sorted(seen[0][0]), seen[0][1]) == (["accepted", "superseded"], [[(2, ELSEWHERE)]] * 2)
+    assert all(sorted(states) == ["accepted", "superseded"] for states in seen[0].values())
 
 
 @pytest.mark.parametrize("order", [1, -1])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_record_told_differently_on_a_later_night_is_told_of_in_both_files_and_once_in_the_first(home, tmp_path, kind, order):
-    row, other = KINDS[kind]
-    (first,), (later,) = (
-        (send(home, tmp_path, [{kind: version | EARLY}], f"{night}"), take_in(home, NIGHTS[night]))[0]
-        for night, version in enumerate([row, row | other][::order], 1)
-    )
-    assert [told(home, file) for file in (first, later)] == [[(2, ELSEWHERE)]] * 2
-    assert [feedback(home, file)[0] for file in (first, later)] == [[(ELSEWHERE, row["source_id"])]] * 2
-    another = bear(9) if kind == "birth" else row | {"source_id": "another"}
-    send(home, tmp_path, [{kind: version | EARLY} for version in ([row | other, row][::order][0], another)], "overlapping")
+def test_a_record_told_differently_on_a_later_night_is_told_of_in_both_files_and_once_in_the_first(home, tmp_path, order):
+    first, later = (
+        (send_kinds(home, tmp_path, lambda row, other, is_other=is_other: row | (other if is_other else {}) | EARLY, f"{night}"),
+         take_in(home, NIGHTS[night]))[0]
+        for night, is_other in enumerate([False, True][::order], 1)
+    )  # fmt: skip
+    for kind, (row, _) in KINDS.items():
+        assert [told(home, files[kind]) for files in (first, later)] == [[(2, ELSEWHERE)]] * 2
+        assert [feedback(home, files[kind])[0] for files in (first, later)] == [[(ELSEWHERE, row["source_id"])]] * 2
+    again = [{kind: version} for kind, (row, other) in KINDS.items() for version in (
+        (row | (other if order == 1 else {}) | EARLY), (bear(9) if kind == "birth" else row | {"source_id": "another"}) | EARLY)]  # fmt: skip
+    send(home, tmp_path, again, "overlapping")
     take_in(home, NIGHTS[3])
-    assert (told(home, first), is_whole(home)) == ([(2, ELSEWHERE)], True)
-
+    assert [told(home, first[kind]) for kind in KINDS] == [[(2, ELSEWHERE)]] * len(KINDS)
+    assert is_whole(home)
 
 
 def test_a_newer_version_settles_what_two_files_of_a_night_tell_differently(home, tmp_path):

@@ -1,6 +1,7 @@
 """The rows of a submission as we hold them (`erte records`): every row is told of, whatever became of it since."""
 
 import json
+import shutil
 from datetime import date, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from pipelines.night.mask import MASK
 from pipelines.night.rows import list_records
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import open_lake
-from tests.nation import BORN, FIRST, ask, bear, confirm, examine, name_iin, run, send, settle, take_in, write_file
+from tests.nation import BORN, FIRST, ask, bear, confirm, examine, name_iin, send, settle, take_in, write_file
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_of_a_refused_row_a_word_at_fault_a_broken_line_and_an_unknown_column_st
     broken = tmp_path / "broken.csv"
     broken.write_text(",".join(bear(6)) + "\nAIGERIM,AIGERIM,250314500010\n" + ",".join(bear(8).values()) + "\n")
     (cut,) = flow.receive(settings, [broken])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     one, other = (json.loads(row["row_text"]) for row in list_records(settings, submission, is_identified=False))
     assert (one["sex_code"], one["hair"], one["family_name"], one["address"]) == (MASK, MASK, MASK, MASK)
     assert (one["birth_weight_g"], one["gestation_wk"], one["birth_on"], one["phc_id"]) == ("99000", "39", str(BORN), "P1")
@@ -80,7 +81,7 @@ def test_a_birth_is_shown_with_what_is_kept_of_it_in_clinical_whichever_record_o
     (one,) = send(settings, tmp_path, [{"birth": bear(2, birth_weight_g="2900")}], "one")
     again = bear(2, source_id="B2-again", issued_at="2026-02-20T08:00:00", birth_weight_g="3100", died_on="2026-02-19")
     (two,) = send(settings, tmp_path, [{"birth": again}], "two")
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     for submission, weight, died_on in ((one, 2900, None), (two, 3100, date(2026, 2, 19))):
         (row,) = list_records(settings, submission, is_identified=is_identified)
         assert (row["state"], row["birth_weight_g"], row["gestation_wk"], row["phc_id"], row["died_on"]) == ("accepted", weight, 39, "P1", died_on)
@@ -89,6 +90,7 @@ def test_a_birth_is_shown_with_what_is_kept_of_it_in_clinical_whichever_record_o
 def test_a_held_batch_shows_its_rows_as_held_and_a_file_in_landing_is_said_to_lie_there(settings, tmp_path):
     rows = [bear(n, sender_id="M1", birth_on="" if n < 22 else str(FIRST - timedelta(days=3))) for n in range(2, 32)]
     (submission,) = flow.receive(settings, [write_file(tmp_path / "births.csv", rows)])
+    shutil.rmtree(settings.lake)
     with pytest.raises(UserError) as missing:
         list_records(settings, submission, is_identified=False)
     assert missing.value.code == "lake_missing"
@@ -105,10 +107,10 @@ def test_a_held_batch_shows_its_rows_as_held_and_a_file_in_landing_is_said_to_li
 def test_who_confirmed_is_kept_with_each_version_and_shown_only_to_whoever_asks_for_identity(settings, tmp_path):
     send(settings, tmp_path, [{"birth": bear(2)}])
     (one,) = send(settings, tmp_path, [{"confirmation": confirm(2, worker_id="NURSE 7")}], "one")
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     later = confirm(2, worker_id="NURSE 9", action_code="correct", issued_at=f"{FIRST}T08:00:00")
     (two,) = send(settings, tmp_path, [{"confirmation": later}], "two")
-    run(settings, FIRST + timedelta(days=1))
+    take_in(settings, FIRST + timedelta(days=1))
     for submission, worker in ((one, "NURSE 7"), (two, "NURSE 9")):
         assert [row["worker_id"] for row in list_records(settings, submission, is_identified=True)] == [worker]
         assert worker not in str(list_records(settings, submission, is_identified=False))
@@ -119,10 +121,10 @@ def test_who_confirmed_is_kept_with_each_version_and_shown_only_to_whoever_asks_
 def test_a_home_made_before_a_table_was_thought_of_gets_it_and_keeps_who_confirms_from_then_on(settings, tmp_path):
     send(settings, tmp_path, [{"birth": bear(n)} for n in (2, 4)])
     send(settings, tmp_path, [{"confirmation": confirm(2)}])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     with open_lake(settings) as connection:
         connection.execute("drop table lake.identified.confirmation")
     send(settings, tmp_path, [{"confirmation": confirm(4, worker_id="NURSE 4")}], "b")
-    run(settings, FIRST + timedelta(days=1))
+    take_in(settings, FIRST + timedelta(days=1))
     assert ask(settings, "select worker_id from lake.identified.confirmation") == [("NURSE 4",)]
     assert not [check for check in verify_store(settings, is_deep=True) if check.broken]

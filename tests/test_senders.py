@@ -13,7 +13,7 @@ from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.senders import fold_id, open_register
 from pipelines.night.ask import tell_ledger
 from pipelines.night.report_card import write_report_cards
-from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, run, send, settle, take_in, write_file
+from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, send, settle, take_in, write_file
 
 SECOND = FIRST + timedelta(days=1)
 CYRILLIC = "\u041c1"  # the first letter is Cyrillic
@@ -49,7 +49,7 @@ def card(settings, sender, on=FIRST):
 def test_rows_of_a_facility_that_no_register_knows_are_taken_and_its_sender_and_the_steward_are_told(settings, tmp_path):
     (strange,) = send(settings, tmp_path, [{"birth": bear(n, sender_id="ZZ99", sex_code="blue" if n == 4 else "male")} for n in (2, 4, 6)])
     (known,) = send(settings, tmp_path, [{"birth": bear(8)}], "known")
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     (finding,) = findings(settings, strange, "sender_id_unregistered")
     assert (finding["row_no"], finding["severity"], told(settings, strange)["accepted_count"]) == (None, "warning", 2)
     assert findings(settings, known, "sender_id_unregistered") == []
@@ -60,7 +60,7 @@ def test_rows_of_a_facility_that_no_register_knows_are_taken_and_its_sender_and_
 
 def test_what_no_register_knows_is_not_repeated_in_a_finding_and_of_several_senders_its_line_is_told(settings, tmp_path):
     (mixed,) = send(settings, tmp_path, [{"birth": bear(n, sender_id=who)} for n, who in ((2, "M1"), (4, "ASEL"), (6, "M1"), (8, "ASEL"))])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     assert [row["row_no"] for row in findings(settings, mixed, "sender_id_unregistered")] == [3]
     assert "ASEL" not in json.dumps(told(settings, mixed)["findings"])
 
@@ -76,7 +76,7 @@ def test_ids_that_differ_in_more_than_their_look_are_two():
 
 def test_a_row_whose_sender_only_looks_like_a_registered_one_is_refused_with_the_id_that_is_meant(settings, tmp_path):
     (slip,) = send(settings, tmp_path, [{"birth": bear(n, sender_id=CYRILLIC)} for n in (2, 4)])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     rows = findings(settings, slip, "sender_id_misspelt")
     assert [(row["row_no"], row["column"], row["severity"], row["detail"]) for row in rows] == [
         (2, "sender_id", "error", "M1"), (3, "sender_id", "error", "M1"),
@@ -85,7 +85,7 @@ def test_a_row_whose_sender_only_looks_like_a_registered_one_is_refused_with_the
     assert "M1" in (settings.reports / "feedback" / slip / "to-fix.csv").read_text("utf-8-sig").split("erte-", 1)[1]
     assert (told(settings, slip)["sender_id"], card(settings, CYRILLIC), card(settings, "M1")["open_count"]) == ("M1", None, 2)
     send(settings, tmp_path, [{"birth": bear(n)} for n in (2, 4)], "mended")
-    run(settings, SECOND)
+    take_in(settings, SECOND)
     assert (card(settings, "M1", SECOND)["open_count"], told(settings, slip)["mended_count"]) == (0, 2)
     assert ask(settings, "select count(*) from lake.clinical.birth where known_to is null") == [(2,)]
 
@@ -109,14 +109,14 @@ def test_of_two_registered_ids_that_look_alike_each_is_its_own_and_a_third_is_re
 def test_the_rows_of_a_file_of_several_senders_count_on_the_card_of_each(settings, tmp_path):
     rows = [bear(2), bear(4, sex_code="blue"), bear(6), bear(3), bear(5, sex_code="blue"), bear(8, sex_code="blue", sender_id="ASEL")]
     (mixed,) = send(settings, tmp_path, [{"birth": row} for row in rows])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     cards = [card(settings, sender) for sender in ("M1", "M2")]
     assert [(c["files"], c["rows"], c["refused"], c["open_count"]) for c in cards] == [(1, 3, 1, 1), (1, 2, 1, 1)]
     assert [c["delay_days"] for c in cards] == [(FIRST - BORN).days] * 2
     assert [[(f["code"], f["lines"]) for f in c["findings"]] for c in cards] == [[("sex_code_unknown", [3])], [("sex_code_unknown", [6])]]
     assert not (settings.reports / "sender" / "ASEL.json").exists()
     send(settings, tmp_path, [{"birth": bear(5)}], "mended")
-    run(settings, SECOND)
+    take_in(settings, SECOND)
     assert [card(settings, sender, SECOND)["open_count"] for sender in ("M1", "M2")] == [1, 0]
     assert {row["submission_id"] for row in tell_ledger(settings, "M2", None, None, 9)} >= {mixed}
 
@@ -125,7 +125,7 @@ def test_the_rows_of_a_file_of_several_senders_count_on_the_card_of_each(setting
 def test_a_file_is_in_the_ledger_of_a_sender_of_whom_every_row_was_refused(settings, tmp_path, good):
     rows = [bear(n, sex_code="male" if n in good else "blue") for n in (2, 4, 3, 5)]
     (mixed,) = send(settings, tmp_path, [{"birth": row} for row in rows])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     assert [[row["submission_id"] for row in tell_ledger(settings, who, None, None, 9)] for who in ("M1", "M2", "P1")] == [[mixed], [mixed], []]
     assert [card(settings, who)["refused"] for who in ("M1", "M2")] == [2 - len(good), 2]
     assert told(settings, mixed)["sender_id"] == ("M1" if good else None)
@@ -139,7 +139,7 @@ def test_an_acknowledgement_says_which_id_is_meant(settings, tmp_path):
     path = tmp_path / "lab.hl7"
     path.write_text("\r".join([head, child, mother, "OBR|1||F77^LAB|54089-8", result, ""]))
     (submission,) = flow.receive(settings, [path])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     ack = (settings.reports / "feedback" / submission / "ack.hl7").read_text()
     assert "MSA|AR|M1" in ack
     assert "|MSH^1^4|" in ack

@@ -6,7 +6,21 @@ import polars as pl
 import pytest
 
 from pipelines.night.verify import verify_store
-from tests.nation import BORN, FIRST, ask, bear, consent, copy_home, examine, flagged, name_iin, run, send, settle
+from tests.nation import (
+    BORN,
+    FIRST,
+    ask,
+    bear,
+    consent,
+    copy_home,
+    examine,
+    flagged,
+    name_iin,
+    run,
+    send,
+    settle,
+    take_in,
+)
 
 WAITING = "select record_kind, reason from lake.identified.waiting where known_to is null order by all"
 NIGHT = timedelta(days=1)
@@ -39,21 +53,21 @@ def codes(settings):
 def test_a_result_or_a_consent_before_the_birth_of_the_child_its_iin_names_waits_and_its_sender_is_told(home, tmp_path):
     early = by_iin(examine(2, "gross_motor", 1.0, -30), programme="development")
     send(home, tmp_path, [{"screening": early}, {"consent": by_iin(consent(2, day=BORN - timedelta(days=2000)))}])
-    run(home, FIRST + NIGHT)
+    take_in(home, FIRST + NIGHT)
     assert ask(home, WAITING) == [("consent", "dated_before_birth"), ("screening", "dated_before_birth")]
     assert "dated_before_birth" in codes(home)
     assert ask(home, "select count(*) from lake.clinical.flag where examined_on < ?", BORN) == [(0,)]
     assert not [check for check in verify_store(home, is_deep=True) if check.broken]
     sooner = str(BORN - timedelta(days=60))
     send(home, tmp_path, [{"birth": bear(2, child_iin=name_iin(700), birth_on=sooner, issued_at="2026-03-03T08:00:00")}], "corrected")
-    run(home, FIRST + 2 * NIGHT)
+    take_in(home, FIRST + 2 * NIGHT)
     assert ask(home, WAITING) == [("consent", "dated_before_birth")]
     assert ask(home, "select count(*) from lake.clinical.screening where component = 'gross_motor' and known_to is null") == [(1,)]
 
 
 def test_a_record_whose_iin_and_day_of_birth_are_of_two_children_is_of_neither(home, tmp_path):
     send(home, tmp_path, [{"screening": by_iin(examine(2, "tsh", 50, 3), birth_on=str(BORN - timedelta(days=365)), mother_iin=name_iin(9))}])
-    run(home, FIRST + NIGHT)
+    take_in(home, FIRST + NIGHT)
     assert ask(home, WAITING) == [("screening", "keys_disagree")]
 
 

@@ -371,7 +371,7 @@ def test_a_header_that_occurs_twice_and_one_that_lacks_a_column_are_refused_by_n
     assert (refused.value.code, refused.value.columns) == ("layout_header_changed", ("Дата",))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 4_000), st.binary(min_size=1, max_size=12), st.booleans())
 def test_a_damaged_workbook_is_read_or_refused_and_never_crashes(tmp_path_factory, at, damage, is_old):
     path = tmp_path_factory.mktemp("damaged") / "a"
@@ -403,7 +403,7 @@ cells = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(cells, min_size=7, max_size=7), max_size=6))
 def test_nothing_is_lost_whatever_cells_hold(tmp_path_factory, layouts, rows):
     """Law 1: every row below the header that holds anything is accepted, quarantined, or told as a total or a note."""

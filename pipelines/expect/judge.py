@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +25,7 @@ from pipelines.expect.suite import FOLDER, Suite, read_suite
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult
+    from great_expectations.core.batch_definition import BatchDefinition
     from great_expectations.data_context import EphemeralDataContext
 
 _BROKEN = {"submission_id": pl.String, "code": pl.String, "severity": pl.String}
@@ -72,14 +74,10 @@ def judge_profiles(
     suites: Sequence[Suite], profiles: Mapping[str, pl.DataFrame], docs: Path, run_id: str, on: date
 ) -> pl.DataFrame:
     """What the profiles break (submission_id, code, severity; null id = the whole run), and the Data Docs of it."""
-    context = _open_context()
     broken: list[tuple[str | None, str, str]] = []
     pages = []
     for suite in suites:
-        source = context.data_sources.add_pandas(suite.kind).add_dataframe_asset("profile")
-        batch = source.add_batch_definition_whole_dataframe("run").get_batch(
-            batch_parameters={"dataframe": profiles[suite.kind].to_pandas()}
-        )
+        batch = _define_batch(suite.kind).get_batch(batch_parameters={"dataframe": profiles[suite.kind].to_pandas()})
         asked, unmeasured = _part_measured(_load_suite(suite), profiles[suite.kind])
         result = batch.validate(
             asked,
@@ -112,6 +110,13 @@ def _import_quietly() -> Any:
     return gx
 
 
+@cache
+def _define_batch(kind: str) -> "BatchDefinition[Any]":
+    """Where the profiles of a kind are handed in; once a process, as each definition costs as much as judging."""
+    return _open_context().data_sources.add_pandas(kind).add_dataframe_asset("profile").add_batch_definition_whole_dataframe("run")
+
+
+@cache
 def _open_context() -> "EphemeralDataContext":
     """A context that keeps nothing, sends nothing anywhere and draws no progress bar."""
     gx = _import_quietly()

@@ -93,12 +93,13 @@ def _commit_fresh(
     open_noticed(connection, [str(r["submission_id"]) for r in fresh])
     taken = [str(r["submission_id"]) for r in fresh if not r["refusal_code"] and r["submission_id"] not in held]
     kept: dict[str, Kept] = {}
+    waiting = _list_waiting(connection)
     for kind in RECORDS:
         files = [f for s in taken for f in sorted((folder / s).glob(f"accepted-{kind}-*.parquet"))]
         if kind == "aggregate":
             if files:
                 kept[kind] = keep_aggregates(connection, files, day)
-        elif files or _is_waiting(connection, kind):
+        elif files or kind in waiting:
             kept[kind] = commit_kind(connection, kind, files, settings, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
     note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)
@@ -117,9 +118,9 @@ def _commit_fresh(
     return counts
 
 
-def _is_waiting(connection: Connection, kind: str) -> bool:
-    query = "select 1 from lake.identified.waiting where known_to is null and record_kind = ? limit 1"
-    return connection.execute(query, [kind]).fetchone() is not None
+def _list_waiting(connection: Connection) -> set[str]:
+    """The kinds of which a record waits for its child."""
+    return {kind for (kind,) in connection.execute("select distinct record_kind from lake.identified.waiting where known_to is null").fetchall()}
 
 
 def _list_known(connection: Connection, receipts: Iterable[dict[str, object]]) -> set[str]:

@@ -32,6 +32,8 @@ def open_noticed(connection: Connection, fresh: Sequence[str] = ()) -> None:
 
 def note_waiting(connection: Connection, kind: str, waiting: pl.DataFrame) -> None:
     """Add to `noticed` why records wait (rows of identified.waiting), where that is another reason than before or the file was judged anew."""
+    if waiting.is_empty():
+        return
     held = read_rows(connection, """
         select submission_id, row_no, reason from lake.identified.waiting
         where known_to is null and record_kind = ? and submission_id not in (from fresh_id)""", [kind])  # fmt: skip

@@ -7,6 +7,7 @@ it is in force. Fields, operators and codes are closed sets (shape.py): anything
 import tomllib
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,15 @@ def describe_rule(protocols: tuple[Protocol, ...], rule_code: str, protocol: str
 def _read_protocol(file: Path) -> Protocol:
     name = f"{file.parent.name}/{file.stem}"
     try:
-        valid_from = date.fromisoformat(file.stem)
-        return parse_protocol(name, valid_from, tomllib.loads(file.read_text(encoding="utf-8")))
+        return _parse_text(name, date.fromisoformat(file.stem), file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+@cache
+def _parse_text(name: str, valid_from: date, text: str) -> Protocol:
+    """Once a process: every step of a night asks for the protocol."""
+    return parse_protocol(name, valid_from, tomllib.loads(text))
 
 
 def parse_protocol(name: str, valid_from: date, raw: Mapping[str, Any]) -> Protocol:
