@@ -58,6 +58,12 @@ def test_the_same_children_are_linked_in_whatever_table_they_are_told():
     assert recovered(covered, tell(Told(0, (0, 0, 0)), indicator_id="flagged", stratum="eyes", among=Told(103, (0, 40, 60)))) == 0
 
 
+def test_what_a_release_counted_by_another_definition_is_not_linked():
+    given = tell(Told(3, (None, None, None)), indicator_id="consent", stratum="given", among=Told(2, (None, None, None)))
+    late = tell(Told(0, (0, 0, 0)), indicator_id="consent_delay", stratum="given", among=Told(40, (40, 0, 0)))
+    assert recovered(given) == recovered(given, late) == 0
+
+
 def test_a_stratum_that_the_whole_covers_is_no_more_than_it():
     whole, severe = Told(40, (20, 0, 20)), Told(2, (None, None, None))
     assert recovered(tell(whole, indicator_id="impairment"), tell(severe, indicator_id="impairment", stratum="severe")) == 0

@@ -184,7 +184,7 @@ def _limit_by_cover(program: Program, whole: Counts | None, parts: list[Counts])
     if whole and parts:
         is_alike = all((p.bands, p.numbers.shape) == (whole.bands, whole.numbers.shape) for p in parts)
         each, of = ([c.numbers.reshape((-1, 1) if is_alike else (len(c.numbers), -1)) for c in cs] for cs in (parts, [whole]))
-        program.limit(np.hstack(each), -np.inf, 0, less=of[0], weight=GIVEN)
+        program.limit(np.hstack(each), -np.inf, 0, less=of[0])
 
 
 def _list_cells(counts: Counts) -> Iterator[np.ndarray]:

@@ -1,7 +1,7 @@
 """Disclosure control of what leaves the ministry: no small count, nor one that the other published cells give back (law 9).
 
 Rule (STANDARDS): the nation as it is; below it 0 stays 0, 1..small is hidden, others are rounded half up to `rounding`. A table is safe
-when it leaves at least `LEAST_WIDTH` values open for each hidden small count (which is no 0 beside a 0 that is told), and for the
+when it leaves a reader who knows the rule at least `LEAST_WIDTH` values for each hidden small count (`bound_cells`), and for the
 children outside any one region: of a region that is known to have all of them the nation's strata, sexes and age bands tell as well.
 Else more of the table is hidden: the least of the counts still shown, or the zeros where nothing else is hidden; in the end every region.
 Of a region without a child in the denominator the numerator is 0, so that where the one is hidden the other is not told.

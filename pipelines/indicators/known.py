@@ -134,7 +134,16 @@ def _read_rows(name: tuple[str, int, str], rows: np.ndarray, true: np.ndarray | 
     named = [tuple(tables[number].split(" ", 1)) for number in ours[0]]
     family = FAMILIES.get(name[0], Family({}))
     counted = [family.counts.get(of, ("counted", "among"))[column].format(stratum) for column in (0, 1) for of, stratum in named]
+    counted = _part_unlike(counted, [of for of, _ in named * 2], total[:, kept, 0])
     return Known(name, named * 2, counted, nation[..., sexed], total[:, kept], told[:, kept], truth[..., sexed])
+
+
+def _part_unlike(counted: list[str], indicators: list[str], total: np.ndarray) -> list[str]:
+    """What is counted; by indicator where the nation's figures of a day are unlike, as in a release when one was defined otherwise."""
+    first = total[[counted.index(name) for name in counted]]
+    is_unlike = (~np.isnan(first) & ~np.isnan(total) & (first != total)).any(axis=1)
+    unlike = {name for name, of in zip(counted, is_unlike, strict=True) if of}
+    return [f"{name} of {indicator}" if name in unlike else name for name, indicator in zip(counted, indicators, strict=True)]
 
 
 def _split_rest(counts: np.ndarray) -> np.ndarray:
