@@ -46,11 +46,10 @@ def withhold(
             old = list_last(before).join(concerned, on=TABLE, how="semi").join(first, on=TABLE, how="anti")
             now = [old, _hide_zeros(new.filter(_IS_PART)), new.filter(~_IS_PART)]
         else:
-            now = [_hide_zeros(new) if step == 3 else _hide_regions(new, told)]
-        of = concerned if step <= 2 else new
-        told = pl.concat([told.join(of.select(*TABLE, "kato2"), on=[*TABLE, "kato2"], how="anti"), *(part.select(told.columns) for part in now)])
+            concerned, now = new, [_hide_zeros(new) if step == 3 else _hide_regions(new, told)]
+        told = pl.concat([told.join(concerned, on=[*TABLE, "kato2"], how="anti"), *(part.select(told.columns) for part in now)])
         asked = recovered.select(GROUP).unique()
-        if step >= 2:
+        if step >= 2:  # of the others all is as it was told before
             asked = asked.join(name_group(first), on=GROUP, how="semi")
         if asked.is_empty():
             break
@@ -62,7 +61,7 @@ def _hide_zeros(tables: pl.DataFrame) -> pl.DataFrame:
 
 
 def _hide_regions(tables: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
-    """All regions hidden, on the day of the nation, also of tables that were told before."""
+    """All regions hidden, on the day of the nation, also of tables that were to be repeated."""
     nation = told.filter(~_IS_REGION, pl.col("sex_code") == ALL).select(*TABLE, "told_on", "national_numerator", "national_denominator")
     hidden = tables.with_columns(pl.lit(None, tables[column].dtype).alias(column) for column in _SHOWN)
     return _mark_hidden(hidden.update(nation, on=TABLE, how="left"))
