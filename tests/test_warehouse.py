@@ -593,7 +593,7 @@ def test_nights_built_upon_one_another_publish_what_one_build_from_nothing_does(
     settings = settle(tmp_path / "home", kept_releases=20)
     later = {"issued_at": "2026-03-01T08:00:00"}
     arrivals = {
-        0: [record for n, year in enumerate(range(2019, 2027), 2) for record in of_year(year, n)] + [{"birth": bear(20)}],
+        0: [record for n, year in ((3, 2020), (4, 2021), (5, 2022), (6, 2023), (8, 2025)) for record in of_year(year, n)] + [{"birth": bear(20)}],
         1: [{"birth": bear(30)}, {"screening": examine(30, "motor", 2.9, 14)}],
         2: [],
         20: [{"birth": bear(3, birth_on="2020-02-10", birth_weight_g="1400", **later)},  # a correction of an old year
@@ -619,7 +619,7 @@ def test_nights_built_upon_one_another_publish_what_one_build_from_nothing_does(
             assert frame.sort(frame.columns).equals(pl.read_parquet(parquet / name).sort(frame.columns)), name
         for path, content in releases.items():
             path.write_bytes(content)
-    assert told == {0: 8, 1: 1, 2: 0, 20: 2, 70: 3, 400: 1}  # 20: 2020 and 2021 are told anew, 2022 and 2023 have no child any more
+    assert told == {0: 6, 1: 1, 2: 0, 20: 2, 70: 2, 400: 1}  # 20: 2020 and 2021 are told anew, 2022 and 2023 have no child any more
 
 
 def test_a_release_made_by_other_registers_or_not_closed_is_not_built_upon(three_years, tmp_path):
@@ -639,7 +639,7 @@ def test_a_release_does_not_grow_by_being_built_upon(three_years, tmp_path):
     settings = copy_home(three_years, tmp_path / "home")
     flow.publish(settings, FIRST)
     size = settings.published.joinpath("erte.duckdb").stat().st_size
-    for night in range(1, 5):
+    for night in range(1, 4):
         send(settings, tmp_path, [{"birth": bear(40 + night)}], f"n{night}")
         take_in(settings, FIRST + timedelta(days=night))
         assert flow.publish(settings, FIRST + timedelta(days=night))["birth_years_told"] == 1

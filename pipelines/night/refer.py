@@ -12,7 +12,7 @@ from pipelines.consent.gate import Gated, decide_consent, gate_consent, hear_dec
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.intake import open_day
 from pipelines.night.lists import write_due, write_worklists
-from pipelines.night.seal import FLAGGED, write_drafts
+from pipelines.night.seal import write_drafts
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, keep_carers, place_flags
 from pipelines.settings import Settings
 from pipelines.store.lake import (
@@ -122,12 +122,15 @@ def _seal_feeds(connection: Connection, settings: Settings, registers: Registers
 
 def read_known(connection: Connection) -> Known:
     """Current rows of the children who are or were flagged; all of clinical.referral."""
+    connection.execute("""
+        create or replace temp table flagged_child as
+        select child_key from lake.clinical.flag union select child_key from lake.clinical.referral""")
     return Known(
         flag=read_current(connection, "clinical.flag"),
-        birth=read_current(connection, "clinical.birth", FLAGGED),
-        consent=read_current(connection, "clinical.consent", FLAGGED),
-        confirmation=read_current(connection, "clinical.confirmation", FLAGGED),
-        report=read_current(connection, "clinical.pmpc_report", FLAGGED),
+        birth=read_current(connection, "clinical.birth", "child_key in (from flagged_child)"),
+        consent=read_current(connection, "clinical.consent", "child_key in (from flagged_child)"),
+        confirmation=read_current(connection, "clinical.confirmation", "child_key in (from flagged_child)"),
+        report=read_current(connection, "clinical.pmpc_report", "child_key in (from flagged_child)"),
         referral=read_rows(connection, "from lake.clinical.referral"),
     )
 

@@ -18,7 +18,6 @@ from pipelines.referral.render import FeedHeader
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, put_frame, read_rows
 
-FLAGGED = "child_key in (select child_key from lake.clinical.flag union select child_key from lake.clinical.referral)"
 _WRITERS = 8
 _WORTH_A_PROCESS = 1_000
 """Items of a night from which rendering in processes of their own pays for starting them."""
@@ -46,10 +45,7 @@ def _list_drafts(
     connection: Connection, feeds: pl.DataFrame, item: pl.DataFrame, placed: Placed, on: date
 ) -> list[Draft]:
     person = _read_persons(connection, item).join(item.select("child_key", "pmpc_id").unique(), on="child_key")
-    flag = read_rows(
-        connection,
-        f"from lake.clinical.flag where {FLAGGED} qualify row_number() over (partition by flag_id order by known_from desc) = 1",
-    )
+    flag = read_rows(connection, "from lake.clinical.flag qualify row_number() over (partition by flag_id order by known_from desc) = 1")
     behind = item.select("pmpc_id", pl.col("flag_ids").str.split(" ").alias("flag_id")).explode("flag_id").drop_nulls()
     flag = flag.join(behind.unique(), on="flag_id")
     items, persons, flags = (_split(frame) for frame in (item, person, flag))
