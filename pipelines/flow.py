@@ -77,6 +77,11 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
     return referring.refer(settings, on)
 
 
+def refuse_missed(settings: Settings, on: date) -> None:
+    """UserError night_closed when no feed of that night was sealed and none will be, as it was published or a later one was."""
+    referring.refuse_missed(settings, on)
+
+
 def publish(settings: Settings, on: date) -> dict[str, int]:
     """Build the published warehouse as known on a day and swap the pointer; rows by table, and how many years of birth were told anew."""
     with lake.hold_lock(settings), lake.open_lake(settings) as connection:
