@@ -450,6 +450,26 @@ def test_a_flag_raised_after_a_conclusion_is_worth_nothing_by_it(answered, tmp_p
             ("development", 1, 1)]  # fmt: skip
 
 
+def test_an_impairment_confirmed_once_stays_confirmed_when_a_later_referral_finds_none_and_each_flag_is_worth_what_its_own_finds(answered, tmp_path):
+    settings = copy_home(answered, tmp_path / "home")
+    anew = FIRST + 40 * DAY
+    send(settings, tmp_path, [answer(settings, 7, "7.0", category_codes="speech", is_severe="true"),
+                              {"screening": examine(7, "tsh", 30.0, 40)}, {"screening": examine(7, "tsh", 30.0, 45)},
+                              {"confirmation": confirm(7, "blood_spot", confirmed_on=str(anew))}], "c")  # fmt: skip
+    run(settings, anew)
+    ((second,),) = ask(settings, "select referral_id from lake.clinical.referral where episode_no = 2")
+    later = {"referral_id": second, "category_codes": "none", "is_severe": "false", "reported_on": str(anew)}
+    report = {"sender_id": "K2", "source_id": "X7b", "action_code": "report", "report_status": "7.0"} | later
+    send(settings, tmp_path, [{"pmpc_report": report}], "d")
+    run(settings, anew + DAY)
+    flow.publish(settings, anew + DAY)
+    with open_published(settings) as published:
+        assert ask_published(published, "select category_codes, impairment, is_severe from pathway where is_concluded") == [("speech", "mental", True)]
+        assert ask_published(published, """
+            select stratum, numerator, denominator from indicator where indicator_id = 'ppv' and kato2 = 'KZ' and sex_code = 'all' order by all""") == [
+            ("blood_spot", 0, 1), ("development", 1, 1)]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def decided(tmp_path_factory):
     """Nine flagged children of whose parents each decided otherwise, or not at all; published two months after."""
