@@ -464,10 +464,11 @@ def test_an_impairment_confirmed_once_stays_confirmed_when_a_later_referral_find
     run(settings, anew + DAY)
     flow.publish(settings, anew + DAY)
     with open_published(settings) as published:
-        assert ask_published(published, "select category_codes, impairment, is_severe from pathway where is_concluded") == [("speech", "mental", True)]
-        assert ask_published(published, """
-            select stratum, numerator, denominator from indicator where indicator_id = 'ppv' and kato2 = 'KZ' and sex_code = 'all' order by all""") == [
-            ("blood_spot", 0, 1), ("development", 1, 1)]  # fmt: skip
+        told = ask_published(published, "select category_codes, impairment, is_severe from pathway where is_concluded")
+        worth = ask_published(published, """
+            select stratum, numerator, denominator from indicator where indicator_id = 'ppv' and kato2 = 'KZ' and sex_code = 'all' order by all""")
+    assert told == [("speech", "mental", True)]
+    assert worth == [("blood_spot", 0, 1), ("development", 1, 1)]
 
 
 @pytest.fixture(scope="module")
