@@ -309,6 +309,20 @@ def test_every_table_and_column_is_described_and_has_a_key(published):
     assert tables == keyed
 
 
+def test_the_parquet_files_hold_the_rows_of_the_tables_and_say_what_their_columns_mean(home, published):
+    folder = home.published / "parquet"
+    told = pl.read_parquet(folder / "data_dictionary.parquet").rows()
+    assert told == ask_published(published, """
+        select schema_name, table_name, column_name, data_type, comment from duckdb_columns() where not internal order by all""")  # fmt: skip
+    born = published.execute("select * exclude (age_months) from pathway order by pathway_no").pl()
+    assert pl.read_parquet(folder / "pathway_*.parquet").sort("pathway_no").equals(born)
+    for path in folder.glob("*.parquet"):
+        if path.stem != "data_dictionary":
+            table = path.stem.replace("published_", "published.")
+            held = published.execute(f"from {table if '.' in table else 'main.' + table}").pl()
+            assert pl.read_parquet(path).sort(held.columns).equals(held.sort(held.columns)), table
+
+
 def read_promised(published, table):
     """A table as promised: of the view of all pathways the columns of a year's table."""
     columns = ", ".join(f'"{name}"' for name in PUBLISHED[table].column_names())
@@ -572,7 +586,7 @@ def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(unpublish
             flow.publish(settings, FIRST + timedelta(days=night))
         assert reader.execute("select known_on from release").fetchone() == (FIRST,)
     assert sorted(p.name for p in settings.published.glob("erte-*.duckdb")) == ["erte-2026-03-03.duckdb", "erte-2026-03-04.duckdb"]
-    assert len(list((settings.published / "parquet").glob("*.parquet"))) == 10
+    assert len(list((settings.published / "parquet").glob("*.parquet"))) == 11
 
 
 def test_an_older_day_told_again_is_kept_beside_the_newest_that_readers_are_given(unpublished, tmp_path):
