@@ -47,9 +47,10 @@ decided as (  -- the parents' delay ends with their first decision, and what sta
     group by child_key
 ),
 
-placed as (
+placed as (  -- of flags that are held still: one taken back by day stays placed until the next feeds
     select child_key, arg_min(place, place_rank(place)) as place, arg_min(reason, row(place_rank(place), reason)) as place_reason
     from known_placement
+    semi join known_flag using (flag_id)
     group by child_key
 ),
 
