@@ -431,6 +431,19 @@ def test_what_was_published_as_known_on_a_day_does_not_change_when_later_data_ar
     assert [table for table in tables if read_published(published, table) == before[table]] == []
 
 
+def test_a_release_killed_while_it_was_built_leaves_nothing_that_the_next_one_would_take_up(referred):
+    referred.published.mkdir()
+    script = (
+        "import duckdb, os; connection = duckdb.connect(); "
+        f"connection.execute(\"attach '{referred.published}/.draft-{FIRST}.duckdb' as draft\"); connection.execute('use draft'); "
+        "connection.execute('create schema published'); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert (referred.published / f".draft-{FIRST}.duckdb.wal").stat().st_size
+    flow.publish(referred, FIRST)
+    assert len(read_published(referred, "pathway")) == 2
+
+
 def test_a_day_is_closed_before_readers_see_it_so_that_after_a_kill_in_between_nothing_more_is_learned_on_it(referred, tmp_path, monkeypatch):
     with monkeypatch.context() as killed:
         killed.setattr(flow, "swap_release", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))

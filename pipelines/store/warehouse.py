@@ -62,7 +62,8 @@ def build_warehouse(
     """
     settings.published.mkdir(parents=True, exist_ok=True)
     draft = settings.published / f".draft-{on}.duckdb"
-    draft.unlink(missing_ok=True)
+    for left in (draft, draft.with_name(f"{draft.name}.wal")):  # by a killed run: what it had not written yet would be replayed into ours
+        left.unlink(missing_ok=True)
     definitions = hash_definitions(settings, registers, at_risk)
     base = find_base(connection, settings, on, definitions)
     if base:
