@@ -139,11 +139,16 @@ def _seal_feeds(connection: Connection, settings: Settings, registers: Registers
     return counts
 
 
-def read_known(connection: Connection) -> Known:
-    """Current rows of the children who are or were flagged; all of clinical.referral."""
+def find_flagged(connection: Connection) -> None:
+    """Temp table `flagged_child`: child_key of all who were ever flagged or sent."""
     connection.execute("""
         create or replace temp table flagged_child as
         select child_key from lake.clinical.flag union select child_key from lake.clinical.referral""")
+
+
+def read_known(connection: Connection) -> Known:
+    """Current rows of the children who are or were flagged; all of clinical.referral."""
+    find_flagged(connection)
     return Known(
         flag=read_current(connection, "clinical.flag"),
         birth=read_current(connection, "clinical.birth", "child_key in (from flagged_child)"),

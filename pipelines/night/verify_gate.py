@@ -12,7 +12,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.consent.gate import Gated, gate_consent, hear_decisions
-from pipelines.night.seal import FLAGGED
+from pipelines.night.refer import find_flagged
 from pipelines.referral.recall import explode_flags, judge_sent, recall_sent
 from pipelines.store.lake import Connection, read_rows
 
@@ -118,8 +118,10 @@ def _hold(versions: pl.DataFrame, is_welcome: pl.Expr) -> pl.DataFrame:
 
 def _read_versions(connection: Connection) -> Versions:
     """All versions of what a night looks at, of the children who were ever flagged or sent; and who was united with whom."""
+    find_flagged(connection)
     versions = {
-        table: read_rows(connection, f"select child_key, known_from, known_to, {columns} from lake.clinical.{table} where {FLAGGED}")
+        table: read_rows(connection, f"""
+            select child_key, known_from, known_to, {columns} from lake.clinical.{table} where child_key in (from flagged_child)""")
         for table, (columns, _) in _LOOKED_AT.items()
     }
     versions["decision"] = read_rows(connection, """
