@@ -213,19 +213,16 @@ def _stage_chunks(
 
 
 def _note_contradictions(draft: Path, layout: Layout) -> None:
-    """A warning on each row whose results others of the file contradict, where its reader has not said so already."""
+    """A warning on each row whose results others of the file contradict."""
     unlike = find_contradictions(draft)
     if unlike.is_empty():
         return
     found = unlike.select("row_no", name_cell("result_code", layout).alias("column"), code=pl.lit("results_contradict"), severity=pl.lit("warning"))
-    _add_untold(draft, "finding", detail_findings(found.unique(maintain_order=True)), ["row_no", "code"])
-    _add_untold(draft, "noted", unlike.select("row_no", "source_id").unique("row_no", keep="first", maintain_order=True), ["row_no"])
-
-
-def _add_untold(draft: Path, name: str, rows: pl.DataFrame, key: list[str]) -> None:
-    said = [pl.read_parquet(part, columns=key) for part in draft.glob(f"{name}-*.parquet")]
-    untold = rows.join(pl.concat(said), on=key, how="anti") if said else rows
-    untold.write_parquet(draft / f"{name}-whole.parquet", compression="lz4")
+    detail_findings(found.unique(maintain_order=True)).write_parquet(draft / "finding-whole.parquet", compression="lz4")
+    noted = [pl.read_parquet(part, columns=["row_no"]) for part in draft.glob("noted-*.parquet")]
+    named = unlike.select("row_no", "source_id").unique("row_no", keep="first", maintain_order=True)
+    unnamed = named.join(pl.concat(noted), on="row_no", how="anti") if noted else named
+    unnamed.write_parquet(draft / "noted-whole.parquet", compression="lz4")
 
 
 def detail_findings(finding: pl.DataFrame, detail: pl.DataFrame | None = None) -> pl.DataFrame:
