@@ -381,7 +381,8 @@ def test_a_consent_that_refuses_or_is_withdrawn_is_never_given(path, change, dec
 def test_silence_is_no_consent(path):
     draft, vague = CONSENT | {"status": "draft"}, CONSENT | {"id": "c2", "category": [coded("INFA")]}
     read = lines(path, patient(), draft, vague)
-    assert (read["consent"], codes(read, 3), counted(read)) == ([], {"purpose_missing"}, {"Consent (undecided): 1", "Patient: 1"})
+    assert (codes(read, 3), counted(read)) == ({"consent_without_purpose"}, {"Consent (undecided): 1", "Patient: 1"})
+    assert {(row["row_no"], row["action_code"]) for row in read["consent"]} == {(3, "cancel")}
 
 
 BIRTH_TIME = "http://hl7.org/fhir/StructureDefinition/patient-birthTime"

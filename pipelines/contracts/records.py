@@ -291,8 +291,12 @@ NOTICES: Mapping[str, Mapping[str, Notice]] = {
     "consent": {
         "authority_unproven": Notice(
             "authority_document",
-            pl.col("authority_code").is_null()
-            | (~pl.col("authority_code").is_in(["mother", "father"]) & pl.col("authority_document").is_null()),
+            (pl.col("decision") == "given")  # a refusal or a withdrawal is heard from whoever gives it
+            & (pl.col("action_code") != "cancel")
+            & (
+                pl.col("authority_code").is_null()
+                | (~pl.col("authority_code").is_in(["mother", "father"]) & pl.col("authority_document").is_null())
+            ),
         ),
     },
 }
