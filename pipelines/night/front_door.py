@@ -172,7 +172,7 @@ def set_limits(settings: Settings) -> Limits:
     return Limits(
         file_mb=settings.largest_file_mb, unpacked_mb=settings.largest_unpacked_mb, line_mb=settings.longest_line_mb,
         columns=settings.most_columns, sheet_rows=settings.most_sheet_rows, depth=settings.deepest_json,
-        people=settings.most_people, blank_mb=settings.most_blank_mb,
+        people=settings.most_people, blank_mb=settings.most_blank_mb, refused_processing=settings.refused_processing,
     )  # fmt: skip
 
 
