@@ -232,6 +232,17 @@ def test_times_escapes_and_numbers():
 
 
 @pytest.mark.parametrize(
+    ("said", "told"), [("20260230", True), ("yesterday", True), ("202601", True), ("", False), ('""', False), ("20260106", False)]
+)
+def test_a_result_whose_own_time_cannot_be_read_has_that_of_its_order_and_is_told(path, said, told):
+    ear = result("54109-4^Right ear^LN", "LA10392-1^Pass^LN", kind="CE")
+    accepted, finding, _ = read(path, *(segment.replace("20260105090000", said) for segment in (TSH, ear)))
+    assert set(accepted["examined_on"]) == {date(2026, 1, 6 if said == "20260106" else 5)}
+    assert finding.select("row_no", "code", "severity").rows() == [(row, "observed_on_unreadable", "warning") for row in (5, 6) if told]
+    assert "OBX-14" in tell_finding("observed_on_unreadable", "observed_on", {})["ru"]
+
+
+@pytest.mark.parametrize(
     ("said", "day", "moment"),
     [
         ("20261015230000+0000", "2026-10-16", "2026-10-16T04:00:00"), ("20260101020000+0600", "2026-01-01", "2026-01-01T01:00:00"),
@@ -272,7 +283,8 @@ TOLD = {
     "MN__004_MN_ORU_R01_NBS_0_initial_message.hl7": (14, 0, NO_PRODUCTION),
     "Natus__002_Natus_ORU_R01_NBS.hl7": (20, 0, NO_PRODUCTION),
     "Natus__004_Natus_ORU_R01_NBS.hl7": (20, 0, NO_PRODUCTION),
-    "NewSTEPs__002_NewSTEPs_ORU_R01.hl7": (53, 1, NO_PRODUCTION | {"answer_unread": 5, "unit_missing": 1, "unit_unlisted": 1, "value_cleaned": 1}),
+    "NewSTEPs__002_NewSTEPs_ORU_R01.hl7": (53, 1, NO_PRODUCTION | {
+        "observed_on_unreadable": 55, "answer_unread": 5, "unit_missing": 1, "unit_unlisted": 1, "value_cleaned": 1}),
     "Test__Automated__008_ORU_R01_micro_character_encoding.hl7": (1, 0, NO_PRODUCTION),
     "Test__Message__msh-12_has_value_2_3.hl7": (0, 1, {"message_not_result": 1}),
     "Test__Message__orm_obx-5_is_not_a_numeric_value.hl7": (0, 1, {"message_not_result": 1}),
