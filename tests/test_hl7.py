@@ -258,7 +258,8 @@ def test_a_time_with_an_offset_is_told_in_local_time_and_one_without_is_local(sa
 @pytest.mark.parametrize(
     ("processing", "refused", "expected"),
     [
-        ("P", "T", set()), ("", "T", set()), ("p^T", "T", set()), ("D", "T", {"processing_not_production"}), ("X", "T", {"processing_not_production"}),
+        ("P", "T", set()), ("", "T", set()), ("p^T", "T", set()), ("D", "T", {"processing_not_production"}),
+        ("X", "T", {"processing_not_production"}),
         ("T", "T", {"message_not_production"}), ("t^A", "T", {"message_not_production"}), ("D", "T, D", {"message_not_production"}),
         ("T", "", {"processing_not_production"}),
     ],

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.contracts import RECORDS
-from pipelines.intake.layout import list_layouts
+from pipelines.intake.layout import FORM, list_layouts
 from pipelines.intake.mends import prove_row
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows
 
@@ -173,7 +173,7 @@ def _list_open(connection: Connection) -> pl.DataFrame:
     """Refused rows not mended yet: submission_id, row_no, record_kind, sender_id, source_id.
 
     The sender is that of the file, else what the row says. Where a line was broken and kept whole in its first column (or was refused
-    before that was kept), both are looked up in the row as sent, at the place that its layout gives them.
+    before that was kept), both are looked up in the row as sent, at the place that its layout gives them, by the separator of the file.
     """
     places = [
         {"layout": x.name, "separator": x.separator, "sender": ours.get("sender_id"), "source": ours.get("source_id"),
@@ -182,7 +182,7 @@ def _list_open(connection: Connection) -> pl.DataFrame:
     ]  # fmt: skip
     schema = dict.fromkeys(("layout", "separator", "sender", "source", "fixed"), pl.String)
     put_frame(connection, "layout_place", pl.DataFrame(places, schema=schema))
-    return read_rows(connection, """
+    return read_rows(connection, f"""
         with unmended as (
             select q.submission_id, q.row_no, q.source_id, coalesce(q.record_kind, s.record_kind) as record_kind,
                 coalesce(s.sender_id, case when b.row_no is null then q.sender_id end) as sender_id, s.layout,
@@ -199,7 +199,9 @@ def _list_open(connection: Connection) -> pl.DataFrame:
             join (from lake.identified.quarantine where json_valid(row_text)) q using (submission_id, row_no)
             where u.is_broken or u.sender_id is null),
         cells as (
-            select *, string_split(json_extract_string(row_text, '$."' || headers[1] || '"'), separator) as cell from told)
+            select *, string_split(
+                json_extract_string(row_text, '$."' || headers[1] || '"'), coalesce(left(json_extract_string(row_text, '$.{FORM}'), 1), separator)
+            ) as cell from told)
         select submission_id, row_no, record_kind, sender_id, source_id from unmended
         where not is_broken and sender_id is not null and source_id is not null
         union all

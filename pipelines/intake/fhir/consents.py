@@ -3,8 +3,8 @@
 R4: the base is `policyRule` and the root provision, the provisions within it are exceptions to it. A purpose is ours where its code is
 of our system; each one named becomes a decision of its own, which carries the moment of its version of the consent (`document_at`),
 so that what a later version no longer names is decided no more (night.documents). A version that names none of ours decides nothing
-and cancels every purpose, whatever an earlier one said: silence is no consent; an active one is told of that. What narrows a denial (an actor, an action, a term ...) is not read, so that such a consent is refused whole rather than
-taken as given.
+and cancels every purpose, whatever an earlier one said: silence is no consent; who sent one that is in force is told. What narrows a
+denial (an actor, an action, a term ...) is not read, so that such a consent is refused whole rather than taken as given.
 """
 
 from collections.abc import Iterable, Iterator
