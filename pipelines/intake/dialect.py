@@ -136,10 +136,10 @@ def _open_by(
     headers = name_columns(table.headers, range(max(map(len, sent))))
     unknown = [header for header in table.headers.values() if header not in table.layout.headers]
     if separator != table.layout.separator and unknown:
-        refused = FileRefusedError("separator_differs", known=len(table.headers))
+        differs = FileRefusedError("separator_differs", known=len(table.headers))
         for header in unknown[:_MOST_NAMED]:
-            refused.remark(header[:_LONGEST_NAME], "header_unknown_to_form")
-        raise refused.remark(_tell_separators(separator, table.layout.separator), "separator_asked")
+            differs.remark(header[:_LONGEST_NAME], "header_unknown_to_form")
+        raise differs.remark(_tell_separators(separator, table.layout.separator), "separator_asked")
     is_padded = any(text != text.strip() for row in sent for text in row)
     said = tuple(table.said.get(place, frozenset()) for place in headers)
     return Header(
