@@ -42,6 +42,7 @@ from pipelines.contracts.ledger_tables import (
     Finding,
     Profile,
     Resent,
+    Rival,
     SenderCode,
     Submission,
     SubmissionSender,
@@ -81,6 +82,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "ledger.profile": Profile,
     "ledger.sender_code": SenderCode,
     "ledger.resent": Resent,
+    "ledger.rival": Rival,
     "ledger.feed": Feed,
     "ledger.event": Event,
 }

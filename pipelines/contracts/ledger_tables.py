@@ -87,6 +87,19 @@ class Resent(dy.Schema):
     resent_on = clinical("day it was received", dy.Date, nullable=False)
 
 
+class Rival(dy.Schema):
+    """ledger.rival: a record of an accepted row that may not be what is held, until a version comes that is newer than both."""
+
+    submission_id = clinical("submission", nullable=False)
+    row_no = clinical("its row", dy.Int64, nullable=False)
+    code = clinical("finding code: version_older_than_held or record_told_differently_elsewhere", nullable=False)
+    record_key = clinical("the record", dy.Int64, nullable=False)
+    version_at = clinical("order of versions: what a settling one is after", dy.Datetime, nullable=False)
+    version_rank = clinical("of versions issued at once", dy.Int64, nullable=False)
+    settled_in = clinical("the later submission whose version settled it")
+    settled_on = clinical("day it was received; null = still open", dy.Date)
+
+
 class Feed(dy.Schema):
     """ledger.feed: the numbered nightly delivery to one PMPC."""
 

@@ -27,7 +27,8 @@ def open_noticed(connection: Connection, fresh: Sequence[str] = ()) -> None:
     """Temp table `noticed`: what is found of a run's records, to be kept in the ledger (keep_noticed); `fresh_id`: the files it judged."""
     put_frame(connection, "fresh_id", pl.DataFrame({"submission_id": list(fresh)}, schema={"submission_id": pl.String}))
     connection.execute("""
-        create or replace temp table noticed (submission_id varchar, row_no bigint, source_id varchar, "column" varchar, code varchar)""")
+        create or replace temp table noticed (submission_id varchar, row_no bigint, source_id varchar, "column" varchar, code varchar,
+            record_key bigint, version_at timestamp, version_rank bigint)""")
 
 
 def note_waiting(connection: Connection, kind: str, waiting: pl.DataFrame) -> None:
@@ -63,18 +64,23 @@ def note_by_spine(connection: Connection, counts: Mapping[str, int], on: date) -
 
 
 def keep_noticed(connection: Connection, noted: pl.DataFrame | None = None) -> None:
-    """Write `noticed` to the ledger, and by which names its senders know those rows; `noted`: rows of the run that are named already."""
+    """Write `noticed` to the ledger, with the rivals among it, and by which names its senders know those rows.
+
+    `noted`: rows of the run that are named already.
+    """
     noticed = read_rows(connection, "from noticed")
-    finding = noticed.drop("source_id").unique(maintain_order=True)  # a row of several results is told of once
+    finding = noticed.select("submission_id", "row_no", "column", "code").unique(maintain_order=True)  # a row of several results is told of once
     nothing = pl.lit(None, pl.String)
     append_rows(connection, "ledger.finding", finding.with_columns(pl.lit("warning").alias("severity"), nothing.alias("detail")))
+    rivals = noticed.drop_nulls("record_key").unique(["submission_id", "row_no", "code", "record_key"], keep="first", maintain_order=True)
+    append_rows(connection, "ledger.rival", rivals.with_columns(nothing.alias("settled_in"), pl.lit(None, pl.Date).alias("settled_on")))
     names = noticed.select("submission_id", "row_no", "source_id").drop_nulls().sort("source_id")
     named = names if noted is None else pl.concat([noted, names])
     append_rows(connection, "identified.noted", named.unique(["submission_id", "row_no"], keep="first", maintain_order=True))
 
 
 def add_noticed(connection: Connection, found: pl.DataFrame) -> None:
-    """Add to `noticed`: submission_id, row_no, source_id, column, code."""
+    """Add to `noticed`: submission_id, row_no, source_id, column, code; of rivals also the record and the version to be settled."""
     connection.register("found_row", found)
-    connection.execute("insert into noticed from found_row")
+    connection.execute("insert into noticed by name from found_row")
     connection.unregister("found_row")

@@ -33,6 +33,9 @@ RECEIPT = """
         where known_to is null and submission_id in (select submission_id from {asked}) group by all),
     rivalled as (
         select submission_id, count(distinct row_no) as rival_count from lake.ledger.finding
+        anti join (
+            select submission_id, row_no, code from lake.ledger.rival where submission_id in (select submission_id from {asked})
+            group by all having bool_and(settled_on is not null)) r using (submission_id, row_no, code)
         where code in ('version_older_than_held', 'record_told_differently_elsewhere')
           and submission_id in (select submission_id from {asked}) group by all)
     select s.* replace (case when s.status in ('held', 'returned') then 0 else s.accepted_count end as accepted_count),
@@ -52,7 +55,8 @@ received_count = accepted_count + untaken_count + quarantined_count.
 `untaken`: without a fault, in a file that is held or was returned: nothing of it is in the lake.
 `mended`: accepted in a later file; `refused_again`: the latest word is in the feedback of the later file; `open`: not sent
 again. `waiting_for`: records that wait, by reason (`child_unknown=9, twin_ambiguous=2`). `rival_count`: accepted rows of which
-a newer version was held, or another content of one version came (night.outranked): they may not be what is held. `state`: waiting, held,
+a newer version was held, or another content of one version came (night.outranked): they may not be what is held, until a version
+comes that is newer than both. `state`: waiting, held,
 partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
 FINDING = """(
     select distinct f.* from lake.ledger.finding f
@@ -60,8 +64,11 @@ FINDING = """(
         select submission_id, row_no, reason as code from lake.identified.waiting
         where submission_id in (select submission_id from {asked})
         group by all having bool_and(known_to is not null)) w using (submission_id, row_no, code)
+    anti join (
+        select submission_id, row_no, code from lake.ledger.rival where submission_id in (select submission_id from {asked})
+        group by all having bool_and(settled_on is not null)) r using (submission_id, row_no, code)
     where f.submission_id in (select submission_id from {asked}))"""
-"""What is told of submissions: the ledger's findings, but for why a record waited that waits for that no more."""
+"""What is told of submissions: the ledger's findings, but for why a record waited that waits for that no more, and for settled rivals."""
 
 _MATCHED = {"submission_id": pl.String(), "row_no": pl.Int64(), "outcome": pl.String(), "resent_in": pl.String()}
 """An open row, and what came of it in which later submission."""
@@ -85,11 +92,15 @@ def list_receipts(
 
 
 def list_closings(connection: Connection, submission_id: str) -> pl.DataFrame:
-    """By which later submissions refused rows were sent again: resent_in, file_name, resent_on, outcome, rows."""
+    """By which later submissions refused rows were sent again, or rivals settled: resent_in, file_name, resent_on, outcome, rows."""
     return read_rows(connection, """
+        with again as (
+            select resent_in, resent_on, outcome, row_no from lake.ledger.resent where submission_id = $1
+            union all
+            select settled_in, settled_on, 'settled', row_no from lake.ledger.rival where submission_id = $1 and settled_on is not null)
         select resent_in, s.file_name, resent_on, outcome, count(distinct row_no)::bigint as "rows"
-        from lake.ledger.resent r join lake.ledger.submission s on s.submission_id = r.resent_in
-        where r.submission_id = ? group by all order by resent_on, resent_in, outcome""", [submission_id])  # fmt: skip
+        from again join lake.ledger.submission s on s.submission_id = resent_in
+        group by all order by resent_on, resent_in, outcome""", [submission_id])  # fmt: skip
 
 
 def note_resent(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]], on: date, key: bytes) -> int:

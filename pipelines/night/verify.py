@@ -17,7 +17,7 @@ from pipelines.settings import PACKAGE, Settings
 from pipelines.store.counted import read_told
 from pipelines.store.lake import Connection, connect, open_lake, put_frame, read_rows
 
-_RECORD_TABLES = [t for t, c in LAKE.items() if "record_key" in c.column_names() and t != "identified.waiting"]
+_RECORD_TABLES = [t for t, c in LAKE.items() if {"record_key", "known_to"} <= set(c.column_names()) and t != "identified.waiting"]
 
 
 class Check(NamedTuple):
