@@ -59,6 +59,8 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
             new, changed = counts["new"], counts["changed"]
         if table == _TARGETS[kind][0]:
             note_outranked(connection, kind, _TARGETS[kind])
+        if table == "clinical.birth" and counts["changed"]:
+            connection.execute("insert into corrected_birth select child_key from upsert_decision where is_newer")
         if table == "clinical.screening":
             note_by_spine(connection, counts, on)
     settle_rivals(connection, _TARGETS[kind][0 if kind == "birth" else -1], on)

@@ -24,7 +24,7 @@ _CHANGED = """
     union select submission_id from lake.ledger.rival where settled_on >= $1
     union select submission_id from lake.identified.waiting where known_to >= $1 or known_from >= $1
     union select submission_id from lake.ledger.finding where code = 'record_told_differently_elsewhere'
-    union select subject from lake.ledger.event where kind in ('return', 'release') and happened_at >= $1"""
+    union select subject from lake.ledger.event where kind in ('return', 'release', 'notice') and happened_at >= $1"""
 
 
 def write_feedback(connection: Connection, settings: Settings, since: date) -> int:

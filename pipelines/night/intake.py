@@ -19,7 +19,7 @@ from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import LEDGER_FINDING, read_staged
 from pipelines.night.hold import drop_earlier, list_released, record_holds
-from pipelines.night.noticing import keep_noticed, open_noticed
+from pipelines.night.noticing import keep_noticed, note_by_corrected_births, open_noticed
 from pipelines.night.receipt import note_resent
 from pipelines.risk.age import is_born_at_risk
 from pipelines.risk.protocol import load_protocols
@@ -100,6 +100,7 @@ def _commit_fresh(
                 kept[kind] = keep_aggregates(connection, files, day)
         elif files or _is_waiting(connection, kind):
             kept[kind] = commit_kind(connection, kind, files, settings, day)
+    note_by_corrected_births(connection)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
     note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)
     _write_ledger(connection, settings, run_id, folder, fresh, held, day)

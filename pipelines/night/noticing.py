@@ -4,7 +4,7 @@ Most rows name their child by a number alone, so its age at the examination, and
 result are those of the birth record, are known only after linking. The findings are those of `contracts.plausible`, on the row
 and file in which the result came, once a version: a file that repeats what is held is told nothing anew. Feedback is written
 after the transaction, so the sender reads of them the next morning in the feedback of that file; of a result that waited too:
-the feedback is written anew when its child is found, or when it waits for another reason.
+the feedback is written anew when its child is found, when it waits for another reason, or when its birth record is corrected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,8 @@ from datetime import date, timedelta
 import polars as pl
 
 from pipelines.contracts.plausible import GESTATION_SLACK_WK, UNDOUBTED_DAYS, list_birth_notices
+from pipelines.night.arrived import count_rows
+from pipelines.night.audit import record_event
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows
 
 _ASKED_OF = {
@@ -26,6 +28,7 @@ _ASKED_OF = {
 def open_noticed(connection: Connection, fresh: Sequence[str] = ()) -> None:
     """Temp table `noticed`: what is found of a run's records, to be kept in the ledger (keep_noticed); `fresh_id`: the files it judged."""
     put_frame(connection, "fresh_id", pl.DataFrame({"submission_id": list(fresh)}, schema={"submission_id": pl.String}))
+    connection.execute("create or replace temp table corrected_birth (child_key bigint)")
     connection.execute("""
         create or replace temp table noticed (submission_id varchar, row_no bigint, source_id varchar, "column" varchar, code varchar,
             record_key bigint, version_at timestamp, version_rank bigint)""")
@@ -61,6 +64,40 @@ def note_by_spine(connection: Connection, counts: Mapping[str, int], on: date) -
         found = result.filter(notice.applies).filter(notice.exactly)
         told = found.select("submission_id", "row_no", "source_id", pl.lit(notice.column).alias("column"), pl.lit(code).alias("code"))
         add_noticed(connection, told)
+
+
+def note_by_corrected_births(connection: Connection) -> None:
+    """Add to `noticed` what birth records that were corrected in this run (`corrected_birth`) now say of results held before.
+
+    A row is told once of each. Its file may be of any earlier night: an event says that it was told of more.
+    """
+    if not count_rows(connection, "select count(*) from corrected_birth"):
+        return
+    span = read_rows(connection, """
+        select min(birth_on), max(birth_on) from lake.clinical.birth semi join corrected_birth using (child_key)""").row(0)  # fmt: skip
+    result = read_rows(connection, """
+        with born as (
+            select child_key, birth_on, gestation_wk as born_wk from lake.clinical.birth semi join corrected_birth using (child_key)
+            where known_to is null and not is_cancelled)
+        select s.submission_id, s.row_no, s.programme, s.examined_on, s.gestation_wk, b.birth_on, b.born_wk
+        from lake.clinical.screening s join born b using (child_key)
+        where s.known_to is null and not s.is_cancelled and s.birth_on between ? and ? and s.submission_id not in (from fresh_id)
+        """, span)  # fmt: skip
+    nothing = pl.lit(None, pl.String)
+    told = pl.concat(
+        result.filter(notice.applies).filter(notice.exactly).select(
+            "submission_id", "row_no", nothing.alias("source_id"), pl.lit(notice.column).alias("column"), pl.lit(code).alias("code")
+        )
+        for code, notice in list_birth_notices().items()
+    )  # fmt: skip
+    put_frame(connection, "told_now", told.unique(maintain_order=True))
+    anew = read_rows(connection, """
+        from told_now anti join (
+            select submission_id, row_no, code from lake.ledger.finding where submission_id in (select submission_id from told_now)
+        ) using (submission_id, row_no, code) order by all""")  # fmt: skip
+    add_noticed(connection, anew)
+    for submission_id, rows in anew.group_by("submission_id").agg(pl.col("row_no").n_unique()).sort("submission_id").iter_rows():
+        record_event(connection, "notice", submission_id, {"rows": rows})
 
 
 def keep_noticed(connection: Connection, noted: pl.DataFrame | None = None) -> None:

@@ -37,16 +37,20 @@ RECEIPT = """
             select submission_id, row_no, code from lake.ledger.rival where submission_id in (select submission_id from {asked})
             group by all having bool_and(settled_on is not null)) r using (submission_id, row_no, code)
         where code in ('version_older_than_held', 'record_told_differently_elsewhere')
-          and submission_id in (select submission_id from {asked}) group by all)
+          and submission_id in (select submission_id from {asked}) group by all),
+    noticed as (
+        select subject as submission_id, count(*) as late_count from lake.ledger.event
+        where kind = 'notice' and subject in (select submission_id from {asked}) group by all)
     select s.* replace (case when s.status in ('held', 'returned') then 0 else s.accepted_count end as accepted_count),
            case when s.status in ('held', 'returned') then s.accepted_count else 0 end as untaken_count,
            coalesce(mended_count, 0)::bigint as mended_count, coalesce(again_count, 0)::bigint as refused_again_count,
            case when s.status in ('held', 'returned') then 0
                 else s.quarantined_count - coalesce(mended_count, 0) - coalesce(again_count, 0) end::bigint as open_count,
            coalesce(waiting_now, 0)::bigint as waiting_now, waiting_for, coalesce(rival_count, 0)::bigint as rival_count,
+           coalesce(late_count, 0)::bigint as late_count,
            case when s.status = 'accepted' and waiting_now > 0 then 'waiting' else s.status end as state
     from lake.ledger.submission s left join mended using (submission_id) left join waiting using (submission_id)
-    left join rivalled using (submission_id)
+    left join rivalled using (submission_id) left join noticed using (submission_id)
     where s.submission_id in (select submission_id from {asked})
     order by s.received_on desc, s.submission_id"""
 """Grain: submission. quarantined_count = mended_count + refused_again_count + open_count, but for held and returned files;
@@ -56,7 +60,7 @@ received_count = accepted_count + untaken_count + quarantined_count.
 `mended`: accepted in a later file; `refused_again`: the latest word is in the feedback of the later file; `open`: not sent
 again. `waiting_for`: records that wait, by reason (`child_unknown=9, twin_ambiguous=2`). `rival_count`: accepted rows of which
 a newer version was held, or another content of one version came (night.outranked): they may not be what is held, until a version
-comes that is newer than both. `state`: waiting, held,
+comes that is newer than both. `late_count`: how often more was found of its rows later, as birth records were corrected. `state`: waiting, held,
 partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
 FINDING = """(
     select distinct f.* from lake.ledger.finding f
