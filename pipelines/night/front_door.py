@@ -209,6 +209,8 @@ def _stage_chunks(
         return Staged(layout, {**counts, "layout": layout.name})
     if len(strangers := senders.tell_strangers()):
         detail_findings(strangers).write_parquet(draft / "finding-senders.parquet")
+    if len(carers := senders.tell_carers()):
+        carers.write_parquet(draft / "finding-carers.parquet")
     return Staged(layout, {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0]})
 
 
