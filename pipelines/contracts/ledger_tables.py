@@ -11,6 +11,7 @@ class Submission(dy.Schema):
     submission_id = clinical("sha256 of the bytes", nullable=False)
     file_name = clinical("name as received", nullable=False)
     received_on = clinical("day", dy.Date, nullable=False)
+    first_on = clinical("day it first came, where it was held then: it was judged by that day, and its sender's delay counts to it", dy.Date)
     size_bytes = clinical("bytes", dy.Int64, nullable=False)
     layout = clinical("layout it was read by")
     record_kind = clinical("kind of its records")

@@ -19,7 +19,15 @@ from pipelines.intake.reading import Limits, Opened
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FINDING_SCHEMA, FileRefusedError
 from pipelines.intake.senders import Register, Tally, open_register
-from pipelines.night.delivery import find_delivery, hash_file, land_delivery, list_landed, name_landed, stamp_delivery
+from pipelines.night.delivery import (
+    find_delivery,
+    hash_file,
+    land_delivery,
+    list_landed,
+    name_landed,
+    read_first_day,
+    stamp_delivery,
+)
 from pipelines.night.rivals import find_contradictions, find_rivals
 from pipelines.settings import Settings
 from pipelines.store.registers import list_senders
@@ -101,6 +109,7 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date, register:
     `register`: who may send, where registers are installed.
     """
     submission_id, delivery = hash_file(path), find_delivery(settings.landing, path)
+    on = read_first_day(settings, submission_id) or on
     done, read_with = folder / submission_id, stamp_delivery(delivery)
     if (done / "receipt.json").exists():
         earlier = json.loads((done / "receipt.json").read_text())

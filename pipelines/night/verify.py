@@ -163,7 +163,7 @@ def _verify_protocols(connection: Connection, settings: Settings) -> Check:
 def _verify_held(connection: Connection, settings: Settings) -> Check:
     """Every archived file is read and judged again: each accepted record is held by this version or a newer one, or waits (law 1)."""
     taken = read_rows(connection, """
-        select submission_id, received_on, accepted_count from lake.ledger.submission
+        select submission_id, received_on, first_on, accepted_count from lake.ledger.submission
         where status in ('accepted', 'partly_accepted') order by received_on""")  # fmt: skip
     broken = sum(count_unheld(connection, settings, receipt) for receipt in taken.iter_rows(named=True))
     return Check("1", "every accepted row of every archived file is held, or waits for its child", sum(taken["accepted_count"]), broken)
