@@ -114,6 +114,22 @@ def test_a_birth_record_that_is_corrected_later_tells_of_results_of_earlier_nigh
     assert (tell_submission(home, submission)["late_count"], [check for check in verify_store(home, is_deep=True) if check.broken]) == (1, [])
 
 
+def test_what_a_corrected_birth_record_says_no_more_of_a_result_is_settled_and_told_again_when_it_is_true_again(home, tmp_path):
+    (submission,) = send(home, tmp_path, [seen(4, "A", gestation_wk="33"), seen(4, "B", "phe", gestation_wk="39")])
+    take_in(home, FIRST)
+    told = [feedback(home, submission)]
+    for number, weeks in enumerate(("33", "39"), 1):
+        corrected = {"gestation_wk": weeks, "action_code": "correct", "issued_at": f"2026-03-0{number + 1}T09:00:00"}
+        (births,) = send(home, tmp_path, [{"birth": bear(4, child_iin=name_iin(704), **corrected)}], weeks)
+        take_in(home, FIRST + timedelta(days=number))
+        told.append(feedback(home, submission))
+        closings = tell_submission(home, submission)["resent_in"]
+        assert [(c["outcome"], c["resent_in"]) for c in closings] == [("settled", births)]
+    differs = [(2, "A", "gestation_wk_differs")], [(3, None, "gestation_wk_differs")]
+    assert told == [differs[0], differs[1], differs[0]]
+    assert len(ask(home, TOLD, submission)) == 2  # what was told stays in the ledger
+
+
 def test_a_record_that_waits_for_another_reason_than_before_is_told_of_it_and_once(home, tmp_path):
     unnamed = {"child_iin": "", "mother_iin": name_iin(8), "birth_on": str(BORN), "birth_order": ""}
     (submission,) = send(home, tmp_path, [seen(8, "A", **unnamed), seen(9, "B")])

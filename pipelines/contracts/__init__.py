@@ -42,8 +42,8 @@ from pipelines.contracts.ledger_tables import (
     Finding,
     Profile,
     Resent,
-    Rival,
     SenderCode,
+    Settlement,
     Submission,
     SubmissionSender,
 )
@@ -82,7 +82,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "ledger.profile": Profile,
     "ledger.sender_code": SenderCode,
     "ledger.resent": Resent,
-    "ledger.rival": Rival,
+    "ledger.settlement": Settlement,
     "ledger.feed": Feed,
     "ledger.event": Event,
 }

@@ -88,16 +88,20 @@ class Resent(dy.Schema):
     resent_on = clinical("day it was received", dy.Date, nullable=False)
 
 
-class Rival(dy.Schema):
-    """ledger.rival: a record of an accepted row that may not be what is held, until a version comes that is newer than both."""
+class Settlement(dy.Schema):
+    """ledger.settlement: a finding of an accepted row that a later file settles.
+
+    A record that may not be what is held, until a version comes that is newer than both; what only a birth record said, when it
+    was corrected and says it no more.
+    """
 
     submission_id = clinical("submission", nullable=False)
     row_no = clinical("its row", dy.Int64, nullable=False)
-    code = clinical("finding code: version_older_than_held or record_told_differently_elsewhere", nullable=False)
+    code = clinical("finding code", nullable=False)
     record_key = clinical("the record", dy.Int64, nullable=False)
     version_at = clinical("order of versions: what a settling one is after", dy.Datetime, nullable=False)
     version_rank = clinical("of versions issued at once", dy.Int64, nullable=False)
-    settled_in = clinical("the later submission whose version settled it")
+    settled_in = clinical("the later submission that settled it")
     settled_on = clinical("day it was received; null = still open", dy.Date)
 
 

@@ -109,7 +109,7 @@ def drop_earlier(connection: Connection, settings: Settings) -> None:
     """
     ids = connection.execute("select submission_id from lake.ledger.submission semi join fresh_id using (submission_id)").fetchall()
     for (submission_id,) in ids:
-        for table in ("ledger.submission", "ledger.submission_sender", "ledger.finding", "ledger.profile", "ledger.resent", "ledger.rival",
+        for table in ("ledger.submission", "ledger.submission_sender", "ledger.finding", "ledger.profile", "ledger.resent", "ledger.settlement",
                       "identified.noted", "identified.quarantine"):  # fmt: skip
             connection.execute(f"delete from lake.{table} where submission_id = ?", [submission_id])
         shutil.rmtree(settings.reports / "feedback" / submission_id, ignore_errors=True)

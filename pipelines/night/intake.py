@@ -100,7 +100,7 @@ def _commit_fresh(
                 kept[kind] = keep_aggregates(connection, files, day)
         elif files or _is_waiting(connection, kind):
             kept[kind] = commit_kind(connection, kind, files, settings, day)
-    note_by_corrected_births(connection)
+    note_by_corrected_births(connection, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
     note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)
     _write_ledger(connection, settings, run_id, folder, fresh, held, day)

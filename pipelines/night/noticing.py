@@ -66,10 +66,11 @@ def note_by_spine(connection: Connection, counts: Mapping[str, int], on: date) -
         add_noticed(connection, told)
 
 
-def note_by_corrected_births(connection: Connection) -> None:
+def note_by_corrected_births(connection: Connection, on: date) -> None:
     """Add to `noticed` what birth records that were corrected in this run (`corrected_birth`) now say of results held before.
 
-    A row is told once of each. Its file may be of any earlier night: an event says that it was told of more.
+    A row is told once of each; what is true of it no more is settled, and open again when it is once more. Its file may be of any
+    earlier night: an event says that what is told of it changed.
     """
     if not count_rows(connection, "select count(*) from corrected_birth"):
         return
@@ -77,9 +78,11 @@ def note_by_corrected_births(connection: Connection) -> None:
         select min(birth_on), max(birth_on) from lake.clinical.birth semi join corrected_birth using (child_key)""").row(0)  # fmt: skip
     result = read_rows(connection, """
         with born as (
-            select child_key, birth_on, gestation_wk as born_wk from lake.clinical.birth semi join corrected_birth using (child_key)
+            select child_key, birth_on, gestation_wk as born_wk, submission_id as born_in
+            from lake.clinical.birth semi join corrected_birth using (child_key)
             where known_to is null and not is_cancelled)
-        select s.submission_id, s.row_no, s.programme, s.examined_on, s.gestation_wk, b.birth_on, b.born_wk
+        select s.submission_id, s.row_no, s.record_key, s.version_at, s.version_rank, s.programme, s.examined_on, s.gestation_wk,
+            b.birth_on, b.born_wk, b.born_in
         from lake.clinical.screening s join born b using (child_key)
         where s.known_to is null and not s.is_cancelled and s.birth_on between ? and ? and s.submission_id not in (from fresh_id)
         """, span)  # fmt: skip
@@ -90,13 +93,25 @@ def note_by_corrected_births(connection: Connection) -> None:
         )
         for code, notice in list_birth_notices().items()
     )  # fmt: skip
-    put_frame(connection, "told_now", told.unique(maintain_order=True))
-    anew = read_rows(connection, """
-        from told_now anti join (
-            select submission_id, row_no, code from lake.ledger.finding where submission_id in (select submission_id from told_now)
-        ) using (submission_id, row_no, code) order by all""")  # fmt: skip
-    add_noticed(connection, anew)
-    for submission_id, rows in anew.group_by("submission_id").agg(pl.col("row_no").n_unique()).sort("submission_id").iter_rows():
+    key = ["submission_id", "row_no", "code"]
+    put_frame(connection, "told_now", told.unique(key, maintain_order=True))
+    put_frame(connection, "asked_row", result.drop("programme", "examined_on", "gestation_wk", "birth_on", "born_wk"))
+    before = read_rows(connection, """
+        select distinct f.submission_id, f.row_no, f.code, s.settled_on is not null as is_settled
+        from lake.ledger.finding f semi join asked_row using (submission_id, row_no)
+        left join lake.ledger.settlement s using (submission_id, row_no, code)
+        where list_contains(?, f.code)""", [list(list_birth_notices())])  # fmt: skip
+    now = read_rows(connection, "from told_now order by all")
+    add_noticed(connection, now.join(before, on=key, how="anti"))
+    connection.execute("""
+        delete from lake.ledger.settlement
+        where (submission_id, row_no, code) in (select (submission_id, row_no, code) from told_now)""")
+    stale = before.filter(~pl.col("is_settled")).join(now, on=key, how="anti")
+    settled = stale.join(read_rows(connection, "from asked_row"), on=["submission_id", "row_no"]).unique([*key, "record_key"], maintain_order=True)
+    append_rows(connection, "ledger.settlement", settled.with_columns(pl.col("born_in").alias("settled_in"), pl.lit(on).alias("settled_on")))
+    news = now.join(before.filter(~pl.col("is_settled")), on=key, how="anti")
+    changed = pl.concat([news.select("submission_id", "row_no"), stale.select("submission_id", "row_no")])
+    for submission_id, rows in changed.group_by("submission_id").agg(pl.col("row_no").n_unique()).sort("submission_id").iter_rows():
         record_event(connection, "notice", submission_id, {"rows": rows})
 
 
@@ -110,7 +125,7 @@ def keep_noticed(connection: Connection, noted: pl.DataFrame | None = None) -> N
     nothing = pl.lit(None, pl.String)
     append_rows(connection, "ledger.finding", finding.with_columns(pl.lit("warning").alias("severity"), nothing.alias("detail")))
     rivals = noticed.drop_nulls("record_key").unique(["submission_id", "row_no", "code", "record_key"], keep="first", maintain_order=True)
-    append_rows(connection, "ledger.rival", rivals.with_columns(nothing.alias("settled_in"), pl.lit(None, pl.Date).alias("settled_on")))
+    append_rows(connection, "ledger.settlement", rivals.with_columns(nothing.alias("settled_in"), pl.lit(None, pl.Date).alias("settled_on")))
     names = noticed.select("submission_id", "row_no", "source_id").drop_nulls().sort("source_id")
     named = names if noted is None else pl.concat([noted, names])
     append_rows(connection, "identified.noted", named.unique(["submission_id", "row_no"], keep="first", maintain_order=True))

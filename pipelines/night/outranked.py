@@ -58,7 +58,7 @@ def note_outranked(connection: Connection, kind: str, tables: Sequence[str]) -> 
 
 def settle_rivals(connection: Connection, table: str, on: date) -> None:
     """Close what was told of records of this table's kind of which a version has come now that is newer than all that were at odds."""
-    connection.execute("create or replace temp table open_rival as from lake.ledger.rival where settled_on is null")
+    connection.execute("create or replace temp table open_rival as from lake.ledger.settlement where settled_on is null")
     if not count_rows(connection, "select count(*) from open_rival"):
         return
     connection.execute(f"""
@@ -72,7 +72,7 @@ def settle_rivals(connection: Connection, table: str, on: date) -> None:
         where (h.version_at, h.version_rank) > (r.version_at, r.version_rank)""")
     if count_rows(connection, "select count(*) from settled"):
         connection.execute("""
-            update lake.ledger.rival r set settled_in = s.settled_in, settled_on = $1 from settled s
+            update lake.ledger.settlement r set settled_in = s.settled_in, settled_on = $1 from settled s
             where r.settled_on is null and (r.submission_id, r.row_no, r.record_key, r.code) = (s.submission_id, s.row_no, s.record_key, s.code)
             """, [on])  # fmt: skip
 

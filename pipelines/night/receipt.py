@@ -34,7 +34,7 @@ RECEIPT = """
     rivalled as (
         select submission_id, count(distinct row_no) as rival_count from lake.ledger.finding
         anti join (
-            select submission_id, row_no, code from lake.ledger.rival where submission_id in (select submission_id from {asked})
+            select submission_id, row_no, code from lake.ledger.settlement where submission_id in (select submission_id from {asked})
             group by all having bool_and(settled_on is not null)) r using (submission_id, row_no, code)
         where code in ('version_older_than_held', 'record_told_differently_elsewhere')
           and submission_id in (select submission_id from {asked}) group by all),
@@ -60,8 +60,8 @@ received_count = accepted_count + untaken_count + quarantined_count.
 `mended`: accepted in a later file; `refused_again`: the latest word is in the feedback of the later file; `open`: not sent
 again. `waiting_for`: records that wait, by reason (`child_unknown=9, twin_ambiguous=2`). `rival_count`: accepted rows of which
 a newer version was held, or another content of one version came (night.outranked): they may not be what is held, until a version
-comes that is newer than both. `late_count`: how often more was found of its rows later, as birth records were corrected. `state`: waiting, held,
-partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
+comes that is newer than both. `late_count`: how often what is told of its rows changed later, as birth records were corrected. `state`: waiting,
+held, partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
 FINDING = """(
     select distinct f.* from lake.ledger.finding f
     anti join (
@@ -69,10 +69,10 @@ FINDING = """(
         where submission_id in (select submission_id from {asked})
         group by all having bool_and(known_to is not null)) w using (submission_id, row_no, code)
     anti join (
-        select submission_id, row_no, code from lake.ledger.rival where submission_id in (select submission_id from {asked})
+        select submission_id, row_no, code from lake.ledger.settlement where submission_id in (select submission_id from {asked})
         group by all having bool_and(settled_on is not null)) r using (submission_id, row_no, code)
     where f.submission_id in (select submission_id from {asked}))"""
-"""What is told of submissions: the ledger's findings, but for why a record waited that waits for that no more, and for settled rivals."""
+"""What is told of submissions: the ledger's findings, but for why a record waited that waits for that no more, and for what was settled."""
 
 _MATCHED = {"submission_id": pl.String(), "row_no": pl.Int64(), "outcome": pl.String(), "resent_in": pl.String()}
 """An open row, and what came of it in which later submission."""
@@ -101,7 +101,7 @@ def list_closings(connection: Connection, submission_id: str) -> pl.DataFrame:
         with again as (
             select resent_in, resent_on, outcome, row_no from lake.ledger.resent where submission_id = $1
             union all
-            select settled_in, settled_on, 'settled', row_no from lake.ledger.rival where submission_id = $1 and settled_on is not null)
+            select settled_in, settled_on, 'settled', row_no from lake.ledger.settlement where submission_id = $1 and settled_on is not null)
         select resent_in, s.file_name, resent_on, outcome, count(distinct row_no)::bigint as "rows"
         from again join lake.ledger.submission s on s.submission_id = resent_in
         group by all order by resent_on, resent_in, outcome""", [submission_id])  # fmt: skip
