@@ -18,7 +18,7 @@ from pipelines.settings import PACKAGE, Settings
 from pipelines.store.counted import read_told
 from pipelines.store.lake import Connection, connect, open_lake, put_frame, read_rows
 
-_RECORD_TABLES = [t for t, c in LAKE.items() if "record_key" in c.column_names() and t != "identified.waiting"]
+_RECORD_TABLES = [t for t, c in LAKE.items() if {"record_key", "known_to"} <= set(c.column_names()) and t != "identified.waiting"]
 
 
 class Check(NamedTuple):
@@ -157,7 +157,7 @@ def _verify_protocols(connection: Connection, settings: Settings) -> Check:
 def _verify_held(connection: Connection, settings: Settings) -> Check:
     """Every archived file is read and judged again: each accepted record is held by this version or a newer one, or waits (law 1)."""
     taken = read_rows(connection, """
-        select submission_id, received_on, accepted_count from lake.ledger.submission
+        select submission_id, received_on, first_on, accepted_count from lake.ledger.submission
         where status in ('accepted', 'partly_accepted') order by received_on""")  # fmt: skip
     broken = sum(count_unheld(connection, settings, receipt) for receipt in taken.iter_rows(named=True))
     return Check("1", "every accepted row of every archived file is held, or waits for its child", sum(taken["accepted_count"]), broken)
