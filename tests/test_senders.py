@@ -51,7 +51,7 @@ def test_a_birth_whose_clinic_or_maternity_no_register_knows_is_taken_and_told_o
         (2, "P1", {}), (4, "P9", {}), (6, "P9", {"maternity_id": "M77"}), (8, "p1", {}), (10, "", {}), (12, "P9", {"sex_code": "blue"}),
     )]  # fmt: skip
     (submission,) = send(settings, tmp_path, births)
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     found = {(f["row_no"], f["column"], f["code"], f["detail"]) for f in told(settings, submission)["findings"] if f["severity"] == "warning"}
     assert found == {
         (3, "phc_id", "phc_id_unregistered", "2"), (4, "maternity_id", "maternity_id_unregistered", "1"), (5, "phc_id", "phc_id_misspelt", "P1"),
