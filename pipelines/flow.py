@@ -17,6 +17,7 @@ from pipelines.night.workers import count_workers, share_work
 from pipelines.settings import Settings
 from pipelines.store import lake
 from pipelines.store.registers import read_registers
+from pipelines.store.release import swap_release
 from pipelines.store.warehouse import build_warehouse
 
 Progress = Callable[[str], None]
@@ -77,14 +78,23 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
     return referring.refer(settings, on)
 
 
+def refuse_missed(settings: Settings, on: date) -> None:
+    """UserError night_closed when no feed of that night was sealed and none will be, as it was published or a later one was."""
+    referring.refuse_missed(settings, on)
+
+
 def publish(settings: Settings, on: date) -> dict[str, int]:
-    """Build the published warehouse as known on a day and swap the pointer; rows by table, and how many years of birth were told anew."""
+    """Build the published warehouse as known on a day and swap the pointer; rows by table, and how many years of birth were told anew.
+
+    The day is closed before readers see what was known on it: killed in between, more could be learned on that day (law 10).
+    """
     with lake.hold_lock(settings), lake.open_lake(settings) as connection:
         registers, at_risk = dict(read_registers(settings)), intake.say_at_risk(settings)
         built = build_warehouse(connection, settings, on, registers, at_risk, referring.gate_referral)
         counts = {**built.counts, "birth_years_told": len(built.years)}
         with lake.transact(connection):
             intake.record_publication(connection, on, counts)
+        swap_release(settings, on, built.draft, built.parquet)
         audit.write_anchors(connection, settings)
     return counts
 

@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     most_sheet_rows: int = Field(2_000_000, description="A sheet of more rows is refused.")
     most_blank_mb: int = Field(256, description="A sheet whose far apart cells make the reader hold more blank ones is refused.")
     deepest_json: int = Field(64, description="A resource nested deeper is refused.")
+    refused_processing: str = Field("T", description="HL7 v2 messages of these MSH-11 are refused: T training, D debugging.")
     most_people: int = Field(3_000_000, description="A FHIR file that refers to more persons and places is refused.")
 
     @property

@@ -51,6 +51,14 @@ def test_a_message_that_is_taken_is_answered_to_its_sender_in_its_version(path):
     )
 
 
+@pytest.mark.parametrize(("processing", "answered"), [("T", ("AR", "E", "202")), ("D", ("AA", "W", "202"))])
+def test_a_message_that_is_no_production_is_answered_so(path, processing, answered):
+    (ack,) = parse(answer(path, HEAD.replace("|P|", f"|{processing}|"), CHILD, MOTHER, ORDER, TSH))
+    (error,) = ack["ERR"]
+    assert (str(ack["MSA"][0][1]), str(error[4]), str(error[3]).split("^")[0]) == answered
+    assert (str(error[2]), str(ack["MSH"][0][11])) == ("MSH^1^11", processing)
+
+
 def test_a_refused_result_is_named_by_segment_sequence_and_field_and_the_others_are_taken(path):
     bad = result("29573-3^Phe^LN", "high", "mg/dL")
     (ack,) = parse(answer(path, HEAD, CHILD, MOTHER, ORDER, TSH, bad))

@@ -16,8 +16,9 @@ from pipelines.night.ask import tell_submission
 from pipelines.night.front_door import LEDGER_FINDING, read_staged, stage_file, stage_rows
 from pipelines.night.layout_trial import try_file
 from pipelines.night.verify import verify_store
-from tests.nation import FIRST, bear, examine, name_iin, run, send, settle, write_file
+from tests.nation import BORN, FIRST, bear, examine, name_iin, run, send, settle, write_file
 from tests.test_bulk_data import LABORATORY, child, coded, result, write
+from tests.test_fhir import listing, patient
 
 RIVALS = {"record_told_differently", "results_contradict"}
 
@@ -121,6 +122,21 @@ def hear(number: int, answer: str, name: str = "1"):
     """An Observation of the left ear."""
     heard = {"valueQuantity": None, "valueCodeableConcept": coded(answer), "code": coded("54109-4")}
     return result(number, name, **heard)
+
+
+def test_contradictory_answers_of_a_fhir_file_are_told_and_a_version_contradicts_none(tmp_path):
+    passed, absent = hear(1, "LA10392-1"), hear(2, "LA7304-4")
+    ears = [ear | {"subject": {"reference": "#p"}, "identifier": [{"value": ear["id"]}]} for ear in (passed, absent)]
+    inside = {"contained": [patient("p", birthDate=str(BORN)), *ears]}
+    files = {
+        "lines": [*child(1), LABORATORY, passed, absent], "inside": [LABORATORY, listing("#o1", "#o2", **inside)],
+        "version": [*child(1), LABORATORY, passed, hear(1, "LA10393-9") | {"status": "amended", "issued": "2026-02-14T08:00:00+05:00"}],
+    }  # fmt: skip
+    told = {}
+    for name, resources in files.items():
+        found, *_ = stage(write(tmp_path / f"{name}.ndjson", *resources), tmp_path / name, 1)
+        told[name] = [(row, column) for row, column, code, *_ in found if code == "results_contradict"]
+    assert told == {"lines": [(4, "result_code"), (5, "result_code")], "inside": [(2, "result_code")], "version": []}
 
 
 @pytest.fixture(scope="module")

@@ -53,14 +53,16 @@ def test_no_query_draws_a_progress_bar_before_the_json(tmp_path):
         assert [c.execute(asked).fetchone() for c in (connection, published)] == [(False,), (False,)]
 
 
-def test_to_refer_a_closed_night_that_has_no_feed_is_an_error_and_to_repeat_one_that_has_is_not(monkeypatch, capsys, tmp_path):
+def test_a_closed_night_that_has_no_feed_is_refused_before_anything_is_done_and_to_repeat_one_that_has_is_not(monkeypatch, capsys, tmp_path):
     settings = settle(tmp_path / "home")
     send(settings, tmp_path, [{"birth": bear(2)}])
     flow.run_night(settings, FIRST, lambda _: None)
+    (landed,) = send(settings, tmp_path / "b", [{"birth": bear(4)}])
     before = FIRST - timedelta(days=9)
-    out, code = say(monkeypatch, capsys, "refer", "--on", before, "--home", settings.home, "--json")
-    assert (json.loads(out)["error"], code) == ("night_closed", 2)
     for command in ("refer", "run"):
+        out, code = say(monkeypatch, capsys, command, "--on", before, "--home", settings.home, "--json")
+        assert (json.loads(out)["error"], code) == ("night_closed", 2)
+        assert [p.name[:12] for p in settings.landing.glob("*.csv")] == [landed[:12]]
         out, code = say(monkeypatch, capsys, command, "--on", FIRST, "--home", settings.home, "--json")
         assert code == 0
         told = json.loads(out)

@@ -82,17 +82,20 @@ def test_a_form_of_tabs_is_no_form_of_births_when_it_comes_with_semicolons(tmp_p
 @pytest.mark.parametrize("unknown", ["Примечание", "Масса, г, при рождении"])
 def test_in_another_separator_a_header_that_the_form_does_not_know_refuses_the_file_and_names_both_separators(tmp_path, unknown):
     path = write(tmp_path / "a", [*HEARING, unknown], [*heard(), "x"], separator=",")
-    assert refuse(path) == ("separator_differs", (), [("separator_asked", ", → ;")])
+    assert refuse(path) == ("separator_differs", (), [("header_unknown_to_form", unknown), ("separator_asked", "«,» → «;»")])
+    assert unknown in tell_finding("header_unknown_to_form", unknown, {})["kk"]
 
 
 def test_a_header_that_holds_the_separator_unquoted_is_never_read_in_shifted_columns(tmp_path):
     """"Масса, г" without quotes is two headers, and 3,2 two cells: nothing of such a file is taken."""
     row = ["B1", "M1", "новая", "250314500010", "10.02.2026", "1", "м", "M1", "H1", "3,2"]
     path = write(tmp_path / "a", ",".join(WEIGHED), ",".join(row))
-    assert refuse(path) == ("separator_differs", (), [("separator_asked", ", → ;")])
+    assert refuse(path) == (
+        "separator_differs", (), [("header_unknown_to_form", "Масса"), ("header_unknown_to_form", "г"), ("separator_asked", "«,» → «;»")],
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize(("separator", "shown"), [(",", ", → ;"), ("\t", "Tab → ;")])
+@pytest.mark.parametrize(("separator", "shown"), [(",", "«,» → «;»"), ("\t", "Tab → «;»")])
 def test_a_changed_header_in_another_separator_names_the_column_the_form_and_both_separators(tmp_path, separator, shown):
     header = ["Дата осмотра ребенка" if name == "Дата обследования" else name for name in HEARING]
     assert refuse(write(tmp_path / "a", header, heard(), separator=separator)) == (
@@ -100,7 +103,7 @@ def test_a_changed_header_in_another_separator_names_the_column_the_form_and_bot
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("separator", "shown"), [("|", "| → ; , Tab"), ("^", "– → ; , Tab")])
+@pytest.mark.parametrize(("separator", "shown"), [("|", "«|» → «;» / «,» / Tab"), ("^", "– → «;» / «,» / Tab")])
 def test_a_separator_that_no_form_has_is_named_beside_those_that_forms_have(tmp_path, separator, shown):
     assert refuse(write(tmp_path / "a", HEARING, heard(), separator=separator)) == ("layout_unknown", (), [("separator_asked", shown)])
     assert shown in tell_finding("separator_asked", shown, {})["ru"]

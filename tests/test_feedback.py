@@ -313,11 +313,12 @@ def test_a_mended_result_of_another_kind_or_sender_closes_nothing(settings, tmp_
     assert tell_submission(settings, first)["open_count"] == 0
 
 
-def test_a_broken_line_and_a_row_of_a_file_of_several_senders_are_closed_by_their_mended_rows(settings, tmp_path):
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_broken_line_and_a_row_of_a_file_of_several_senders_are_closed_by_their_mended_rows(settings, tmp_path, separator):
     good = [bear(2), bear(3), bear(4)]
     path = write_file(tmp_path / "several.csv", [*good, bear(5, sex_code="blue"), bear(7)])
-    text = path.read_text().splitlines()
-    text[-1] += ",one,too,many"
+    text = path.read_text().replace(",", separator).splitlines()
+    text[-1] += f"{separator}one{separator}too{separator}many"
     path.write_text("\n".join(text) + "\n")
     (first,) = flow.receive(settings, [path])
     take_in(settings, FIRST)

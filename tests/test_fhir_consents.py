@@ -88,6 +88,14 @@ def test_a_denial_within_a_consent_that_cannot_be_read_is_never_taken_as_given(p
     assert "consent_denial_unread" in codes(read)
 
 
+@pytest.mark.parametrize("provision", [
+    {}, {"type": "deny"}, {"provision": [deny(action=[coded("disclose")])]}, {"purpose": [{"system": "http://x.kz", "code": "TREAT"}]},
+])  # fmt: skip
+def test_a_consent_that_is_about_no_purpose_of_ours_decides_nothing_and_is_told(path, provision):
+    read = lines(path, patient(), GUARDIAN, agree(provision=provision))
+    assert (codes(read), {row["action_code"] for row in read["consent"]}) == ({"consent_without_purpose"}, {"cancel"})
+
+
 def test_a_permission_with_limits_adds_nothing_and_is_told(path):
     read = lines(path, patient(), GUARDIAN, agree(SAMPLING, provision={"provision": [permit(REFERRAL, action=[coded("access")])]}))
     assert (decided(read), codes(read)) == ({"sampling": "given"}, {"consent_permit_unread"})

@@ -62,13 +62,6 @@ def test_a_part_inside_a_result_that_breaks_the_standard_is_told(path):
     assert (len(read["screening"]), {(n, c) for n, c, code, _ in read.finding if code == "part_malformed"}) == (1, {(2, "name")})
 
 
-def test_contradictions_between_results_inside_one_report_are_told(path):
-    ears = [seen("54109-4", f"o{n}", subject={"reference": "#p"}, identifier=[{"value": f"X{n}"}], valueQuantity=None, valueString=said)
-            for n, said in enumerate(("Normal", "out of range"))]  # fmt: skip
-    read = lines(path, patient(), listing("#o0", "#o1", contained=[*ears, patient("p")]))
-    assert codes(read) == {"results_contradict"}
-
-
 def test_a_report_with_thousands_of_results_inside_it_is_read_in_seconds(path):
     """It took minutes when each result looked through all the others for its child."""
     many = [seen(number=f"o{n}", subject={"reference": "#p"}) for n in range(4_000)]

@@ -125,13 +125,14 @@ def test_two_versions_of_one_moment_both_count_and_one_entered_in_error_ends_bot
     assert decided(home, 3) == {"sampling": CANCELLED, "pmpc_referral": CANCELLED}
 
 
-@pytest.mark.parametrize("status", ["entered-in-error", "inactive"])
-def test_a_consent_that_has_ended_and_names_nothing_any_more_decides_nothing_any_more(home, tmp_path, status):
+@pytest.mark.parametrize(("status", "told"), [("entered-in-error", []), ("inactive", []), ("active", ["consent_without_purpose"])])
+def test_a_consent_that_names_nothing_any_more_decides_nothing_any_more(home, tmp_path, status, told):
     tell(home, tmp_path / "a.ndjson", NIGHTS[1], decide(2, *FIRST_SAYS))
-    tell(home, tmp_path / "b.ndjson", NIGHTS[2], decide(2, "20T09:00", status=status))
+    research = {"provision": {"purpose": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HRESCH"}]}, "dateTime": None}
+    later, _ = tell(home, tmp_path / "b.ndjson", NIGHTS[2], decide(2, "20T09:00", status=status, **(research if told else {})))
     held = decided(home, 2)
     assert {purpose for purpose, (_, is_cancelled) in held.items() if not is_cancelled} == set()
-    assert is_whole(home)
+    assert ([found["code"] for found in tell_submission(home, later)["findings"]], is_whole(home)) == (told, True)
 
 
 def test_other_consents_of_the_child_and_of_other_senders_decide_on(home, tmp_path):

@@ -410,16 +410,49 @@ def test_a_child_is_explained_by_flag_with_rule_inputs_what_clears_it_and_where_
     assert "FAMILY2" not in str(told)
 
 
+def read_published(settings, table):
+    with duckdb.connect(str(settings.published / "erte.duckdb"), read_only=True) as release:
+        return release.execute(f"from {table} order by all").fetchall()
+
+
 def test_what_was_published_as_known_on_a_day_does_not_change_when_later_data_arrive(published, tmp_path):
-    send(published, tmp_path, flagged(5), "b")
+    tables = ("pathway", "facility_month", "data_quality", "indicator", "published.indicator", "release")
+    before = {table: read_published(published, table) for table in tables}
+    ((referral,),) = ask(published, REFERRED.format("referral_id"), "B2")
+    report = {**NEVER_SENT, "referral_id": referral, "report_status": "7.0", "reported_on": str(FIRST), "category_codes": "speech", "is_severe": ""}
+    later = {"issued_at": "2026-03-01T08:00:00"}
+    send(published, tmp_path, [*flagged(5), {"consent": consent(3, "withdrawn", FIRST)}, {"pmpc_report": report},
+                               {"birth": bear(3, birth_weight_g="900", action_code="correct", **later)},
+                               {"screening": examine(3, "motor", 1.2, 14, action_code="cancel", **later)}], "b")  # fmt: skip
     run(published, FIRST)
+    flow.publish(published, FIRST)
+    assert {table: read_published(published, table) for table in tables} == before
+    flow.publish(published, SECOND)
+    assert [table for table in tables if read_published(published, table) == before[table]] == []
 
-    def read(on):
-        flow.publish(published, on)
-        with duckdb.connect(str(published.published / "erte.duckdb"), read_only=True) as release:
-            return release.execute("select count(*) from pathway").fetchone()
 
-    assert (read(FIRST), read(SECOND)) == ((2,), (3,))
+def test_a_release_killed_while_it_was_built_leaves_nothing_that_the_next_one_would_take_up(published):
+    draft = published.published / f".draft-{SECOND}.duckdb"
+    script = (
+        f"import duckdb, os, shutil; shutil.copyfile('{published.published / f'erte-{FIRST}.duckdb'}', '{draft}'); "
+        f"draft = duckdb.connect('{draft}'); draft.execute('drop view pathway'); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert draft.with_name(f"{draft.name}.wal").stat().st_size
+    flow.publish(published, SECOND)
+    assert len(read_published(published, "pathway")) == 2
+
+
+def test_a_day_is_closed_before_readers_see_it_so_that_after_a_kill_in_between_nothing_more_is_learned_on_it(referred, tmp_path, monkeypatch):
+    with monkeypatch.context() as killed:
+        killed.setattr(flow, "swap_release", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            flow.publish(referred, FIRST)
+    assert not (referred.published / "erte.duckdb").exists()
+    send(referred, tmp_path, flagged(3), "b")
+    run(referred, FIRST)
+    flow.publish(referred, FIRST)
+    assert len(read_published(referred, "pathway")) == 2
 
 
 def test_the_lake_may_be_catalogued_in_postgresql(tmp_path):
@@ -499,7 +532,7 @@ def test_a_withdrawal_that_was_known_before_a_referral_is_a_broken_promise(refer
     assert not broken(referred)
     with lake.open_lake(referred) as connection:
         connection.execute(f"insert into lake.clinical.consent by name {earlier.format(', '.join(forged.values()))}")
-    assert [(check.law, check.broken) for check in broken(referred, is_deep=False)] == [("3", 1)]
+    assert [(check.law, check.broken) for check in broken(referred, is_deep=False)] == [("3", 1)] * 2  # sent, and not taken back
 
 
 def test_records_are_masked_and_whole_only_when_asked_for_which_the_ledger_keeps(referred):

@@ -81,7 +81,16 @@ def test_a_file_without_any_column_of_results_is_not_taken_for_births_and_is_tol
     assert set(refused.value.columns) == results | (layout.required & results)
 
 
-@settings(max_examples=200, deadline=None)
+def test_a_header_that_fits_two_forms_equally_is_refused_with_the_names_of_both_and_one_more_column_decides():
+    other = BIRTHS._replace(name="other", columns={**BIRTHS.columns, "Кабинет": "phone"})
+    own = BIRTHS._replace(columns={**BIRTHS.columns, "Палата": "phone"})
+    with pytest.raises(FileRefusedError) as refused:
+        match_layout(BIRTHS.required, [own, other])
+    assert (refused.value.code, refused.value.differences[0][:2]) == ("layout_ambiguous", ("maternity-birth, other", "layouts_meant"))
+    assert [match_layout([*BIRTHS.required, more], [own, other]).name for more in ("Палата", "Кабинет")] == ["maternity-birth", "other"]
+
+
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_whatever_optional_columns_lack_a_file_is_of_its_layout_and_with_a_required_one_renamed_of_none(data):
     layout, needed = data.draw(st.sampled_from(NEEDED))
@@ -101,7 +110,7 @@ def test_a_sheet_that_only_shares_some_words_with_a_layout_is_passed_over_beside
     assert (None, "2", "sheet_not_read", "warning") in found
 
 
-@pytest.mark.parametrize("code", ["layout_meant", "sheet_refused", "separator_asked", "separator_differs"])
+@pytest.mark.parametrize("code", ["layout_meant", "layouts_meant", "sheet_refused", "separator_asked", "separator_differs"])
 def test_what_is_told_beside_a_refusal_has_its_texts_and_names_what_it_is_about(code):
     texts = tell_finding(code, "ABOUT", {})
     assert all(texts.values())

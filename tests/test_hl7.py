@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipelines.intake.feedback import tell_finding
 from pipelines.intake.hl7 import read_chunks
 from pipelines.intake.hl7.fields import clean_number, is_loinc_whole, read_marks, read_time, unescape
+from pipelines.intake.reading import Limits
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from tests.samples import find_samples
@@ -35,8 +36,8 @@ def read(path, *segments, end="\r"):
     return judge(path)
 
 
-def judge(path):
-    opened = open_submission(path)
+def judge(path, limits=Limits()):  # noqa: B008  # immutable
+    opened = open_submission(path, limits)
     judged = [judge_chunk(chunk, opened.layout, "0" * 64, ON) for chunk in opened.chunks]
     accepted = pl.concat(j.accepted for j in judged)
     finding = pl.concat(j.finding for j in judged)
@@ -231,6 +232,17 @@ def test_times_escapes_and_numbers():
 
 
 @pytest.mark.parametrize(
+    ("said", "told"), [("20260230", True), ("yesterday", True), ("202601", True), ("", False), ('""', False), ("20260106", False)]
+)
+def test_a_result_whose_own_time_cannot_be_read_has_that_of_its_order_and_is_told(path, said, told):
+    ear = result("54109-4^Right ear^LN", "LA10392-1^Pass^LN", kind="CE")
+    accepted, finding, _ = read(path, *(segment.replace("20260105090000", said) for segment in (TSH, ear)))
+    assert set(accepted["examined_on"]) == {date(2026, 1, 6 if said == "20260106" else 5)}
+    assert finding.select("row_no", "code", "severity").rows() == [(row, "observed_on_unreadable", "warning") for row in (5, 6) if told]
+    assert "OBX-14" in tell_finding("observed_on_unreadable", "observed_on", {})["ru"]
+
+
+@pytest.mark.parametrize(
     ("said", "day", "moment"),
     [
         ("20261015230000+0000", "2026-10-16", "2026-10-16T04:00:00"), ("20260101020000+0600", "2026-01-01", "2026-01-01T01:00:00"),
@@ -243,25 +255,45 @@ def test_a_time_with_an_offset_is_told_in_local_time_and_one_without_is_local(sa
     assert read_time(said) == (day, moment)
 
 
+@pytest.mark.parametrize(
+    ("processing", "refused", "expected"),
+    [
+        ("P", "T", set()), ("", "T", set()), ("p^T", "T", set()), ("D", "T", {"processing_not_production"}),
+        ("X", "T", {"processing_not_production"}),
+        ("T", "T", {"message_not_production"}), ("t^A", "T", {"message_not_production"}), ("D", "T, D", {"message_not_production"}),
+        ("T", "", {"processing_not_production"}),
+    ],
+)  # fmt: skip
+def test_a_training_message_is_refused_and_another_that_is_no_production_is_told(path, processing, refused, expected):
+    head = HEAD.replace("|P|", f"|{processing}|")
+    path.write_bytes("\r".join([head, CHILD, MOTHER, ORDER, TSH, ""]).encode())
+    accepted, finding, quarantine = judge(path, Limits(refused_processing=refused))
+    assert (set(finding["code"]), set(finding["row_no"])) == (expected, {1} if expected else set())
+    is_refused = expected == {"message_not_production"}
+    assert (len(accepted), len(quarantine)) == ((0, 1) if is_refused else (1, 0))
+
+
 def test_two_numbers_in_one_field_are_no_number(path):
     accepted, finding, _ = read(path, result("29575-8^TSH^LN", "5^10", "mU/L"))
     assert (len(accepted), ("value", "value_not_numeric") in codes(finding)) == (0, True)
 
 
+NO_PRODUCTION = {"processing_not_production": 1}  # MSH-11 is D, of one of them N
 TOLD = {
-    "LA__003_LA_ORU_R01_NBS_obr_flatten_0_initial_message.hl7": (10, 0, {}),
-    "MN__004_MN_ORU_R01_NBS_0_initial_message.hl7": (14, 0, {}),
-    "Natus__002_Natus_ORU_R01_NBS.hl7": (20, 0, {}),
-    "Natus__004_Natus_ORU_R01_NBS.hl7": (20, 0, {}),
-    "NewSTEPs__002_NewSTEPs_ORU_R01.hl7": (53, 1, {"answer_unread": 5, "unit_missing": 1, "unit_unlisted": 1, "value_cleaned": 1}),
-    "Test__Automated__008_ORU_R01_micro_character_encoding.hl7": (1, 0, {}),
+    "LA__003_LA_ORU_R01_NBS_obr_flatten_0_initial_message.hl7": (10, 0, NO_PRODUCTION),
+    "MN__004_MN_ORU_R01_NBS_0_initial_message.hl7": (14, 0, NO_PRODUCTION),
+    "Natus__002_Natus_ORU_R01_NBS.hl7": (20, 0, NO_PRODUCTION),
+    "Natus__004_Natus_ORU_R01_NBS.hl7": (20, 0, NO_PRODUCTION),
+    "NewSTEPs__002_NewSTEPs_ORU_R01.hl7": (53, 1, NO_PRODUCTION | {
+        "observed_on_unreadable": 55, "answer_unread": 5, "unit_missing": 1, "unit_unlisted": 1, "value_cleaned": 1}),
+    "Test__Automated__008_ORU_R01_micro_character_encoding.hl7": (1, 0, NO_PRODUCTION),
     "Test__Message__msh-12_has_value_2_3.hl7": (0, 1, {"message_not_result": 1}),
     "Test__Message__orm_obx-5_is_not_a_numeric_value.hl7": (0, 1, {"message_not_result": 1}),
-    "Test__Results__002_AL_ORU_R01_NBS_Fully_Populated_0_initial_message.hl7": (13, 0, {}),
-    "Test__Results__003_AL_ORU_R01_NBS_Normal_And_Abnormal_Results_0_initial_message.hl7": (13, 0, {}),
-    "Test__Results__004_AL_ORU_R01_NBS_Specimen_Unsatisfactory_0_initial_message.hl7": (15, 0, {}),
+    "Test__Results__002_AL_ORU_R01_NBS_Fully_Populated_0_initial_message.hl7": (13, 0, NO_PRODUCTION),
+    "Test__Results__003_AL_ORU_R01_NBS_Normal_And_Abnormal_Results_0_initial_message.hl7": (13, 0, NO_PRODUCTION),
+    "Test__Results__004_AL_ORU_R01_NBS_Specimen_Unsatisfactory_0_initial_message.hl7": (15, 0, NO_PRODUCTION),
     "cyrillic_adt.hl7": (0, 1, {"message_not_result": 1}),
-    "lfh__sample_win.hl7": (0, 1, {"message_not_result": 1}),
+    "lfh__sample_win.hl7": (0, 1, {"message_not_production": 1}),
     "pyhl7__nonstandard_separators.hl7": (0, 1, {"message_header_malformed": 1}),
     "pyhl7__sample_bad_file1.hl7": (0, 2, {"batch_count_differs": 1, "message_header_malformed": 1, "message_not_result": 1}),
     "pyhl7__sample_batch.hl7": (0, 1, {"message_not_result": 1}),

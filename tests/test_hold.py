@@ -12,6 +12,7 @@ from pipelines.cli.commands import app
 from pipelines.errors import UserError
 from pipelines.intake.page import read_texts
 from pipelines.night import hold
+from pipelines.night.report_card import write_report_cards
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import transact
 from tests.nation import FIRST, ask, bear, copy_home, run, settle, take_in, write_file
@@ -25,11 +26,11 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def first_night(tmp_path_factory):
-    """A home with one held submission (30 births, 20 without a date), and its id."""
+    """A home with one held submission (30 births, 20 without a date, one of them of no time of issue), and its id."""
     folder = tmp_path_factory.mktemp("held")
     settings = settle(folder / "home")
     born = str(FIRST - timedelta(days=3))
-    rows = [bear(n, sender_id="M1", birth_on="" if n < 22 else born) for n in range(2, 32)]
+    rows = [bear(n, sender_id="M1", birth_on="" if n < 22 else born, **({"issued_at": ""} if n == 30 else {})) for n in range(2, 32)]
     (submission,) = flow.receive(settings, [write_file(folder / "sent" / "births.csv", rows)])
     assert run(settings, FIRST)["held"] == 1
     return settings, submission
@@ -87,6 +88,24 @@ def test_a_released_batch_passes_in_the_next_run_and_its_feedback_no_longer_says
     assert not [check for check in verify_store(settings) if check.broken]
     assert [p.name for p in (settings.archive).rglob("*births.csv")] == [f"{submission}-births.csv"]
     assert flow.list_held(settings) == []
+
+
+def test_a_released_batch_counts_for_its_sender_from_the_day_it_came_and_overrides_nothing_sent_since(held, tmp_path):
+    settings, submission = held
+    days = [FIRST + timedelta(days=n) for n in (2, 9)]
+    since = bear(30, birth_on=str(FIRST - timedelta(days=3)), sender_id="M1", birth_weight_g="2900", issued_at="")  # by the day it comes
+    flow.receive(settings, [write_file(tmp_path / "since.csv", [since])])
+    take_in(settings, days[0])
+    flow.decide_held(settings, submission, "release", REASON, "aigerim")
+    run(settings, days[1])
+    weights = "select birth_weight_g from lake.clinical.birth b join lake.identified.birth i using (child_key) where source_id = 'B30'"
+    assert ask(settings, weights + " and b.known_to is null and i.known_to is null") == [(2900,)]
+    assert ask(settings, "select received_on, first_on from lake.ledger.submission where submission_id = ?", submission) == [(days[1], FIRST)]
+    write_report_cards(settings, days[1])
+    card = json.loads((settings.reports / "sender" / "M1.json").read_text())
+    assert (card["delay_days"], card["last_on"], card["files"]) == (3.0, str(days[0]), 2)
+    assert not [check for check in verify_store(settings, is_deep=True) if check.broken]
+    assert not list((settings.home / "held").iterdir())
 
 
 def test_a_returned_batch_tells_its_sender_why_and_is_never_taken_again(held):

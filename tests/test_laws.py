@@ -1,8 +1,8 @@
 """The laws of the house as properties of whole nights, on a real lake (ARCHITECTURE section 5).
 
 Here: 1 nothing is lost, 2 order and resends, 3 consent, 4 one place for every flag, 6 twins, 7 no personal column, 8 one feed
-an episode, 11 incremental = full. Law 5 is held in test_risk, 9 in test_disclosure, 10 in test_flow and test_warehouse; the pure
-halves of 1, 3 and 6 in test_intake, test_consent and test_identity.
+an episode, 11 incremental = full. Law 5 is held in test_risk, 9 in test_disclosure, 10 in test_flow and test_warehouse, 6 with merges in
+test_merge; the pure halves of 1, 3 and 6 in test_intake, test_consent and test_identity.
 """
 
 import tempfile
@@ -50,7 +50,8 @@ STATE = {
 
 @st.composite
 def nations(draw):
-    """Six to eight children, perhaps a pair of twins too, with what is said of them, right and wrong, in any order.
+    """Six to eight children, perhaps a pair of twins too, with what is said of them, right and wrong, in any order: also what is
+    corrected or taken back later, and an IIN that is learned from a result, by which another result is named.
 
     Of one who should be referred nothing is said about consent.
     """
@@ -60,8 +61,19 @@ def nations(draw):
         for age in draw(st.sampled_from([(14, 15), (14,), (14, 400), (400,), ()])):
             mean = draw(st.sampled_from([1.0, 1.74, 1.75, 2.9]))
             records.append({"screening": examine(number, "motor", mean, age)})  # at 400 days it lies in the future and is refused
+            if draw(st.sampled_from([False, False, True])):
+                anew = {"action_code": draw(st.sampled_from(["correct", "cancel"])), "issued_at": "2026-03-01T08:00:00"}
+                records.append({"screening": examine(number, "motor", draw(st.sampled_from([1.2, 2.9])), age, **anew)})
         if draw(OFTEN):
-            records.append({"consent": consent(number, draw(st.sampled_from(["given", "refused"])))})
+            decision = draw(st.sampled_from(["given", "given", "refused"]))
+            records.append({"consent": consent(number, decision)})
+            if draw(st.sampled_from([False, False, True])):
+                records.append({"consent": consent(number, decision, action_code="cancel", issued_at="2026-03-01T08:00:00")})
+        if draw(OFTEN):
+            iin = name_iin(number + 900)
+            learned = {"screening": examine(number, "tsh", 3.0, child_iin=iin)}
+            by_iin_alone = {"screening": {**examine(number, "phe", 1.0, child_iin=iin), "mother_iin": None, "birth_on": None}}
+            records += [learned, by_iin_alone]
         if draw(st.sampled_from([False, False, True])):
             records.append({"consent": consent(number, "withdrawn", BORN + timedelta(days=6))})
         if draw(OFTEN):
@@ -75,13 +87,15 @@ def nations(draw):
 
 
 def live(folder: Path, nights: list[list[dict]], *, is_resent: bool = False):
-    """A home in which these records came, night by night; its state without the days on which it was learned."""
+    """A home in which these records came, night by night, and answers of PMPCs between; its state without the days on which it was learned."""
     home = settle(folder / "home")
     for number, records in enumerate(nights):
         if records:
             send(home, folder / f"{number}", records, f"n{number}")
             if is_resent:
                 send(home, folder / f"{number}", records, f"again{number}")
+        if number:
+            answer_sent(home, folder / "report", FIRST)
         run(home, FIRST + timedelta(days=number))
     broken = [check for check in verify_store(home, is_deep=True) if check.broken]
     assert not broken, broken
@@ -89,6 +103,15 @@ def live(folder: Path, nights: list[list[dict]], *, is_resent: bool = False):
     assert state["silent"]
     assert not state["referred in silence"]
     return state
+
+
+def answer_sent(home, folder, on):
+    """What the PMPCs say of what they were sent: the first concluded, the next has seen its child, the third declines, and so on."""
+    said = [{"report_status": "7.0", "category_codes": "speech"}, {"report_status": "5.1.4"}, {"report_status": "4.0"}]
+    sent = ask(home, "select referral_id, pmpc_id from lake.clinical.referral order by referral_id")
+    usual = {"action_code": "report", "reported_on": str(on), "category_codes": None}
+    send(home, folder, [{"pmpc_report": usual | said[number % 3] | {"sender_id": pmpc_id, "source_id": f"X{number}", "referral_id": referral_id}}
+                        for number, (referral_id, pmpc_id) in enumerate(sent)], "report")  # fmt: skip
 
 
 @settings(max_examples=1, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.explicit, Phase.generate])

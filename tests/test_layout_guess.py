@@ -33,6 +33,31 @@ def guess(text, name="unknown", encoding="utf-8"):
     return guess_layout(read_sample(text.encode(encoding)), list_layouts(), name)
 
 
+@pytest.mark.parametrize("end", ["\r", "\n"])
+def test_a_table_is_guessed_whatever_ends_its_lines_and_also_when_it_is_packed(tmp_path, end):
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(gzip.compress(HEARING.replace("\r\n", end).encode()))
+    found = CliRunner().invoke(app, ["layout", "guess", str(path), "--json"])
+    assert (found.exit_code, json.loads(found.output)["placed"]) == (0, [dict(p._asdict()) for p in guess(HEARING).placed])
+
+
+REFUSED = {
+    "file_encoding_unknown": [HEARING.encode() + "Примечание".encode("cp1251") + b"\x98\xff"],
+    "layout_unknown": [("Номер;" + "x" * 200_000 + ";y").encode()],
+    "layout_not_needed": [b"MSH|^~\\&|LIS|L1\rPID|1\r", b'\n{"resourceType": "Patient"}', "\ufeffMSH|^~\\&|LIS".encode()],
+    "format_not_supported": [b"%PDF-1.4", b"<html><table></table></html>"],
+}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_what_is_no_table_is_guessed_at_by_nobody_and_says_why(tmp_path, code):
+    for number, content in enumerate(REFUSED[code]):
+        path = tmp_path / f"{number}.txt"
+        path.write_bytes(content)
+        found = CliRunner().invoke(app, ["layout", "guess", str(path)])
+        assert (found.exit_code, found.output.split(":")[0]) == (2, code)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251"])
 def test_headers_are_placed_by_known_names_by_words_and_by_likeness(encoding):
     found = guess(HEARING, encoding=encoding)

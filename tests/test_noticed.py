@@ -96,6 +96,40 @@ def test_a_result_that_waited_is_told_of_in_the_feedback_of_its_own_file_when_it
     assert len(ask(home, TOLD, submission)) == 3  # what was told stays in the ledger
 
 
+def test_a_birth_record_that_is_corrected_later_tells_of_results_of_earlier_nights_and_once(home, tmp_path):
+    rows = [seen(4, "A", gestation_wk="39"), seen(6, "B", gestation_wk="32", birth_on=str(BORN)), seen(4, "M", "mchat_r")]
+    (submission,) = send(home, tmp_path, rows)
+    take_in(home, FIRST)
+    assert ask(home, TOLD, submission) == [(4, "examined_on", "age_at_mchat_outside_window", "warning")]
+    corrected = {"action_code": "correct", "issued_at": "2026-03-02T09:00:00"}
+    births = [bear(4, child_iin=name_iin(704), gestation_wk="33", birth_on="2022-02-10"), bear(6, child_iin=name_iin(706), gestation_wk="38")]
+    send(home, tmp_path, [{"birth": birth | corrected} for birth in births], "births")
+    take_in(home, SECOND)
+    expected = [(2, "child_over_3"), (2, "gestation_wk_differs"), (3, "gestation_wk_differs"), (4, "age_at_mchat_outside_window"),
+                (4, "child_over_3")]  # fmt: skip
+    assert [(row, code) for row, _, code in feedback(home, submission)] == expected
+    send(home, tmp_path, [{"birth": birth | corrected | {"issued_at": "2026-03-03T09:00:00", "plurality": "2"}} for birth in births], "again")
+    take_in(home, THIRD)
+    assert [(row, code) for row, _, code, _ in ask(home, TOLD, submission)] == expected
+    assert (tell_submission(home, submission)["late_count"], [check for check in verify_store(home, is_deep=True) if check.broken]) == (1, [])
+
+
+def test_what_a_corrected_birth_record_says_no_more_of_a_result_is_settled_and_told_again_when_it_is_true_again(home, tmp_path):
+    (submission,) = send(home, tmp_path, [seen(4, "A", gestation_wk="33"), seen(4, "B", "phe", gestation_wk="39")])
+    take_in(home, FIRST)
+    told = [feedback(home, submission)]
+    for number, weeks in enumerate(("33", "39"), 1):
+        corrected = {"gestation_wk": weeks, "action_code": "correct", "issued_at": f"2026-03-0{number + 1}T09:00:00"}
+        (births,) = send(home, tmp_path, [{"birth": bear(4, child_iin=name_iin(704), **corrected)}], weeks)
+        take_in(home, FIRST + timedelta(days=number))
+        told.append(feedback(home, submission))
+        closings = tell_submission(home, submission)["resent_in"]
+        assert [(c["outcome"], c["resent_in"]) for c in closings] == [("settled", births)]
+    differs = [(2, "A", "gestation_wk_differs")], [(3, None, "gestation_wk_differs")]
+    assert told == [differs[0], differs[1], differs[0]]
+    assert len(ask(home, TOLD, submission)) == 2  # what was told stays in the ledger
+
+
 def test_a_record_that_waits_for_another_reason_than_before_is_told_of_it_and_once(home, tmp_path):
     unnamed = {"child_iin": "", "mother_iin": name_iin(8), "birth_on": str(BORN), "birth_order": ""}
     (submission,) = send(home, tmp_path, [seen(8, "A", **unnamed), seen(9, "B")])

@@ -157,6 +157,31 @@ def test_a_newer_version_settles_what_two_files_of_a_night_tell_differently(home
     assert [told(home, file) for file in files] == [[], [], []]
 
 
+@pytest.mark.parametrize(("kind", "third"), [("birth", {"birth_weight_g": "2500"}), ("screening", {"value": "2.5"})])
+def test_a_record_sent_again_with_a_later_time_of_issue_closes_what_was_told_of_its_rivals(home, tmp_path, kind, third):
+    row, other = KINDS[kind]
+    later = {"issued_at": "2026-03-03T08:00:00"}
+    files = []
+    for night, version in enumerate((row | LATE, row | other | LATE, row | third | EARLY), 1):
+        files += send(home, tmp_path, [{kind: version}], f"{night}")
+        take_in(home, NIGHTS[night])
+        if night == 2:
+            send(home, tmp_path, [{kind: version}, {kind: KINDS[kind][0] | {"source_id": "another"}}], "a repeat settles nothing")
+    counts = [tell_submission(home, file)["rival_count"] for file in files]
+    assert (counts, feedback(home, files[2])[0]) == ([1, 1, 1], [(OLDER, row["source_id"])])
+    (mended,) = send(home, tmp_path, [{kind: row | {"action_code": "correct"} | later}], "mended")
+    take_in(home, NIGHTS[4])
+    for file in (*files, mended):
+        receipt = tell_submission(home, file)
+        codes = {found["code"] for found in receipt["findings"]} & {OLDER, ELSEWHERE}
+        assert (receipt["state"], receipt["rival_count"], codes, feedback(home, file)[0]) == ("accepted", 0, set(), [])
+    (closing,) = tell_submission(home, files[0])["resent_in"]
+    assert (closing["resent_in"], closing["outcome"], closing["rows"]) == (mended, "settled", 1)
+    assert mended in feedback(home, files[0])[1]
+    assert "nothing is needed from you" in feedback(home, files[0])[1]
+    assert is_whole(home)
+
+
 def test_a_report_about_a_referral_is_told_of_alike(home, tmp_path):
     send(home, tmp_path, flagged(40), "flagged")
     run(home, NIGHTS[1])

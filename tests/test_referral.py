@@ -266,6 +266,7 @@ def test_district_with_two_pmpcs_is_refused():
 # ------------------------------------------------------------------------------------------------ recalls
 
 WITHDRAWN = draw_consents((1, "given", 5), (1, "withdrawn", 12))
+AUTOMATED = {"purpose": "automated_processing"}
 
 
 @pytest.mark.parametrize(
@@ -284,6 +285,12 @@ WITHDRAWN = draw_consents((1, "given", 5), (1, "withdrawn", 12))
             {"answer": draw_answers((1, "hearing", "rejected", 12))},
             "rejected_by_worker",
             [("F1", "closed", "rejected_by_worker")],
+        ),
+        ({"answer": draw_answers()}, "confirmation_cancelled", [("F1", "withheld", "confirmation_pending")]),
+        (
+            {"answer": draw_answers(), "consent": draw_consents((1, "given", 5), (1, "given", 6, AUTOMATED), (1, "withdrawn", 12, AUTOMATED))},
+            "confirmation_cancelled",
+            [("F1", "withheld", "confirmation_pending")],
         ),
         ({"birth": draw_births((1, {"died_on": day(15)}))}, "child_died", [("F1", "closed", "child_died")]),
         (
@@ -310,6 +317,8 @@ def test_what_was_sent_and_no_longer_holds_is_recalled_once(change, reason, left
         {"flag": draw_flags(), "report": draw_reports(("R1", "7.0", 15))},
         {"flag": draw_flags(), "report": draw_reports(("R1", "4.0", 15))},
         {"birth": draw_births((1, {"died_on": day(15)})), "report": draw_reports(("R1", "7.0", 15))},
+        {"answer": draw_answers(), "report": draw_reports(("R1", "7.0", 15))},
+        {"answer": draw_answers(), "consent": draw_consents((1, "given", 5), (1, "given", 6, AUTOMATED | {"valid_until": day(15)}))},
     ],
 )
 def test_what_stands_or_was_answered_is_not_recalled(change):
@@ -321,6 +330,13 @@ def test_referral_stands_while_one_of_its_flags_stands():
     placed = place(referral=sent)
     assert placed.item.is_empty()
     assert where(placed) == [("F1", "referred", "awaiting_pmpc")]
+
+
+def test_referral_stands_while_somebody_confirms_one_of_its_flags():
+    flag = draw_flags(("F1", 1, "hearing"), ("F2", 1, "autism"))
+    placed = place(flag=flag, referral=draw_referrals(("R1", "referral", 1, 1, "F1 F2")))
+    assert placed.item.is_empty()
+    assert where(placed) == [("F1", "referred", "awaiting_pmpc"), ("F2", "referred", "awaiting_pmpc")]
 
 
 def test_consent_given_again_after_a_recall_is_the_next_episode():

@@ -46,6 +46,19 @@ def card(settings, sender, on=FIRST):
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def test_a_birth_whose_clinic_or_maternity_no_register_knows_is_taken_and_told_once_an_id(settings, tmp_path):
+    births = [{"birth": bear(n, phc_id=phc, **other)} for n, phc, other in (
+        (2, "P1", {}), (4, "P9", {}), (6, "P9", {"maternity_id": "M77"}), (8, "p1", {}), (10, "", {}), (12, "P9", {"sex_code": "blue"}),
+    )]  # fmt: skip
+    (submission,) = send(settings, tmp_path, births)
+    take_in(settings, FIRST)
+    found = {(f["row_no"], f["column"], f["code"], f["detail"]) for f in told(settings, submission)["findings"] if f["severity"] == "warning"}
+    assert found == {
+        (3, "phc_id", "phc_id_unregistered", "2"), (4, "maternity_id", "maternity_id_unregistered", "1"), (5, "phc_id", "phc_id_misspelt", "P1"),
+    }  # fmt: skip
+    assert told(settings, submission)["accepted_count"] == 5
+
+
 def test_rows_of_a_facility_that_no_register_knows_are_taken_and_its_sender_and_the_steward_are_told(settings, tmp_path):
     (strange,) = send(settings, tmp_path, [{"birth": bear(n, sender_id="ZZ99", sex_code="blue" if n == 4 else "male")} for n in (2, 4, 6)])
     (known,) = send(settings, tmp_path, [{"birth": bear(8)}], "known")

@@ -8,18 +8,18 @@ import pytest
 from pipelines import flow
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import open_lake
-from tests.nation import BORN, FIRST, ask, copy_home, examine, flagged, run, send, settle
+from tests.nation import BORN, FIRST, ask, confirm, consent, copy_home, examine, flagged, run, send, settle, take_in
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A home after two published nights: children referred, and a result whose child is not known."""
+    """A home after two published nights: children referred, one of them taken back, and a result whose child is not known."""
     folder = tmp_path_factory.mktemp("verify")
     settings = settle(folder / "home")
     send(settings, folder, [*flagged(2), *flagged(3), {"screening": examine(9, "motor", 1.2, 14)}])
     run(settings, FIRST)
     flow.publish(settings, FIRST)
-    send(settings, folder, [*flagged(4), *flagged(5)], "b")
+    send(settings, folder, [*flagged(4), *flagged(5), {"consent": consent(3, "withdrawn", FIRST)}], "b")
     run(settings, FIRST + timedelta(days=1))
     flow.publish(settings, FIRST + timedelta(days=1))
     return settings
@@ -50,12 +50,31 @@ def test_a_store_that_nobody_altered_keeps_every_promise_and_every_law_that_a_st
     ("delete from lake.clinical.screening where known_to is null and row_no = 2", "1", True),
     ("update lake.clinical.flag set protocol = 'order-704/2999-01-01'", "5", False),
     (f"update lake.clinical.flag set examined_on = date '{BORN}' - 9999", "5", False),
+    ("update lake.clinical.consent set authority_code = 'guardian'", "3", False),
+    ("update lake.clinical.consent set purpose = 'sampling' where decision = 'given'", "3", False),
+    (f"update lake.clinical.consent set valid_until = date '{FIRST}' - 1 where decision = 'given'", "3", False),
+    ("update lake.clinical.referral set consent_key = consent_key + 1", "3", False),
+    ("delete from lake.clinical.confirmation", "3", False),
+    ("update lake.clinical.confirmation set confirmation = 'rejected'", "3", False),
+    (f"update lake.clinical.confirmation set known_from = date '{FIRST}' + 2", "3", False),
+    ("delete from lake.clinical.referral where item_kind = 'recall'", "8", False),
+    ("delete from lake.clinical.consent where decision = 'withdrawn'", "3", False),
     (f"update lake.clinical.birth set known_from = date '{FIRST}' + 1", "10", False),
 ])  # fmt: skip
 def test_what_was_taken_out_or_altered_is_told_by_its_law(home, altered, law, is_deep):
     with open_lake(home) as connection:
         connection.execute(altered)
     assert law in broken(home, is_deep=is_deep)
+
+
+def test_what_is_learned_on_the_day_of_a_night_after_its_feeds_were_sealed_breaks_no_promise(home, tmp_path):
+    night = FIRST + timedelta(days=2)
+    send(home, tmp_path / "a", flagged(6), "c")
+    run(home, night)
+    withdrawn = consent(6, "withdrawn", night)
+    send(home, tmp_path / "b", [{"consent": withdrawn}, {"confirmation": confirm(4, action_code="cancel", issued_at=f"{night}T08:00:00")}], "d")
+    take_in(home, night)
+    assert not broken(home, is_deep=False)
 
 
 def test_a_release_that_tells_something_else_than_was_known_is_told(home):

@@ -309,6 +309,20 @@ def test_every_table_and_column_is_described_and_has_a_key(published):
     assert tables == keyed
 
 
+def test_the_parquet_files_hold_the_rows_of_the_tables_and_say_what_their_columns_mean(home, published):
+    folder = home.published / "parquet"
+    told = pl.read_parquet(folder / "data_dictionary.parquet").rows()
+    assert told == ask_published(published, """
+        select schema_name, table_name, column_name, data_type, comment from duckdb_columns() where not internal order by all""")  # fmt: skip
+    born = published.execute("select * exclude (age_months) from pathway order by pathway_no").pl()
+    assert pl.read_parquet(folder / "pathway_*.parquet").sort("pathway_no").equals(born)
+    for path in folder.glob("*.parquet"):
+        if path.stem != "data_dictionary":
+            table = path.stem.replace("published_", "published.")
+            held = published.execute(f"from {table if '.' in table else 'main.' + table}").pl()
+            assert pl.read_parquet(path).sort(held.columns).equals(held.sort(held.columns)), table
+
+
 def read_promised(published, table):
     """A table as promised: of the view of all pathways the columns of a year's table."""
     columns = ", ".join(f'"{name}"' for name in PUBLISHED[table].column_names())
@@ -450,6 +464,27 @@ def test_a_flag_raised_after_a_conclusion_is_worth_nothing_by_it(answered, tmp_p
             ("development", 1, 1)]  # fmt: skip
 
 
+def test_an_impairment_confirmed_once_stays_confirmed_when_a_later_referral_finds_none_and_each_flag_is_worth_what_its_own_finds(answered, tmp_path):
+    settings = copy_home(answered, tmp_path / "home")
+    anew = FIRST + 40 * DAY
+    send(settings, tmp_path, [answer(settings, 7, "7.0", category_codes="speech", is_severe="true"),
+                              {"screening": examine(7, "tsh", 30.0, 40)}, {"screening": examine(7, "tsh", 30.0, 45)},
+                              {"confirmation": confirm(7, "blood_spot", confirmed_on=str(anew))}], "c")  # fmt: skip
+    run(settings, anew)
+    ((second,),) = ask(settings, "select referral_id from lake.clinical.referral where episode_no = 2")
+    later = {"referral_id": second, "category_codes": "none", "is_severe": "false", "reported_on": str(anew)}
+    report = {"sender_id": "K2", "source_id": "X7b", "action_code": "report", "report_status": "7.0"} | later
+    send(settings, tmp_path, [{"pmpc_report": report}], "d")
+    run(settings, anew + DAY)
+    flow.publish(settings, anew + DAY)
+    with open_published(settings) as published:
+        told = ask_published(published, "select category_codes, impairment, is_severe from pathway where is_concluded")
+        worth = ask_published(published, """
+            select stratum, numerator, denominator from indicator where indicator_id = 'ppv' and kato2 = 'KZ' and sex_code = 'all' order by all""")
+    assert told == [("speech", "mental", True)]
+    assert worth == [("blood_spot", 0, 1), ("development", 1, 1)]
+
+
 @pytest.fixture(scope="module")
 def decided(tmp_path_factory):
     """Nine flagged children of whose parents each decided otherwise, or not at all; published two months after."""
@@ -551,7 +586,7 @@ def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(unpublish
             flow.publish(settings, FIRST + timedelta(days=night))
         assert reader.execute("select known_on from release").fetchone() == (FIRST,)
     assert sorted(p.name for p in settings.published.glob("erte-*.duckdb")) == ["erte-2026-03-03.duckdb", "erte-2026-03-04.duckdb"]
-    assert len(list((settings.published / "parquet").glob("*.parquet"))) == 10
+    assert len(list((settings.published / "parquet").glob("*.parquet"))) == 11
 
 
 def test_an_older_day_told_again_is_kept_beside_the_newest_that_readers_are_given(unpublished, tmp_path):

@@ -71,7 +71,9 @@ def run(on: On = None, home: Home = None, as_json: AsJson = False) -> None:
     Example: erte run --on 2026-11-23
     """
     with telling(as_json):
-        answer(flow.run_night(settings_of(home), day_of(on), progress_of(as_json)), as_json)
+        settings, night = settings_of(home), day_of(on)
+        flow.refuse_missed(settings, night)
+        answer(flow.run_night(settings, night, progress_of(as_json)), as_json)
 
 
 @app.command()
@@ -81,11 +83,9 @@ def refer(on: On = None, home: Home = None, as_json: AsJson = False) -> None:
     Example: erte refer --on 2026-11-23
     """
     with telling(as_json):
-        done = flow.refer(settings_of(home), day_of(on))
-        if done.get("is_closed") and not done["sealed"]:
-            raise UserError("night_closed", f"{day_of(on)} is closed by a release of that day or a later one, and no feed of it was sealed: "
-                            "what is still to be sent goes out with the night after the newest release; give that night or a later one")  # fmt: skip
-        answer(done, as_json)
+        settings, night = settings_of(home), day_of(on)
+        flow.refuse_missed(settings, night)
+        answer(flow.refer(settings, night), as_json)
 
 
 @app.command()

@@ -27,6 +27,8 @@ class Gated(NamedTuple):
     is to be recalled (decision 9), unless it was sent on an upheld consent.
     upheld: consent_key of every proven consent that no later refusal or withdrawal ended, in force or run out: what
     was sent on it stands.
+    unconfirmed: flag_id of every flag that no person answered and no upheld consent to automated processing covers:
+    what was sent of it nobody stands for any more (decision 10).
     """
 
     open: pl.DataFrame
@@ -34,6 +36,7 @@ class Gated(NamedTuple):
     closed: pl.DataFrame
     revoked: pl.DataFrame
     upheld: pl.DataFrame
+    unconfirmed: pl.DataFrame
 
 
 def gate_consent(flag: pl.DataFrame, consent: pl.DataFrame, confirmation: pl.DataFrame, on: date) -> Gated:
@@ -44,7 +47,8 @@ def gate_consent(flag: pl.DataFrame, consent: pl.DataFrame, confirmation: pl.Dat
     """
     said = hear_decisions(consent, "pmpc_referral", on)
     referral = decide_consent(said)
-    automated = decide_consent(hear_decisions(consent, "automated_processing", on))
+    processed = hear_decisions(consent, "automated_processing", on)
+    automated = decide_consent(processed)
     judged = (
         flag.select("flag_id", "child_key", "programme", "examined_on")
         .join(referral, on="child_key", how="left", validate="m:1")
@@ -75,6 +79,9 @@ def gate_consent(flag: pl.DataFrame, consent: pl.DataFrame, confirmation: pl.Dat
         closed=judged.filter(is_rejected).select("flag_id", "child_key", "reason"),
         revoked=referral.filter(pl.col("lack").is_in(["consent_refused", "consent_withdrawn"])).select("child_key"),
         upheld=said.filter("is_upheld").select(consent_key="record_key"),
+        unconfirmed=judged.filter(pl.col("confirmation").is_null())
+        .join(processed.filter("is_upheld"), on="child_key", how="anti")
+        .select("flag_id"),
     )
     _assert_whole(flag, gated)
     return gated

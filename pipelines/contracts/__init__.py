@@ -43,6 +43,7 @@ from pipelines.contracts.ledger_tables import (
     Profile,
     Resent,
     SenderCode,
+    Settlement,
     Submission,
     SubmissionSender,
 )
@@ -81,6 +82,7 @@ LAKE: Mapping[str, type[dy.Schema]] = {
     "ledger.profile": Profile,
     "ledger.sender_code": SenderCode,
     "ledger.resent": Resent,
+    "ledger.settlement": Settlement,
     "ledger.feed": Feed,
     "ledger.event": Event,
 }

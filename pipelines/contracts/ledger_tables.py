@@ -11,6 +11,7 @@ class Submission(dy.Schema):
     submission_id = clinical("sha256 of the bytes", nullable=False)
     file_name = clinical("name as received", nullable=False)
     received_on = clinical("day", dy.Date, nullable=False)
+    first_on = clinical("day it first came, where it was held then: it was judged by that day, and its sender's delay counts to it", dy.Date)
     size_bytes = clinical("bytes", dy.Int64, nullable=False)
     layout = clinical("layout it was read by")
     record_kind = clinical("kind of its records")
@@ -87,6 +88,23 @@ class Resent(dy.Schema):
     resent_on = clinical("day it was received", dy.Date, nullable=False)
 
 
+class Settlement(dy.Schema):
+    """ledger.settlement: a finding of an accepted row that a later file settles.
+
+    A record that may not be what is held, until a version comes that is newer than both; what only a birth record said, when it
+    was corrected and says it no more.
+    """
+
+    submission_id = clinical("submission", nullable=False)
+    row_no = clinical("its row", dy.Int64, nullable=False)
+    code = clinical("finding code", nullable=False)
+    record_key = clinical("the record", dy.Int64, nullable=False)
+    version_at = clinical("order of versions: what a settling one is after", dy.Datetime, nullable=False)
+    version_rank = clinical("of versions issued at once", dy.Int64, nullable=False)
+    settled_in = clinical("the later submission that settled it")
+    settled_on = clinical("day it was received; null = still open", dy.Date)
+
+
 class Feed(dy.Schema):
     """ledger.feed: the numbered nightly delivery to one PMPC."""
 
@@ -107,7 +125,7 @@ class Event(dy.Schema):
     event_no = clinical("1, 2, 3 ...", dy.Int64, nullable=False)
     happened_at = clinical("moment, UTC", dy.Datetime, nullable=False)
     kind = clinical(
-        "commit, hold, release, return, refer, publish, read_identified, maintain, merge, unmerge", nullable=False
+        "commit, hold, release, return, notice, refer, publish, read_identified, maintain, merge, unmerge", nullable=False
     )
     subject = clinical("run, submission or child it is about", nullable=False)
     detail = clinical("JSON of counts; of a decision the person and the reason", nullable=False)

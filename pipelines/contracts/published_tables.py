@@ -97,12 +97,16 @@ class Pathway(dy.Schema):
     is_overdue = published("awaited, and sent more than 60 days ago", dy.Bool, nullable=False)
     is_concluded = published("the PMPC concluded", dy.Bool, nullable=False)
     concluded_programmes = published("programmes of the flags of a referral that the PMPC concluded, separated by spaces", nullable=False)
-    category_codes = published("LAW343 Art. 1(4)-(5) categories concluded, separated by spaces")
+    confirmed_programmes = published("of them those of a referral whose conclusion was an impairment, separated by spaces", nullable=False)
+    category_codes = published(
+        "LAW343 Art. 1(4)-(5) categories concluded, separated by spaces: of each referral its last conclusion, of several referrals all "
+        "that they found; none = nothing"
+    )
     impairment = published(
-        "none, physical, mental or complex (both; LAW343 Art. 1(6)); null = not concluded",
+        "by category_codes: none, physical, mental or complex (both; LAW343 Art. 1(6)); null = not concluded",
         codes=("none", "physical", "mental", "complex"),
     )
-    is_severe = published("severe as concluded (LAW343 Art. 1(7))", dy.Bool)
+    is_severe = published("an impairment was concluded to be severe (LAW343 Art. 1(7)); null = none, or not stated", dy.Bool)
 
     CHECKS: ClassVar = (
         "day(birth_month) = 1",

@@ -47,7 +47,7 @@ class _Envelope(dy.Schema):
     """What every record carries, whatever it reports."""
 
     submission_id = clinical("sha256 of the file's bytes", nullable=False, regex=r"^[0-9a-f]{64}$")
-    row_no = clinical("line of the file the record was read from, header = 1", dy.Int64, nullable=False, min=1)
+    row_no = clinical("line of the file the record was read from, counted from the first one", dy.Int64, nullable=False, min=1)
     sender_id = clinical("facility register id of the organisation that sends", nullable=False, max_length=40)
     source_id = identified("the sender's own id of this record; the same id again is a new version", nullable=False,
                             max_length=200)  # fmt: skip
@@ -291,8 +291,12 @@ NOTICES: Mapping[str, Mapping[str, Notice]] = {
     "consent": {
         "authority_unproven": Notice(
             "authority_document",
-            pl.col("authority_code").is_null()
-            | (~pl.col("authority_code").is_in(["mother", "father"]) & pl.col("authority_document").is_null()),
+            (pl.col("decision") == "given")  # a refusal or a withdrawal is heard from whoever gives it
+            & (pl.col("action_code") != "cancel")
+            & (
+                pl.col("authority_code").is_null()
+                | (~pl.col("authority_code").is_in(["mother", "father"]) & pl.col("authority_document").is_null())
+            ),
         ),
     },
 }

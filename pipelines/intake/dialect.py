@@ -17,6 +17,7 @@ SEPARATORS = (";", ",", "\t")
 _FOREIGN = "|"
 """A separator that no layout asks for and some systems write: it is only named."""
 _HEAD_BYTES = 1 << 20
+_MOST_NAMED, _LONGEST_NAME = 5, 80
 
 
 class Header(NamedTuple):
@@ -133,10 +134,12 @@ def _open_by(
         ) from None
     sent = cells[table.header_row : table.first_row]
     headers = name_columns(table.headers, range(max(map(len, sent))))
-    if separator != table.layout.separator and any(header not in table.layout.headers for header in table.headers.values()):
-        raise FileRefusedError("separator_differs", known=len(table.headers)).remark(
-            _tell_separators(separator, table.layout.separator), "separator_asked"
-        )
+    unknown = [header for header in table.headers.values() if header not in table.layout.headers]
+    if separator != table.layout.separator and unknown:
+        differs = FileRefusedError("separator_differs", known=len(table.headers))
+        for header in unknown[:_MOST_NAMED]:
+            differs.remark(header[:_LONGEST_NAME], "header_unknown_to_form")
+        raise differs.remark(_tell_separators(separator, table.layout.separator), "separator_asked")
     is_padded = any(text != text.strip() for row in sent for text in row)
     said = tuple(table.said.get(place, frozenset()) for place in headers)
     return Header(
@@ -160,8 +163,8 @@ def _split_rows(text: str, separator: str, most: int) -> list[tuple[list[str], i
 
 def _tell_separators(found: str, *asked: str) -> str:
     def show(sign: str) -> str:
-        return "Tab" if sign == "\t" else sign or "–"
+        return "Tab" if sign == "\t" else f"«{sign}»" if sign else "–"
 
-    return f"{show(found)} → {' '.join(map(show, asked))}"
+    return f"{show(found)} → {' / '.join(map(show, asked))}"
 
 

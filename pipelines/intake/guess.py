@@ -47,8 +47,11 @@ def read_sample(head: bytes, *, is_cut: bool = False) -> Sample:
         encoding = name_encoding(head := (head[: head.rfind(b"\n") + 1] or head) if is_cut else head)
         text = head.removeprefix(codecs.BOM_UTF8).decode(encoding)
     text = _EXCEL_LINE.sub("", text)
-    separator = _name_separator(text)
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
+    try:
+        separator = _name_separator(text)
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(cell.strip() for cell in row)]
+    except csv.Error:  # a value longer than any of a table
+        raise FileRefusedError("layout_unknown") from None
     if not rows:
         raise FileRefusedError("file_empty")
     headers = name_headers(rows[0])
@@ -62,7 +65,10 @@ def read_sample(head: bytes, *, is_cut: bool = False) -> Sample:
 
 
 def name_encoding(head: bytes) -> str:
-    """utf-8 where the bytes are; else cp1251 or kz1048, whichever reads more letters that Kazakh and Russian have."""
+    """utf-8 where the bytes are; else cp1251 or kz1048, whichever reads more letters that Kazakh and Russian have.
+
+    Raises FileRefusedError file_encoding_unknown where none of them reads all.
+    """
     try:
         head.decode("utf-8")
         return "utf-8"
@@ -70,8 +76,13 @@ def name_encoding(head: bytes) -> str:
         pass
     scores = {}
     for encoding in read_words()["shape"]["encodings"][1:]:
-        text = head.decode(encoding, errors="replace")
-        scores[encoding] = sum(1 for c in text if "а" <= c.lower() <= "я" or c in "ёЁ" or c in _KAZAKH) - 3 * text.count("\ufffd")
+        try:
+            text = head.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        scores[encoding] = sum(1 for c in text if "а" <= c.lower() <= "я" or c in "ёЁ" or c in _KAZAKH)
+    if not scores:
+        raise FileRefusedError("file_encoding_unknown")
     best = max(scores.values())
     return next(encoding for encoding, score in scores.items() if score == best)
 

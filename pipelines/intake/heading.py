@@ -75,12 +75,16 @@ def find_table(head: Sequence[Row], layouts: Sequence[Layout], filled: Sequence[
 def match_layout(headers: Iterable[str], layouts: Iterable[Layout]) -> Layout:
     """The layout that knows most of the headers, whatever it lacks: a file is not another layout's for want of a column.
 
-    Of several that know as many, one that lacks nothing, then the one of which most is there. Raises FileRefusedError:
-    layout_header_changed naming that layout and what it lacks (headers, never values), layout_unknown where nothing that it reads
-    is there: a "№" that many forms have is no likeness.
+    Of several that know as many, one that lacks nothing, then the one of which most is there. Raises FileRefusedError: layout_ambiguous
+    where two that know as many lack nothing, layout_header_changed naming that layout and what it lacks (headers, never values),
+    layout_unknown where nothing that it reads is there: a "№" that many forms have is no likeness.
     """
     found = frozenset(map(fold_header, headers))
-    layout, likeness = max(((layout, _liken(layout, found)) for layout in layouts), key=lambda pair: pair[1])
+    likened = [(layout, _liken(layout, found)) for layout in layouts]
+    layout, likeness = max(likened, key=lambda pair: pair[1])
+    alike = [other.name for other, like in likened if like.is_whole and (like.known, like.is_whole) == likeness[:2]]
+    if len(alike) > 1:
+        raise FileRefusedError("layout_ambiguous", known=likeness.known).remark(", ".join(sorted(alike)), "layouts_meant")
     if lacking := _list_lacking(layout, found):
         if not found.intersection(map(_fold_known, layout.read)):
             raise FileRefusedError("layout_unknown")

@@ -20,7 +20,7 @@ SHEET_STEP = 10_000_000
 
 
 class Limits(NamedTuple):
-    """How much of a file is read before it is refused; each is a setting (`ERTE_...`) with a sane default."""
+    """How much of a file is read before it is refused, and what of HL7 is; each is a setting (`ERTE_...`) with a sane default."""
 
     file_mb: int = 8_192
     unpacked_mb: int = 2_048
@@ -30,6 +30,7 @@ class Limits(NamedTuple):
     depth: int = 64
     people: int = 3_000_000
     blank_mb: int = 256
+    refused_processing: str = "T"
 
 
 class Chunk(NamedTuple):

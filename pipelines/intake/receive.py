@@ -30,6 +30,8 @@ _READERS: tuple[tuple[tuple[bytes, ...], Reader], ...] = (
 """First bytes (after a byte order mark, framing bytes and blanks) -> the reader of that format; anything else is delimited text."""
 QUARANTINE = ("row_no", "source_id", "sender_id", "record_kind", "row_text")
 _UNSUPPORTED = (b"%PDF", b"<")
+_BEFORE = b"\xef\xbb\xbf\x0b\r\n\t "
+"""What may stand before the first bytes: a byte order mark, framing bytes and blanks."""
 
 
 class JudgedChunk(NamedTuple):
@@ -60,13 +62,21 @@ def open_submission(path: Path, limits: Limits = Limits(), export: tuple[Path, .
         head = file.read(64)
     if head.startswith(unpack.MAGIC):
         return _open_packed(path, limits, partial(open_submission, export=export))
-    head = head.lstrip(b"\xef\xbb\xbf\x0b\r\n\t ")
+    head = head.lstrip(_BEFORE)
     for starts, reader in _READERS:
         if head.startswith(starts):
             return _check(fhir.open_file(path, limits, export) if reader is fhir else reader.open_file(path, limits))
     if head.startswith(_UNSUPPORTED):
         raise FileRefusedError("format_not_supported")
     return _check(csv.open_file(path, limits))
+
+
+def needs_layout(head: bytes) -> bool:
+    """Whether a file of these first bytes is a table; False for HL7 and FHIR. Raises FileRefusedError for what no reader takes."""
+    start = head.lstrip(_BEFORE)
+    if start.startswith(_UNSUPPORTED):
+        raise FileRefusedError("format_not_supported")
+    return not any(start.startswith(starts) for starts, reader in _READERS if reader in (hl7, fhir))
 
 
 def open_by_layout(path: Path, limits: Limits, layout: Layout) -> Opened:

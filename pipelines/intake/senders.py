@@ -17,11 +17,13 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.contracts import EVENT_ON
-from pipelines.intake.refusal import list_findings
+from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 
 _LOOK_ALIKES = Path(__file__).parent / "look_alikes.toml"
 _MOST_TOLD = 50
 """Unregistered ids that are told of one file: where more differ, its column of senders holds something else."""
+_CARERS = ("phc_id", "maternity_id")
+"""Of a birth: who has the child in care, and gets the lists of it where a register knows them."""
 
 
 class Register(NamedTuple):
@@ -81,7 +83,10 @@ def name_refused(refused: pl.DataFrame, register: Register | None) -> pl.DataFra
 
 
 class Tally:
-    """The senders of a file: the rows of each, how late its records came, and the first row of each that no register knows."""
+    """The senders of a file: the rows of each, how late its records came, and the first row of each that no register knows.
+
+    Also the carers of its births whom no register knows: the first row and the number of rows of each.
+    """
 
     def __init__(self, register: Register | None) -> None:
         self.register = register
@@ -92,6 +97,7 @@ class Tally:
         self.accepted, self.refused = Counter[str](), Counter[str]()
         self.delays: dict[str, Counter[int]] = {}
         self.strangers: dict[str, int] = {}
+        self.carers: dict[tuple[str, str], tuple[int, int]] = {}
 
     def add(self, kind: str, accepted: pl.DataFrame, quarantine: pl.DataFrame) -> None:
         """Count a chunk: its accepted records of a kind, and its refused rows by those whom a register knows."""
@@ -101,6 +107,8 @@ class Tally:
             self.strangers = dict(first.iter_rows()) | self.strangers
         self.accepted.update(counted)
         self.refused.update({one: rows for one, rows in _count_rows(quarantine).items() if self.register and self._knows(one)})
+        if kind == "birth" and self.register is not None:
+            self._add_carers(accepted)
         if kind in EVENT_ON:
             days = (pl.col("received_on") - pl.col(EVENT_ON[kind])).dt.total_days()
             for one, late, records in accepted.group_by("sender_id", days.alias("days")).len().iter_rows():
@@ -110,6 +118,18 @@ class Tally:
         """A finding for each sender of accepted rows that no register knows: on its first row, or of the whole file where it has no other."""
         rows = [None] if len(self.accepted) == 1 and self.strangers else sorted(self.strangers.values())[:_MOST_TOLD]
         return list_findings([(row, "sender_id", "sender_id_unregistered", "warning") for row in rows])
+
+    def tell_carers(self) -> pl.DataFrame:
+        """A finding (with `detail`) for each carer of accepted births that no register knows, on its first row: how many rows name it.
+
+        Where its id only looks like a registered one, that is the detail.
+        """
+        told = []
+        for (column, one), (row, rows) in sorted(self.carers.items(), key=lambda carer: carer[1])[:_MOST_TOLD]:
+            meant = self.register.alike.get(fold_id(one)) if self.register else None
+            code = f"{column}_misspelt" if meant else f"{column}_unregistered"
+            told.append((row, column, code, "warning", meant or str(rows)))
+        return pl.DataFrame(told, schema={**FINDING_SCHEMA, "detail": pl.String()}, orient="row")
 
     def name_senders(self, *, is_refused: bool) -> dict[str, object]:
         """`sender_id`: whose the file is; `senders`: where its rows name several, each with its rows received and refused, and its delay.
@@ -122,6 +142,14 @@ class Tally:
         several = known if len(known) > 1 else []
         rows = {one: (0, 0, None) if is_refused else self._sum_up(one) for one in several}
         return {"sender_id": taken[0] if len(taken) == 1 else None, "senders": rows}
+
+    def _add_carers(self, births: pl.DataFrame) -> None:
+        for column in _CARERS:
+            counted = births.drop_nulls(column).group_by(column).agg(pl.col("row_no").min(), pl.len())
+            for one, row, rows in counted.iter_rows():
+                if not self._knows(one):
+                    first, before = self.carers.get((column, one), (row, 0))
+                    self.carers[column, one] = (min(first, row), before + rows)
 
     def _knows(self, sender: str) -> bool:
         return self.register is None or sender in self.register.ids

@@ -38,7 +38,7 @@ def read_again(connection: Connection, settings: Settings, kind: str, held: pl.D
 
     One row for each of `held`, or UserError archive_unreadable: a file is gone, or its layout no longer reads it.
     """
-    received = dict(connection.execute("select submission_id, received_on from lake.ledger.submission").fetchall())
+    received = dict(connection.execute("select submission_id, coalesce(first_on, received_on) from lake.ledger.submission").fetchall())
     parts = [add_keys(RECORDS[kind].create_empty(), kind)]
     for (submission_id,), wanted in held.partition_by("submission_id", as_dict=True, maintain_order=True).items():
         records = judge_again(connection, settings, submission_id, received[submission_id]).get(kind, parts[0])

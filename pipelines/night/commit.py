@@ -9,7 +9,7 @@ from pipelines.night.arrived import count_rows, view_arrived, view_newest
 from pipelines.night.documents import DOCUMENT_KEY, ENDED_BY, close_ended
 from pipelines.night.linking import keep_waiting, link_births, link_records, link_reports
 from pipelines.night.noticing import note_by_spine
-from pipelines.night.outranked import note_outranked
+from pipelines.night.outranked import note_outranked, settle_rivals
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, upsert_versions
 
@@ -59,8 +59,11 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
             new, changed = counts["new"], counts["changed"]
         if table == _TARGETS[kind][0]:
             note_outranked(connection, kind, _TARGETS[kind])
+        if table == "clinical.birth" and counts["changed"]:
+            connection.execute("insert into corrected_birth select child_key from upsert_decision where is_newer")
         if table == "clinical.screening":
             note_by_spine(connection, counts, on)
+    settle_rivals(connection, _TARGETS[kind][0 if kind == "birth" else -1], on)
     if kind in ENDED_BY:
         changed += close_ended(connection, kind, _TARGETS[kind], on)
     return Kept(arrived, waiting, new, changed)

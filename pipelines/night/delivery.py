@@ -114,6 +114,26 @@ def release_together(connection: Connection, settings: Settings, submission_id: 
     return True
 
 
+def note_first_day(settings: Settings, submission_id: str, first_on: date) -> None:
+    """Write down when a file that a person lets pass came first: by that day it is judged."""
+    _name_day(settings, submission_id).write_text(first_on.isoformat())
+
+
+def read_first_day(settings: Settings, submission_id: str) -> date | None:
+    """The day that was written down of a file; None where none was."""
+    path = _name_day(settings, submission_id)
+    return date.fromisoformat(path.read_text()) if path.exists() else None
+
+
+def forget_first_day(settings: Settings, submission_id: str) -> None:
+    """To be called once what was released is in the ledger."""
+    _name_day(settings, submission_id).unlink(missing_ok=True)
+
+
+def _name_day(settings: Settings, submission_id: str) -> Path:
+    return settings.home / "held" / f".{submission_id}.day"
+
+
 def name_landed(submission_id: str, name: str) -> str:
     """The name of a file in landing: its hash before its own name."""
     return f"{submission_id[:12]}-{name.removeprefix(submission_id[:12] + '-')}"

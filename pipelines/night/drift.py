@@ -17,9 +17,9 @@ def read_history(connection: Connection, fresh: Iterable[Mapping[str, Any]], on:
     schema = {"sender_id": pl.String, "record_kind": pl.String}
     put_frame(connection, "fresh_sender", pl.DataFrame(sorted(who), schema=schema, orient="row"))
     submission = read_rows(connection, """
-        select sender_id, record_kind, received_on, received_count from lake.ledger.submission
+        select sender_id, record_kind, coalesce(first_on, received_on) as received_on, received_count from lake.ledger.submission
         semi join fresh_sender using (sender_id, record_kind)
-        where received_on >= ? and received_on < ? and status in ('accepted', 'partly_accepted')""",
+        where coalesce(first_on, received_on) between ? and ?::date - 1 and status in ('accepted', 'partly_accepted')""",
         [on - timedelta(days=USUAL_DAYS), on])  # fmt: skip
     profile = read_rows(connection, """
         select received_on, submission_id, sender_id, record_kind, measure, value from lake.ledger.profile

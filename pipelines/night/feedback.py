@@ -21,9 +21,10 @@ _NAMES = pl.DataFrame(schema={"row_no": pl.Int64, "source_id": pl.String})
 _CHANGED = """
     select submission_id from lake.ledger.submission where received_on >= $1 or status = 'held'
     union select submission_id from lake.ledger.resent where resent_on >= $1
+    union select submission_id from lake.ledger.settlement where settled_on >= $1
     union select submission_id from lake.identified.waiting where known_to >= $1 or known_from >= $1
     union select submission_id from lake.ledger.finding where code = 'record_told_differently_elsewhere'
-    union select subject from lake.ledger.event where kind in ('return', 'release') and happened_at >= $1"""
+    union select subject from lake.ledger.event where kind in ('return', 'release', 'notice') and happened_at >= $1"""
 
 
 def write_feedback(connection: Connection, settings: Settings, since: date) -> int:
@@ -48,10 +49,12 @@ def write_feedback(connection: Connection, settings: Settings, since: date) -> i
     refusals = {key[0]: part for key, part in refused.partition_by("submission_id", as_dict=True).items()}
     layouts = {layout.name: layout for layout in list_layouts()}
     reasons = _read_reasons(connection)
+    query = "select distinct submission_id from lake.ledger.settlement semi join lacking using (submission_id) where settled_on is not null"
+    settled = set(read_rows(connection, query)["submission_id"])
     for row in lacking:
         submission_id = row["submission_id"]
         write_acks(folder / f".{submission_id}", settings, row, findings.get(submission_id, finding.clear()))
-        closings = list_closings(connection, submission_id).to_dicts() if row["quarantined_count"] else []
+        closings = list_closings(connection, submission_id).to_dicts() if row["quarantined_count"] or submission_id in settled else []
         _write_folder(
             settings, row, findings.get(submission_id, finding.clear()), refusals.get(submission_id, refused.clear()),
             names.get(submission_id, _NAMES.clear()), layouts.get(row["layout"]), closings, reasons.get(submission_id),

@@ -19,7 +19,15 @@ from pipelines.intake.reading import Limits, Opened
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FINDING_SCHEMA, FileRefusedError
 from pipelines.intake.senders import Register, Tally, open_register
-from pipelines.night.delivery import find_delivery, hash_file, land_delivery, list_landed, name_landed, stamp_delivery
+from pipelines.night.delivery import (
+    find_delivery,
+    hash_file,
+    land_delivery,
+    list_landed,
+    name_landed,
+    read_first_day,
+    stamp_delivery,
+)
 from pipelines.night.rivals import find_contradictions, find_rivals
 from pipelines.settings import Settings
 from pipelines.store.registers import list_senders
@@ -101,6 +109,7 @@ def stage_file(settings: Settings, folder: Path, path: Path, on: date, register:
     `register`: who may send, where registers are installed.
     """
     submission_id, delivery = hash_file(path), find_delivery(settings.landing, path)
+    on = read_first_day(settings, submission_id) or on
     done, read_with = folder / submission_id, stamp_delivery(delivery)
     if (done / "receipt.json").exists():
         earlier = json.loads((done / "receipt.json").read_text())
@@ -172,7 +181,7 @@ def set_limits(settings: Settings) -> Limits:
     return Limits(
         file_mb=settings.largest_file_mb, unpacked_mb=settings.largest_unpacked_mb, line_mb=settings.longest_line_mb,
         columns=settings.most_columns, sheet_rows=settings.most_sheet_rows, depth=settings.deepest_json,
-        people=settings.most_people, blank_mb=settings.most_blank_mb,
+        people=settings.most_people, blank_mb=settings.most_blank_mb, refused_processing=settings.refused_processing,
     )  # fmt: skip
 
 
@@ -209,23 +218,22 @@ def _stage_chunks(
         return Staged(layout, {**counts, "layout": layout.name})
     if len(strangers := senders.tell_strangers()):
         detail_findings(strangers).write_parquet(draft / "finding-senders.parquet")
+    if len(carers := senders.tell_carers()):
+        carers.write_parquet(draft / "finding-carers.parquet")
     return Staged(layout, {**counts, "layout": layout.name, "record_kind": kinds.most_common(1)[0][0]})
 
 
 def _note_contradictions(draft: Path, layout: Layout) -> None:
-    """A warning on each row whose results others of the file contradict, where its reader has not said so already."""
+    """A warning on each row whose results others of the file contradict."""
     unlike = find_contradictions(draft)
     if unlike.is_empty():
         return
     found = unlike.select("row_no", name_cell("result_code", layout).alias("column"), code=pl.lit("results_contradict"), severity=pl.lit("warning"))
-    _add_untold(draft, "finding", detail_findings(found.unique(maintain_order=True)), ["row_no", "code"])
-    _add_untold(draft, "noted", unlike.select("row_no", "source_id").unique("row_no", keep="first", maintain_order=True), ["row_no"])
-
-
-def _add_untold(draft: Path, name: str, rows: pl.DataFrame, key: list[str]) -> None:
-    said = [pl.read_parquet(part, columns=key) for part in draft.glob(f"{name}-*.parquet")]
-    untold = rows.join(pl.concat(said), on=key, how="anti") if said else rows
-    untold.write_parquet(draft / f"{name}-whole.parquet", compression="lz4")
+    detail_findings(found.unique(maintain_order=True)).write_parquet(draft / "finding-whole.parquet", compression="lz4")
+    noted = [pl.read_parquet(part, columns=["row_no"]) for part in draft.glob("noted-*.parquet")]
+    named = unlike.select("row_no", "source_id").unique("row_no", keep="first", maintain_order=True)
+    unnamed = named.join(pl.concat(noted), on="row_no", how="anti") if noted else named
+    unnamed.write_parquet(draft / "noted-whole.parquet", compression="lz4")
 
 
 def detail_findings(finding: pl.DataFrame, detail: pl.DataFrame | None = None) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import polars as pl
 
 from pipelines.errors import UserError
 from pipelines.night.audit import record_event, write_anchors
-from pipelines.night.delivery import release_together
+from pipelines.night.delivery import note_first_day, release_together
 from pipelines.night.feedback import write_feedback
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, append_rows, hold_lock, open_lake, read_rows, transact
@@ -30,6 +31,7 @@ _LONG_NUMBER = re.compile(r"\d(?:[\s()+-]{0,3}\d){9,}")
 class _Held(NamedTuple):
     submission_id: str
     status: str
+    first_on: date
     files: list[Path]
 
 
@@ -107,8 +109,8 @@ def drop_earlier(connection: Connection, settings: Settings) -> None:
     """
     ids = connection.execute("select submission_id from lake.ledger.submission semi join fresh_id using (submission_id)").fetchall()
     for (submission_id,) in ids:
-        for table in ("ledger.submission", "ledger.submission_sender", "ledger.finding", "ledger.profile", "ledger.resent", "identified.noted",
-                      "identified.quarantine"):  # fmt: skip
+        for table in ("ledger.submission", "ledger.submission_sender", "ledger.finding", "ledger.profile", "ledger.resent", "ledger.settlement",
+                      "identified.noted", "identified.quarantine"):  # fmt: skip
             connection.execute(f"delete from lake.{table} where submission_id = ?", [submission_id])
         shutil.rmtree(settings.reports / "feedback" / submission_id, ignore_errors=True)
 
@@ -131,6 +133,7 @@ def _release(connection: Connection, settings: Settings, held: _Held, reason: st
     with transact(connection):
         _record_once(connection, "release", held.submission_id, reason, by)
     settings.landing.mkdir(parents=True, exist_ok=True, mode=0o700)
+    note_first_day(settings, held.submission_id, held.first_on)
     for path in held.files:
         if release_together(connection, settings, held.submission_id, path):
             path.unlink()
@@ -181,12 +184,12 @@ def _find_held(connection: Connection, settings: Settings, submission: str) -> _
     files = [path for path in _list_files(settings) if path.name.startswith(asked)]
     left = sorted({path.name.split("-", 1)[0] for path in files})
     found = read_rows(connection, """
-        select submission_id, status from lake.ledger.submission where starts_with(submission_id, ?)
+        select submission_id, status, coalesce(first_on, received_on) from lake.ledger.submission where starts_with(submission_id, ?)
         and (status = 'held' or (status = 'returned' and list_contains(?, submission_id)))""", [asked, left])  # fmt: skip
     if len(submission) < 8 or len(found) != 1:
         raise UserError("submission_not_held", "no single held submission has this id (`erte hold list`)")
-    submission_id, status = found.row(0)
-    return _Held(submission_id, status, [path for path in files if path.name.startswith(submission_id)])
+    submission_id, status, first_on = found.row(0)
+    return _Held(submission_id, status, first_on, [path for path in files if path.name.startswith(submission_id)])
 
 
 def _list_files(settings: Settings) -> list[Path]:

@@ -14,12 +14,12 @@ from pipelines.night.aggregate import keep_aggregates
 from pipelines.night.assess import assess_touched
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.commit import Kept, commit_kind
-from pipelines.night.delivery import hash_file, keep_deliveries, sweep_landing
+from pipelines.night.delivery import forget_first_day, hash_file, keep_deliveries, sweep_landing
 from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import LEDGER_FINDING, read_staged
 from pipelines.night.hold import drop_earlier, list_released, record_holds
-from pipelines.night.noticing import keep_noticed, open_noticed
+from pipelines.night.noticing import keep_noticed, note_by_corrected_births, open_noticed
 from pipelines.night.receipt import note_resent
 from pipelines.risk.age import is_born_at_risk
 from pipelines.risk.protocol import load_protocols
@@ -101,6 +101,7 @@ def _commit_fresh(
                 kept[kind] = keep_aggregates(connection, files, day)
         elif files or kind in waiting:
             kept[kind] = commit_kind(connection, kind, files, settings, day)
+    note_by_corrected_births(connection, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
     note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)
     _write_ledger(connection, settings, run_id, folder, fresh, held, day)
@@ -141,19 +142,22 @@ def _write_ledger(
     waiting = read_rows(connection, """
         select submission_id, count(distinct row_no) from lake.identified.waiting
         semi join fresh_id using (submission_id) where known_to is null group by all""")  # fmt: skip
+    first = dict(connection.execute("""
+        select submission_id, coalesce(first_on, received_on) from lake.ledger.submission
+        semi join fresh_id using (submission_id) where status = 'held'""").fetchall())
     drop_earlier(connection, settings)
     waits = dict(waiting.iter_rows())
     rows = [
         {
             **{k: r[k] for k in ("submission_id", "file_name", "size_bytes", "layout", "record_kind", "sender_id",
                                  "refusal_code", "received_count", "accepted_count", "quarantined_count")},
-            "received_on": day, "status": _name_status(r, held), "run_id": run_id,
+            "received_on": day, "first_on": first.get(r["submission_id"]), "status": _name_status(r, held), "run_id": run_id,
             "waiting_count": waits.get(str(r["submission_id"]), 0),
         }
         for r in fresh
     ]  # fmt: skip
     if rows:
-        append_rows(connection, "ledger.submission", pl.DataFrame(rows, infer_schema_length=None))
+        append_rows(connection, "ledger.submission", pl.DataFrame(rows, schema_overrides={"first_on": pl.Date}, infer_schema_length=None))
     senders = [(r["submission_id"], sender, *counts) for r in fresh for sender, counts in r["senders"].items()]  # type: ignore[attr-defined]
     append_rows(connection, "ledger.submission_sender", pl.DataFrame(senders, _SENDERS, orient="row"))
     told_of = pl.col("submission_id").is_in(pl.Series(ids, dtype=pl.String).implode())  # of a held file too: its sender may mend
@@ -190,6 +194,7 @@ def _finish(
         if path.exists():
             folder = settings.home / "held" if receipt["submission_id"] in held else settings.archive / f"{day:%Y-%m}"
             move_file(path, folder, str(receipt["submission_id"]))
+        forget_first_day(settings, str(receipt["submission_id"]))
     _move_copies(settings, receipts, held, day)
     sweep_landing(settings.landing)
     write_feedback(connection, settings, day - timedelta(days=3))

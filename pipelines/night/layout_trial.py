@@ -16,11 +16,12 @@ from pipelines.intake.fhir.export import part_exports
 from pipelines.intake.guess import guess_layout, read_sample
 from pipelines.intake.layout import list_layouts, read_layout
 from pipelines.intake.page import LANGUAGES
-from pipelines.intake.proposal import Guess
+from pipelines.intake.proposal import Guess, Sample
 from pipelines.intake.reading import Opened
-from pipelines.intake.receive import WORKBOOKS, open_by_layout, open_submission
+from pipelines.intake.receive import WORKBOOKS, needs_layout, open_by_layout, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.senders import Tally
+from pipelines.intake.unpack import open_plain
 from pipelines.intake.xlsx.sample import sample_workbook
 from pipelines.night.delivery import hash_file
 from pipelines.night.front_door import LEDGER_FINDING, list_refusal, read_register, read_staged, set_limits, stage_rows
@@ -44,20 +45,26 @@ class Trial(NamedTuple):
 
 
 def propose_layout(settings: Settings, path: Path, name: str | None = None) -> Guess:
-    """A layout for a workbook or delimited text (its first 4 MiB); UserError with the reason where that cannot be."""
-    with path.open("rb") as file:
-        head = file.read(_SAMPLE_BYTES)
+    """A layout for a workbook or delimited text (its first 4 MiB), packed or not; UserError with the reason where that cannot be."""
     try:
-        if head.startswith(WORKBOOKS):
-            sample = sample_workbook(path, set_limits(settings))
-        else:
-            sample = read_sample(head, is_cut=path.stat().st_size > len(head))
+        with open_plain(path, set_limits(settings)) as unpacked:
+            sample = _take_sample(settings, unpacked)
     except FileRefusedError as refused:
         (group, *_) = group_findings(list_refusal(refused), _NO_SOURCE, {})
         raise UserError(refused.code, group.text["en"]) from None
     plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in (name or path.stem).lower()).strip("-")
     digest = hashlib.sha256((name or path.stem).encode()).hexdigest()[:8]
     return guess_layout(sample, list_layouts(), plain or f"layout-{digest}")
+
+
+def _take_sample(settings: Settings, path: Path) -> Sample:
+    with path.open("rb") as file:
+        head = file.read(_SAMPLE_BYTES)
+    if head.startswith(WORKBOOKS):
+        return sample_workbook(path, set_limits(settings))
+    if not needs_layout(head):
+        raise UserError("layout_not_needed", "HL7 v2 and FHIR are read without a layout: try the file with `erte layout check`")
+    return read_sample(head, is_cut=path.stat().st_size > len(head))
 
 
 def try_files(settings: Settings, paths: Sequence[Path], layout: Path | None, on: date) -> list[Trial]:

@@ -2,10 +2,11 @@
 
 Silent is what is ordinary every night: a row that repeats any version ever held of its record, and an older version that came in one
 file with what is held or a newer one. A result that names its child in more words, or in fewer, is not told in another way for that.
-What is told does not depend on the order of the files of a night.
+A version that is newer than all that were at odds settles it. What is told does not depend on the order of the files of a night.
 """
 
 from collections.abc import Sequence
+from datetime import date
 
 from pipelines.contracts import LAKE, RECORDS, WHO
 from pipelines.night.arrived import count_rows
@@ -44,15 +45,36 @@ def note_outranked(connection: Connection, kind: str, tables: Sequence[str]) -> 
               and (h.content_hash = r.content_hash or (h.said = s.said and h.child_key = coalesce(s.child_key, h.child_key))))""")
     add_noticed(connection, read_rows(connection, f"""
         with told as (
-            select submission_id, row_no, source_id, code from told_rival
+            select submission_id, row_no, source_id, code, record_key, newest_at as version_at, newest_rank as version_rank from told_rival
             union all
-            select h.submission_id, h.row_no, r.source_id, r.code
+            select h.submission_id, h.row_no, r.source_id, r.code, r.record_key, r.newest_at, r.newest_rank
             from told_rival r join once_held h using (record_key, version_at, version_rank)
             where r.code = '{ELSEWHERE}' and h.content_hash <> r.content_hash),
         before as (select submission_id, row_no, code from lake.ledger.finding where code = '{ELSEWHERE}')
-        select distinct submission_id, row_no, source_id, 'source_id' as "column", code from told
+        select distinct submission_id, row_no, source_id, 'source_id' as "column", code, record_key, version_at, version_rank from told
         where submission_id in (from fresh_id) or (submission_id, row_no, code) not in (from before)
         order by all"""))  # fmt: skip
+
+
+def settle_rivals(connection: Connection, table: str, on: date) -> None:
+    """Close what was told of records of this table's kind of which a version has come now that is newer than all that were at odds."""
+    connection.execute("create or replace temp table open_rival as from lake.ledger.settlement where settled_on is null")
+    if not count_rows(connection, "select count(*) from open_rival"):
+        return
+    connection.execute(f"""
+        create or replace temp table settled as
+        with again as (select record_key, submission_id from arrived where record_key in (select record_key from open_rival)),
+        held as (
+            select record_key, version_at, version_rank from lake.{table}
+            where known_to is null and record_key in (select record_key from again))
+        select r.submission_id, r.row_no, r.record_key, r.code, a.submission_id as settled_in
+        from open_rival r join again a using (record_key) join held h using (record_key)
+        where (h.version_at, h.version_rank) > (r.version_at, r.version_rank)""")
+    if count_rows(connection, "select count(*) from settled"):
+        connection.execute("""
+            update lake.ledger.settlement r set settled_in = s.settled_in, settled_on = $1 from settled s
+            where r.settled_on is null and (r.submission_id, r.row_no, r.record_key, r.code) = (s.submission_id, s.row_no, s.record_key, s.code)
+            """, [on])  # fmt: skip
 
 
 def _view_rivals(connection: Connection, *, is_repeated: bool) -> None:
@@ -63,7 +85,7 @@ def _view_rivals(connection: Connection, *, is_repeated: bool) -> None:
     row = "a.record_key, a.submission_id, a.row_no, a.source_id, a.version_at, a.version_rank, a.content_hash"
     among = f"""
         union
-        select {row}, '{ELSEWHERE}' as code
+        select {row}, a.version_at as newest_at, a.version_rank as newest_rank, '{ELSEWHERE}' as code
         from every_arrived a join (
             select t.record_key, t.version_at, t.version_rank
             from every_arrived t semi join arrived_repeated using (record_key)
@@ -76,7 +98,8 @@ def _view_rivals(connection: Connection, *, is_repeated: bool) -> None:
         create or replace temp table rival as
         with newest as (select record_key, version_at, version_rank from arrived),
         own as (
-            select {row}, case when (a.version_at, a.version_rank) < (h.version_at, h.version_rank) then '{OLDER}' else '{ELSEWHERE}' end as code
+            select {row}, h.version_at as newest_at, h.version_rank as newest_rank,
+                case when (a.version_at, a.version_rank) < (h.version_at, h.version_rank) then '{OLDER}' else '{ELSEWHERE}' end as code
             from every_arrived a join upsert_held h on h.record_key = a.record_key
             join newest n on n.record_key = a.record_key
             where a.submission_id in (from fresh_id) and a.content_hash <> h.content_hash

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.contracts import RECORDS
-from pipelines.intake.layout import list_layouts
+from pipelines.intake.layout import FORM, list_layouts
 from pipelines.intake.mends import prove_row
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows
 
@@ -33,17 +33,24 @@ RECEIPT = """
         where known_to is null and submission_id in (select submission_id from {asked}) group by all),
     rivalled as (
         select submission_id, count(distinct row_no) as rival_count from lake.ledger.finding
+        anti join (
+            select submission_id, row_no, code from lake.ledger.settlement where submission_id in (select submission_id from {asked})
+            group by all having bool_and(settled_on is not null)) r using (submission_id, row_no, code)
         where code in ('version_older_than_held', 'record_told_differently_elsewhere')
-          and submission_id in (select submission_id from {asked}) group by all)
+          and submission_id in (select submission_id from {asked}) group by all),
+    noticed as (
+        select subject as submission_id, count(*) as late_count from lake.ledger.event
+        where kind = 'notice' and subject in (select submission_id from {asked}) group by all)
     select s.* replace (case when s.status in ('held', 'returned') then 0 else s.accepted_count end as accepted_count),
            case when s.status in ('held', 'returned') then s.accepted_count else 0 end as untaken_count,
            coalesce(mended_count, 0)::bigint as mended_count, coalesce(again_count, 0)::bigint as refused_again_count,
            case when s.status in ('held', 'returned') then 0
                 else s.quarantined_count - coalesce(mended_count, 0) - coalesce(again_count, 0) end::bigint as open_count,
            coalesce(waiting_now, 0)::bigint as waiting_now, waiting_for, coalesce(rival_count, 0)::bigint as rival_count,
+           coalesce(late_count, 0)::bigint as late_count,
            case when s.status = 'accepted' and waiting_now > 0 then 'waiting' else s.status end as state
     from lake.ledger.submission s left join mended using (submission_id) left join waiting using (submission_id)
-    left join rivalled using (submission_id)
+    left join rivalled using (submission_id) left join noticed using (submission_id)
     where s.submission_id in (select submission_id from {asked})
     order by s.received_on desc, s.submission_id"""
 """Grain: submission. quarantined_count = mended_count + refused_again_count + open_count, but for held and returned files;
@@ -52,16 +59,20 @@ received_count = accepted_count + untaken_count + quarantined_count.
 `untaken`: without a fault, in a file that is held or was returned: nothing of it is in the lake.
 `mended`: accepted in a later file; `refused_again`: the latest word is in the feedback of the later file; `open`: not sent
 again. `waiting_for`: records that wait, by reason (`child_unknown=9, twin_ambiguous=2`). `rival_count`: accepted rows of which
-a newer version was held, or another content of one version came (night.outranked): they may not be what is held. `state`: waiting, held,
-partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
+a newer version was held, or another content of one version came (night.outranked): they may not be what is held, until a version
+comes that is newer than both. `late_count`: how often what is told of its rows changed later, as birth records were corrected. `state`: waiting,
+held, partly_accepted, accepted, refused or returned (received: in landing, see ask)."""
 FINDING = """(
     select distinct f.* from lake.ledger.finding f
     anti join (
         select submission_id, row_no, reason as code from lake.identified.waiting
         where submission_id in (select submission_id from {asked})
         group by all having bool_and(known_to is not null)) w using (submission_id, row_no, code)
+    anti join (
+        select submission_id, row_no, code from lake.ledger.settlement where submission_id in (select submission_id from {asked})
+        group by all having bool_and(settled_on is not null)) r using (submission_id, row_no, code)
     where f.submission_id in (select submission_id from {asked}))"""
-"""What is told of submissions: the ledger's findings, but for why a record waited that waits for that no more."""
+"""What is told of submissions: the ledger's findings, but for why a record waited that waits for that no more, and for what was settled."""
 
 _MATCHED = {"submission_id": pl.String(), "row_no": pl.Int64(), "outcome": pl.String(), "resent_in": pl.String()}
 """An open row, and what came of it in which later submission."""
@@ -85,11 +96,15 @@ def list_receipts(
 
 
 def list_closings(connection: Connection, submission_id: str) -> pl.DataFrame:
-    """By which later submissions refused rows were sent again: resent_in, file_name, resent_on, outcome, rows."""
+    """By which later submissions refused rows were sent again, or rivals settled: resent_in, file_name, resent_on, outcome, rows."""
     return read_rows(connection, """
+        with again as (
+            select resent_in, resent_on, outcome, row_no from lake.ledger.resent where submission_id = $1
+            union all
+            select settled_in, settled_on, 'settled', row_no from lake.ledger.settlement where submission_id = $1 and settled_on is not null)
         select resent_in, s.file_name, resent_on, outcome, count(distinct row_no)::bigint as "rows"
-        from lake.ledger.resent r join lake.ledger.submission s on s.submission_id = r.resent_in
-        where r.submission_id = ? group by all order by resent_on, resent_in, outcome""", [submission_id])  # fmt: skip
+        from again join lake.ledger.submission s on s.submission_id = resent_in
+        group by all order by resent_on, resent_in, outcome""", [submission_id])  # fmt: skip
 
 
 def note_resent(connection: Connection, folder: Path, taken: Sequence[Mapping[str, object]], on: date, key: bytes) -> int:
@@ -173,7 +188,7 @@ def _list_open(connection: Connection) -> pl.DataFrame:
     """Refused rows not mended yet: submission_id, row_no, record_kind, sender_id, source_id.
 
     The sender is that of the file, else what the row says. Where a line was broken and kept whole in its first column (or was refused
-    before that was kept), both are looked up in the row as sent, at the place that its layout gives them.
+    before that was kept), both are looked up in the row as sent, at the place that its layout gives them, by the separator of the file.
     """
     places = [
         {"layout": x.name, "separator": x.separator, "sender": ours.get("sender_id"), "source": ours.get("source_id"),
@@ -182,7 +197,7 @@ def _list_open(connection: Connection) -> pl.DataFrame:
     ]  # fmt: skip
     schema = dict.fromkeys(("layout", "separator", "sender", "source", "fixed"), pl.String)
     put_frame(connection, "layout_place", pl.DataFrame(places, schema=schema))
-    return read_rows(connection, """
+    return read_rows(connection, f"""
         with unmended as (
             select q.submission_id, q.row_no, q.source_id, coalesce(q.record_kind, s.record_kind) as record_kind,
                 coalesce(s.sender_id, case when b.row_no is null then q.sender_id end) as sender_id, s.layout,
@@ -199,7 +214,9 @@ def _list_open(connection: Connection) -> pl.DataFrame:
             join (from lake.identified.quarantine where json_valid(row_text)) q using (submission_id, row_no)
             where u.is_broken or u.sender_id is null),
         cells as (
-            select *, string_split(json_extract_string(row_text, '$."' || headers[1] || '"'), separator) as cell from told)
+            select *, string_split(
+                json_extract_string(row_text, '$."' || headers[1] || '"'), coalesce(left(json_extract_string(row_text, '$.{FORM}'), 1), separator)
+            ) as cell from told)
         select submission_id, row_no, record_kind, sender_id, source_id from unmended
         where not is_broken and sender_id is not null and source_id is not null
         union all

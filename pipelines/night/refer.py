@@ -9,6 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.consent.gate import Gated, decide_consent, gate_consent, hear_decisions
+from pipelines.errors import UserError
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.intake import open_day
 from pipelines.night.lists import write_due, write_worklists
@@ -49,8 +50,8 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
     with hold_lock(settings), open_lake(settings) as connection:
         settled = settle_outbox(connection, settings)
         if open_day(connection, on) != on:
-            sealed = read_rows(connection, "select count(*) from lake.ledger.feed where composed_on = ?", [on]).item()
-            return {"feeds": 0, "referrals": 0, "recalls": 0, "delivered": settled, "is_closed": 1, "sealed": sealed}
+            told = {"delivered": settled, "is_closed": 1, "sealed": _count_sealed(connection, on)}
+            return {"feeds": 0, "referrals": 0, "recalls": 0, **told}
         with transact(connection):
             counts = _seal_feeds(connection, settings, registers, on)
         write_anchors(connection, settings)
@@ -58,6 +59,20 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
         write_worklists(connection, settings, on)
         asked = write_due(connection, settings, on, list_carers(registers))
     return {**counts, "delivered": settled, **asked}
+
+
+def refuse_missed(settings: Settings, on: date) -> None:
+    """UserError night_closed when the night `on` was published, or a later one, and no feed of it was sealed: none will be."""
+    try:
+        with open_lake(settings) as connection:
+            is_missed = open_day(connection, on) != on and not _count_sealed(connection, on)
+    except UserError as error:
+        if error.code not in {"lake_missing", "lake_outdated"}:
+            raise
+        return  # no night was closed yet, or the next run completes the lake
+    if is_missed:
+        raise UserError("night_closed", f"{on} is closed by a release of that day or a later one, and no feed of it was sealed: "
+                        "what is still to be sent goes out with the night after the newest release; give that night or a later one")  # fmt: skip
 
 
 def settle_outbox(connection: Connection, settings: Settings) -> int:
@@ -87,6 +102,10 @@ def settle_outbox(connection: Connection, settings: Settings) -> int:
 def gate_referral(consent: pl.DataFrame, on: date) -> pl.DataFrame:
     """One row a child who decided about the referral: child_key, and what the gate finds lacking on the day `on` (null = nothing)."""
     return decide_consent(hear_decisions(consent, "pmpc_referral", on)).select("child_key", "lack")
+
+
+def _count_sealed(connection: Connection, on: date) -> int:
+    return int(read_rows(connection, "select count(*) from lake.ledger.feed where composed_on = ?", [on]).item())
 
 
 def _seal_feeds(connection: Connection, settings: Settings, registers: Registers, on: date) -> dict[str, int]:
@@ -120,11 +139,16 @@ def _seal_feeds(connection: Connection, settings: Settings, registers: Registers
     return counts
 
 
-def read_known(connection: Connection) -> Known:
-    """Current rows of the children who are or were flagged; all of clinical.referral."""
+def find_flagged(connection: Connection) -> None:
+    """Temp table `flagged_child`: child_key of all who were ever flagged or sent."""
     connection.execute("""
         create or replace temp table flagged_child as
         select child_key from lake.clinical.flag union select child_key from lake.clinical.referral""")
+
+
+def read_known(connection: Connection) -> Known:
+    """Current rows of the children who are or were flagged; all of clinical.referral."""
+    find_flagged(connection)
     return Known(
         flag=read_current(connection, "clinical.flag"),
         birth=read_current(connection, "clinical.birth", "child_key in (from flagged_child)"),

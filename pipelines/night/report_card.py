@@ -35,6 +35,7 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
     """Cards of the eight weeks up to a day under reports/sender/; counts. Asked again, it writes the same."""
     with open_lake(settings) as connection:
         receipts = list_receipts(connection, since=on - timedelta(days=_HISTORY_DAYS)).filter(pl.col("received_on") <= on)
+        receipts = receipts.with_columns(pl.coalesce("first_on", "received_on").alias("received_on"))  # a steward's days are not the sender's
         shares = read_rows(connection, "select submission_id, sender_id, received_count, quarantined_count from lake.ledger.submission_sender")
         since = on - timedelta(days=_DAYS - 1)
         found: dict[str, Any] = {
@@ -182,7 +183,7 @@ def _read_delays(connection: Connection, since: date, on: date) -> pl.DataFrame:
     ]  # fmt: skip
     days = read_rows(connection, f"""
         with received as (
-            select submission_id, sender_id, received_on from lake.ledger.submission
+            select submission_id, sender_id, coalesce(first_on, received_on) as received_on from lake.ledger.submission
             where received_on between $1 and $2 and status in ('accepted', 'partly_accepted')),
         alone as (
             select sender_id, (received_on - event_on)::double as days, count(*) as records

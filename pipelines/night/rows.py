@@ -82,7 +82,7 @@ def _show_row(row: Row, layout: object, codes: Sequence[str], columns: Sequence[
 
 def count_unheld(connection: Connection, settings: Settings, receipt: Mapping[str, Any]) -> int:
     """How many accepted records of a submission are held by no version, of this file or a newer one, and do not wait (law 1)."""
-    sent = judge_again(connection, settings, receipt["submission_id"], receipt["received_on"])
+    sent = judge_again(connection, settings, receipt["submission_id"], receipt["first_on"] or receipt["received_on"])
     lost = 0
     for kind, records in sent.items():
         _view_sent(connection, kind, records, str(receipt["submission_id"]))
@@ -94,7 +94,7 @@ def _list_accepted(connection: Connection, settings: Settings, receipt: Mapping[
     if not receipt["accepted_count"]:
         return
     given = str(receipt["submission_id"])
-    for kind, records in judge_again(connection, settings, given, receipt["received_on"]).items():
+    for kind, records in judge_again(connection, settings, given, receipt["first_on"] or receipt["received_on"]).items():
         if receipt["status"] in ("held", "returned"):
             yield from ({"state": receipt["status"], "held_in": None, **row} for row in records.to_dicts())
             continue

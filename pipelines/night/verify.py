@@ -11,13 +11,14 @@ from pipelines.night.assess import compare_state
 from pipelines.night.audit import hash_event, read_anchors
 from pipelines.night.delivery import hash_file, list_landed
 from pipelines.night.rows import count_unheld
+from pipelines.night.verify_gate import verify_consents
 from pipelines.referral.verify import verify_chain, verify_feed
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.counted import read_told
 from pipelines.store.lake import Connection, connect, open_lake, put_frame, read_rows
 
-_RECORD_TABLES = [t for t, c in LAKE.items() if "record_key" in c.column_names() and t != "identified.waiting"]
+_RECORD_TABLES = [t for t, c in LAKE.items() if {"record_key", "known_to"} <= set(c.column_names()) and t != "identified.waiting"]
 
 
 class Check(NamedTuple):
@@ -48,20 +49,7 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
                     select submission_id, count(distinct row_no) as held from lake.identified.waiting group by all) w
                 using (submission_id) where s.waiting_count > 0"""),
             _verify_versions(connection),
-            _count_check(connection, "3", "every referral had a consent given for that purpose when it was sealed", """
-                select count(*), count(*) filter (where not exists (
-                    select 1 from lake.clinical.consent c
-                    where c.record_key = r.consent_key and c.child_key = r.child_key and c.purpose = 'pmpc_referral'
-                      and c.decision = 'given' and c.decided_on <= r.composed_on and not c.is_cancelled
-                      and coalesce(c.valid_until, r.composed_on) >= r.composed_on))
-                from lake.clinical.referral r where r.item_kind = 'referral'"""),
-            _count_check(connection, "3", "no referral was sealed after a refusal or withdrawal that was known before its day", """
-                select count(*), count(*) filter (where exists (
-                    select 1 from lake.clinical.consent c join lake.clinical.consent d using (child_key, purpose)
-                    where c.record_key = r.consent_key and c.child_key = r.child_key and d.decision <> 'given' and not d.is_cancelled
-                      and d.decided_on > c.decided_on and d.decided_on <= r.composed_on and d.known_from < r.composed_on
-                      and coalesce(d.known_to > r.composed_on, true)))
-                from lake.clinical.referral r where r.item_kind = 'referral'"""),
+            *(Check("3", *told) for told in verify_consents(connection)),
             _count_check(connection, "4", "every flag is in exactly one place", """
                 select count(*), count(*) filter (where coalesce(places, 0) <> 1) from (
                     select f.flag_id, (select count(*) from lake.clinical.placement p
@@ -83,6 +71,12 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
             _count_check(connection, "8", "a child is in one feed an episode", """
                 select count(*), count(*) filter (where items > 1) from (
                     select count(*) as items from lake.clinical.referral group by child_key, episode_no, item_kind)"""),
+            _count_check(connection, "8", "a feed counts the referrals and recalls that are held of it", """
+                select count(*), count(*) filter (where (f.referral_count, f.recall_count) is distinct from (referrals, recalls)) from (
+                    select pmpc_id, feed_no, count(*) filter (where item_kind = 'referral') as referrals,
+                        count(*) filter (where item_kind = 'recall') as recalls
+                    from lake.clinical.referral group by all)
+                full join (from lake.ledger.feed where item_count > 0) f using (pmpc_id, feed_no)"""),
             *_verify_feeds(connection, settings),
             _verify_events(connection, settings),
             _verify_published(settings),
@@ -163,7 +157,7 @@ def _verify_protocols(connection: Connection, settings: Settings) -> Check:
 def _verify_held(connection: Connection, settings: Settings) -> Check:
     """Every archived file is read and judged again: each accepted record is held by this version or a newer one, or waits (law 1)."""
     taken = read_rows(connection, """
-        select submission_id, received_on, accepted_count from lake.ledger.submission
+        select submission_id, received_on, first_on, accepted_count from lake.ledger.submission
         where status in ('accepted', 'partly_accepted') order by received_on""")  # fmt: skip
     broken = sum(count_unheld(connection, settings, receipt) for receipt in taken.iter_rows(named=True))
     return Check("1", "every accepted row of every archived file is held, or waits for its child", sum(taken["accepted_count"]), broken)

@@ -33,7 +33,7 @@ class Placed(NamedTuple):
     placement: the columns of clinical.placement but known_from and known_to.
     item: the columns of clinical.referral but feed_no; a recall repeats the referral it takes back.
     recall: referral_id, reason (consent_withdrawn, consent_cancelled, child_died, result_corrected,
-    rejected_by_worker).
+    rejected_by_worker, confirmation_cancelled).
     """
 
     placement: pl.DataFrame

@@ -14,7 +14,7 @@ _WITHOUT_CONSENT = ("consent_pending", "consent_expired", "authority_unproven")
 
 
 class GatedFlags(Protocol):
-    """What the consent gate gives: open, withheld and closed flags, children whose consent is revoked, consents that hold."""
+    """What the consent gate gives: open, withheld, closed and unconfirmed flags, children whose consent is revoked, consents that hold."""
 
     @property
     def open(self) -> pl.DataFrame:
@@ -35,6 +35,10 @@ class GatedFlags(Protocol):
     @property
     def upheld(self) -> pl.DataFrame:
         """consent_key."""
+
+    @property
+    def unconfirmed(self) -> pl.DataFrame:
+        """flag_id."""
 
 
 def judge_sent(referral: pl.DataFrame, report: pl.DataFrame, on: date) -> pl.DataFrame:
@@ -64,8 +68,9 @@ def recall_sent(
     """referral_id, reason: what is to be taken back tonight; nothing is recalled twice.
 
     A consent that is revoked, or that is no longer there (cancelled, or its authority no longer proven) while no other
-    is in force, takes back whatever was sent on it; one that has merely run out does not. A death, a corrected result or a worker's rejection
-    take back only what the PMPC has not answered, and the last two only when no flag of the referral is left.
+    is in force, takes back whatever was sent on it; one that has merely run out does not. A death, a corrected result, a worker's rejection
+    or a confirmation that is no longer there (cancelled, or another child's: decision 10) take back only what the PMPC has not answered, and
+    all but the death only when no flag of the referral is left.
     """
     lacking = gated.withheld.filter(pl.col("reason").is_in(_WITHOUT_CONSENT))
     is_upheld = among("consent_key", gated.upheld["consent_key"])
@@ -77,6 +82,7 @@ def recall_sent(
             is_lacking=among("flag_id", lacking["flag_id"]) & ~is_upheld,
             is_gone=~among("flag_id", flag["flag_id"]),
             is_rejected=among("flag_id", gated.closed["flag_id"]),
+            is_unconfirmed=among("flag_id", gated.unconfirmed["flag_id"]),
             is_dead=(pl.col("died_on") <= on).fill_null(False),
             is_open=pl.col("answer").is_null(),
         )
@@ -94,6 +100,8 @@ def recall_sent(
         .then(pl.lit("result_corrected"))
         .when((pl.col("is_gone") | pl.col("is_rejected")).all())
         .then(pl.lit("rejected_by_worker"))
+        .when((pl.col("is_gone") | pl.col("is_rejected") | pl.col("is_unconfirmed")).all())
+        .then(pl.lit("confirmation_cancelled"))
     )
     return (
         exploded.group_by("referral_id").agg(reason=reason).filter(pl.col("reason").is_not_null()).sort("referral_id")

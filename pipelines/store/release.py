@@ -13,7 +13,10 @@ from pipelines.store.settled import Base, Years
 def write_parquet(
     connection: Connection, settings: Settings, on: date, tables: Iterable[str], base: Base | None, years: Years
 ) -> Path:
-    """Every table as a file; a year of birth that was taken over is a copy of its file in the release before."""
+    """Every table as a file; a year of birth that was taken over is a copy of its file in the release before.
+
+    Parquet keeps no comments: what the columns mean is a file of its own.
+    """
     folder = settings.published / f".parquet-{on}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -25,6 +28,10 @@ def write_parquet(
         elif table != "pathway":  # a view of the years
             path = str(folder / name).replace("'", "''")
             connection.execute(f"copy (from {table}) to '{path}' (format parquet)")
+    dictionary = str(folder / "data_dictionary.parquet").replace("'", "''")
+    connection.execute(f"""
+        copy (select schema_name, table_name, column_name, data_type, comment from duckdb_columns()
+              where database_name = 'draft' and not internal order by all) to '{dictionary}' (format parquet)""")
     return folder
 
 

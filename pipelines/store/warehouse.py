@@ -20,7 +20,7 @@ from pipelines.settings import Settings
 from pipelines.store.counted import PROMISED, SQL, fill_indicators, list_years, read_definitions
 from pipelines.store.ddl import say_meaning, write_comments, write_published_ddl
 from pipelines.store.lake import Connection, connect, put_frame
-from pipelines.store.release import swap_release, write_parquet
+from pipelines.store.release import write_parquet
 from pipelines.store.settled import (
     LATE_DAYS,
     OVERDUE_DAYS,
@@ -43,17 +43,18 @@ Gate = Callable[[pl.DataFrame, date], pl.DataFrame]
 
 
 class Built(NamedTuple):
-    """Rows by table, the release's file, and the years of birth whose pathways were told anew."""
+    """Rows by table, the years of birth whose pathways were told anew, and the release's file and folder, which no reader sees yet."""
 
     counts: dict[str, int]
-    path: Path
     years: list[int]
+    draft: Path
+    parquet: Path
 
 
 def build_warehouse(
     connection: Connection, settings: Settings, on: date, registers: Mapping[str, pl.DataFrame], at_risk: pl.Expr, gate: Gate
 ) -> Built:
-    """Build the release as known on a day and swap it in; the last `kept_releases` stay beside it.
+    """Build the release as known on a day, aside: `swap_release` puts it before readers.
 
     `at_risk`: who is at risk of retinopathy of prematurity by the protocol, over columns of clinical.birth.
     `gate`: which consents are in force, so that it is decided in one place.
@@ -61,7 +62,8 @@ def build_warehouse(
     """
     settings.published.mkdir(parents=True, exist_ok=True)
     draft = settings.published / f".draft-{on}.duckdb"
-    draft.unlink(missing_ok=True)
+    for left in (draft, draft.with_name(f"{draft.name}.wal")):  # by a killed run: what it had not written yet would be replayed into ours
+        left.unlink(missing_ok=True)
     definitions = hash_definitions(settings, registers, at_risk)
     base = find_base(connection, settings, on, definitions)
     if base:
@@ -81,7 +83,7 @@ def build_warehouse(
         connection.execute("use memory")
         connection.execute("detach draft")
         connection.execute("detach database if exists earlier")
-    return Built(counts, swap_release(settings, on, draft, parquet), years.told)
+    return Built(counts, years.told, draft, parquet)
 
 
 def open_published(settings: Settings) -> Connection:

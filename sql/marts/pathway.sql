@@ -47,9 +47,10 @@ decided as (  -- the parents' delay ends with their first decision, and what sta
     group by child_key
 ),
 
-placed as (
+placed as (  -- of flags that are held still: one taken back by day stays placed until the next feeds
     select child_key, arg_min(place, place_rank(place)) as place, arg_min(reason, row(place_rank(place), reason)) as place_reason
     from known_placement
+    semi join known_flag using (flag_id)
     group by child_key
 ),
 
@@ -84,41 +85,50 @@ waited as (
 ),
 
 reported as (
-    select
-        child_key,
-        bool_or(report_status in ('5.1.4', '7.0')) as is_seen,
-        bool_or(report_status = '7.0') as is_concluded,
-        arg_max(  -- one report as a whole: of a severity not stated an earlier one says nothing
-            {'category_codes': category_codes, 'is_severe': is_severe}, row(reported_on, category_codes, is_severe)
-        ) filter (report_status = '7.0') as conclusion
+    select child_key, bool_or(report_status in ('5.1.4', '7.0')) as is_seen
     from known_pmpc_report
     where not is_cancelled
     group by child_key
 ),
 
-concluded as (
+conclusion as (  -- what is concluded of a referral is its last conclusion as a whole: of a severity not stated an earlier one says nothing
     select
         child_key,
-        conclusion.category_codes as category_codes,
-        conclusion.is_severe as is_severe,
-        list_contains(string_split(conclusion.category_codes, ' '), 'physical') as is_physical,
-        len(list_filter(string_split(conclusion.category_codes, ' '), lambda c: c not in ('physical', 'none'))) > 0 as is_mental
-    from reported
-    where is_concluded
+        referral_id,
+        unnest(arg_max(
+            {'category_codes': category_codes, 'is_severe': is_severe, 'is_impaired': category_codes <> 'none'},
+            row(reported_on, category_codes <> 'none', category_codes, is_severe)
+        ))
+    from known_pmpc_report
+    where report_status = '7.0' and not is_cancelled
+    group by child_key, referral_id
+),
+
+concluded as (  -- an impairment confirmed once stays confirmed: of another referral a later 'none' says that it found no other
+    select
+        child_key,
+        list_sort(list_distinct(flatten(list(string_split(category_codes, ' ')) filter (is_impaired)))) as codes,
+        bool_or(is_severe) filter (is_impaired) as is_severe,
+        list_contains(codes, 'physical') as is_physical,
+        len(list_filter(codes, lambda c: c <> 'physical')) > 0 as is_mental
+    from conclusion
+    group by child_key
 ),
 
 answered_flag as (
-    select distinct unnest(string_split(flag_ids, ' ')) as flag_id
+    select unnest(string_split(flag_ids, ' ')) as flag_id, is_impaired
     from known_referral
-    where
-        item_kind = 'referral'
-        and referral_id in (select referral_id from known_pmpc_report where report_status = '7.0' and not is_cancelled)
+    inner join (select referral_id, is_impaired from conclusion) using (referral_id)
+    where item_kind = 'referral'
 ),
 
-answered as (  -- a flag raised after a conclusion is worth what the next one says
-    select child_key, string_agg(distinct programme, ' ' order by programme) as concluded_programmes
+answered as (  -- a flag is worth what the referral it was sent in found; one raised after a conclusion, what the next one says
+    select
+        child_key,
+        string_agg(distinct programme, ' ' order by programme) as concluded_programmes,
+        string_agg(distinct programme, ' ' order by programme) filter (is_impaired) as confirmed_programmes
     from known_flag
-    semi join answered_flag using (flag_id)
+    inner join answered_flag using (flag_id)
     group by child_key
 )
 
@@ -172,9 +182,10 @@ select
     waited.child_key is not null and birth.died_on is null and not coalesce(reported.is_seen, false) as is_awaited,
     is_awaited and waited.is_unattended as is_unattended,
     is_awaited and known_on() - waited.sent_on > overdue_days() as is_overdue,
-    coalesce(reported.is_concluded, false) as is_concluded,
+    concluded.child_key is not null as is_concluded,
     coalesce(answered.concluded_programmes, '') as concluded_programmes,
-    concluded.category_codes,
+    coalesce(answered.confirmed_programmes, '') as confirmed_programmes,
+    case when concluded.child_key is not null then coalesce(array_to_string(concluded.codes, ' '), 'none') end as category_codes,
     case
         when concluded.is_physical and concluded.is_mental then 'complex' when concluded.is_physical then 'physical'
         when concluded.is_mental then 'mental' when concluded.child_key is not null then 'none'

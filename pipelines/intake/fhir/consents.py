@@ -2,9 +2,9 @@
 
 R4: the base is `policyRule` and the root provision, the provisions within it are exceptions to it. A purpose is ours where its code is
 of our system; each one named becomes a decision of its own, which carries the moment of its version of the consent (`document_at`),
-so that what a later version no longer names is decided no more (night.documents). One that has ended and names nothing cancels every
-purpose. What narrows a denial (an actor, an action, a term ...) is not read, so that such a consent is refused whole rather than
-taken as given.
+so that what a later version no longer names is decided no more (night.documents). A version that names none of ours decides nothing
+and cancels every purpose, whatever an earlier one said: silence is no consent; who sent one that is in force is told. What narrows a
+denial (an actor, an action, a term ...) is not read, so that such a consent is refused whole rather than taken as given.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,13 +26,13 @@ _NOBODY = Kin(None, None, None)
 class Decision(NamedTuple):
     """A decision for one purpose, and when it is in force."""
 
-    purpose: str | None
+    purpose: str
     decision: str | None
     period: Period | None
 
 
 class Decided(NamedTuple):
-    """All decisions of a consent; `problems`: (finding code, severity); `is_void`: it has ended and names nothing: all are cancelled."""
+    """All decisions of a consent; `problems`: (finding code, severity); `is_void`: it names no purpose of ours: all are cancelled."""
 
     decisions: list[Decision]
     problems: list[tuple[str, str]]
@@ -60,6 +60,8 @@ def take_consent(rows: Rows, number: int, place: int, consent: Consent) -> None:
     day = read_moment(consent.date_time)[0] if consent.date_time else None
     updated = consent.meta.last_updated if consent.meta else None
     _, issued_at = rows.read_version(number, updated or consent.date_time or rows.issued, [consent.date_time] if action == "cancel" else [])
+    if decided.is_void:  # what decides nothing has no day of a decision to be missed
+        day = day or (issued_at[:10] if issued_at else None)
     for purpose, decision, period in decided.decisions:
         rows.other["consent"].append({
             "row_no": number, "place": place, "person": person, "sender_id": rows.sender or facility, "source_id": source,
@@ -83,10 +85,12 @@ def decide_purposes(consent: Consent, said: str | None, *, is_closed: bool) -> D
     root = consent.provision or Provision()
     named, limited = _list_purposes(c for concept in consent.category for c in concept.coding), _list_purposes(root.purpose)
     inner = list(_walk(root.provision))
-    if said != "given" or is_closed:  # it ends: for all it names anywhere
-        every = dict.fromkeys([*named, *limited, *(p for rule in inner for p in _list_purposes(rule.purpose))])
-        is_void = not every and (is_closed or said == "withdrawn")
-        return Decided([Decision(p, said, root.period) for p in every or (PURPOSES if is_void else [None])], [], is_void)
+    every = dict.fromkeys([*named, *limited, *(p for rule in inner for p in _list_purposes(rule.purpose))])
+    if not every:
+        told = [] if is_closed or said == "withdrawn" else [("consent_without_purpose", "warning")]
+        return Decided([Decision(p, said, None) for p in PURPOSES], told, is_void=True)
+    if said != "given" or is_closed:  # for all it names anywhere
+        return Decided([Decision(p, said, root.period) for p in every], [])
     opts_out = any(code in read_tables()["consent"]["refusing"] for code in list_codes(consent.policy_rule))
     base = "refused" if root.type == "deny" or opts_out else "given"
     problems = [("consent_purposes_disagree", "error")] if base == "given" and named and limited and set(named) != set(limited) else []
@@ -108,7 +112,7 @@ def _add_exceptions(decisions: dict[str, Decision], inner: list[Provision], root
             decisions |= {p: Decision(p, "refused", root.period) for p in _list_purposes(rule.purpose)}
         elif rule.type != "permit":
             problems.append(("consent_denial_unread", "error"))
-    return Decided(list(decisions.values()) or [Decision(None, "given", root.period)], list(dict.fromkeys(problems)))
+    return Decided(list(decisions.values()), list(dict.fromkeys(problems)))
 
 
 def _walk(provisions: Iterable[Provision]) -> Iterator[Provision]:

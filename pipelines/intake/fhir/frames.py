@@ -30,9 +30,8 @@ def build_chunks(rows: Rows, texts: pl.Series) -> Iterator[Chunk]:
     told = [list_findings(rows.findings)]
     if rows.screening or rows.plain is not None:
         screening = _join_person(frame_screening(rows), people)
-        told += [_note_contradictions(screening), _note_checksums(screening)]
+        told += [_note_checksums(screening), _note_mothers(screening, rows.index.torn)]
         frames["screening"] = screening
-        told.append(_note_mothers(screening, rows.index.torn))
     for kind, records in rows.other.items():
         if records:
             frame = _frame_records(kind, records)
@@ -95,23 +94,6 @@ def _note_mothers(frame: pl.DataFrame, torn: pl.Series) -> pl.DataFrame:
         return list_findings([])
     return frame.filter(pl.col("person").is_in(torn.implode())).select(
         "row_no", pl.lit("mother_iin").alias("column"), pl.lit("mother_iin_contradictory").alias("code"), pl.lit("warning").alias("severity")
-    ).unique(maintain_order=True)  # fmt: skip
-
-
-def _note_contradictions(screening: pl.DataFrame) -> pl.DataFrame:
-    """Results of one child, component and day that are not the same and not versions of each other: all kept, and told."""
-    said = screening.lazy().filter(
-        pl.col("result_code").is_not_null() & pl.col("person").is_not_null() & (pl.col("status_code") != "cancelled")
-    )
-    unlike = (
-        said.group_by("person", "component", "examined_on")
-        .agg("row_no", results=pl.col("result_code").n_unique(), sources=pl.col("source_id").n_unique())
-        .filter((pl.col("results") > 1) & (pl.col("sources") > 1))
-        .explode("row_no").select("row_no").collect()
-    )  # fmt: skip
-    return unlike.select(
-        "row_no", pl.lit("result_code").alias("column"), pl.lit("results_contradict").alias("code"),
-        pl.lit("warning").alias("severity"),
     ).unique(maintain_order=True)  # fmt: skip
 
 

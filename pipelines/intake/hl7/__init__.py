@@ -19,6 +19,9 @@ from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened
 from pipelines.intake.refusal import FileRefusedError, list_findings
 
+_PRODUCTION = "P"
+"""MSH-11 (HL7 table 0103) of a message about patients who are; D and T are debugging and training."""
+
 
 def open_file(path: Path, limits: Limits) -> Opened:
     """A file of messages. Raises FileRefusedError."""
@@ -36,7 +39,7 @@ def read_chunks(path: Path, limits: Limits = Limits()) -> Iterator[Chunk]:  # no
         for part in parts:
             if part.name in ("MSH", ""):
                 is_any = is_any or part.name == "MSH"
-                is_guessed = read_part(part, sheet)
+                is_guessed = read_part(part, sheet, limits.refused_processing)
                 if is_guessed and not is_guess_told:
                     is_guess_told = True
                     sheet.findings.append((None, None, "encoding_guessed", "warning"))
@@ -48,16 +51,19 @@ def read_chunks(path: Path, limits: Limits = Limits()) -> Iterator[Chunk]:  # no
         raise FileRefusedError("file_not_hl7")
 
 
-def read_part(part: Part, sheet: Sheet) -> bool:
-    """Add a message's results to a sheet, or one refused row that says why there are none; was its character set guessed."""
+def read_part(part: Part, sheet: Sheet, refused_processing: str = "") -> bool:
+    """Add a message's results to a sheet, or one refused row that says why there are none; was its character set guessed.
+
+    `refused_processing`: the processing ids (MSH-11) whose messages are refused.
+    """
     first = len(sheet.rows)
-    is_guessed = _read_message(part, sheet)
+    is_guessed = _read_message(part, sheet, refused_processing)
     if MARK in part.content:
         sheet.name_rows(first, read_names(part))
     return is_guessed
 
 
-def _read_message(part: Part, sheet: Sheet) -> bool:
+def _read_message(part: Part, sheet: Sheet, refused_processing: str) -> bool:
     decoded = decode_message(part.content, read_tables()["charsets"])
     if decoded is None or part.is_too_large:
         text = part.content.decode("ascii", "backslashreplace").replace("\x00", "\\x00")
@@ -74,13 +80,18 @@ def _read_message(part: Part, sheet: Sheet) -> bool:
     segments, numbers = split_segments(text, part.line_no, marks.field)
     message, begun, told = Message(terms, head, sheet), len(sheet.rows), len(sheet.findings)
     code = "message_without_results"
-    if not message.is_result:
+    processing = (pick(marks, head[10], 0) or "").upper() if len(head) > 10 else ""
+    if processing and processing in refused_processing.upper().replace(",", " ").split():
+        code = "message_not_production"
+    elif not message.is_result:
         code = "message_not_result"
     elif part.is_cut and segments[-1].startswith("OBX") and segments[-1].count(marks.field) < 11:
         code = "message_cut_off"
     elif is_glued(text):
         code = "message_not_separated"
     elif message.read(segments, numbers):
+        if processing not in ("", _PRODUCTION):
+            sheet.findings.append((part.line_no, "processing", "processing_not_production", "warning"))
         return decoded.is_guessed
     del sheet.rows[begun:], sheet.findings[told:]  # of a message that gives nothing only that is told
     source = _find_source(text) if message.is_result else head[9]

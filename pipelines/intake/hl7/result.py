@@ -65,7 +65,7 @@ class Results:
             read = terms.read_answer(fields[5])
             if read.value is not None and not read.is_cleaned:
                 said = ("unsatisfactory" if self._is_unusable(fields) else None, read.value, read.comparator, plan[2])
-                self.add(number, text, plan[0], self._read_sub_id(fields), plan[1], said, self.terms.read_time(fields[14]))
+                self.add(number, text, plan[0], self._read_sub_id(fields), plan[1], said, self._read_when(number, fields))
                 return
         self._take_other(number, text, fields)
 
@@ -87,14 +87,14 @@ class Results:
         if said is not None:
             if self._is_unusable(fields) and status != "cancelled" and said != _NOTHING:
                 said = ("unsatisfactory", *said[1:])
-            self.add(number, text, term.what, self._read_sub_id(fields), status, said, self.terms.read_time(fields[14]))
+            self.add(number, text, term.what, self._read_sub_id(fields), status, said, self._read_when(number, fields))
 
     def _take_positive(self, number: int, text: str, fields: list[str], term: Term, status: str) -> None:
         """A list of conditions: each is a disorder of its own."""
         listed = [texts for texts in list_texts(self.marks, fields[5]) if not is_nothing(self.terms, texts)]
         if status in ("corrected", "cancelled"):
             self.sheet.findings.append((number, "result_code", "condition_list_corrected", "warning"))
-        when, said, of = self.terms.read_time(fields[14]), (term.positive, None, None, None), head_list(self._read_sub_id(fields))
+        when, said, of = self._read_when(number, fields), (term.positive, None, None, None), head_list(self._read_sub_id(fields))
         if len(listed) > _MOST_CONDITIONS:
             self.sheet.findings.append((number, "result_code", "message_too_large", "error"))
             self.add(number, text, term.what, of, status, _NOTHING, when)
@@ -194,6 +194,14 @@ class Results:
     def _is_unusable(self, fields: list[str]) -> bool:
         """True for a result whose flag (OBX-8) says that it cannot be used."""
         return bool(fields[8]) and not self.terms.list_flags(fields[8]).isdisjoint(self.tables["flags"]["unusable"])
+
+    def _read_when(self, number: int, fields: list[str]) -> tuple[str | None, str | None]:
+        """(day, moment) of OBX-14; where it cannot be read the result has that of its order, and that is told."""
+        said = fields[14]
+        day, moment = self.terms.read_time(said)
+        if day is None and said not in _EMPTY:
+            self.sheet.findings.append((number, "observed_on", "observed_on_unreadable", "warning"))
+        return day, moment
 
     def _read_sub_id(self, fields: list[str]) -> SubId:
         return self.terms.read_sub_id(fields[4]) if fields[4] not in _EMPTY else NO_SUB_ID
