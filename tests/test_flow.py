@@ -1,6 +1,7 @@
 """A night from the files of senders to the feeds of PMPCs: real files, a real lake, and what goes wrong on the way."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -340,6 +341,7 @@ def test_a_kill_between_any_two_steps_loses_nothing_and_the_next_run_goes_on(set
 
 
 def test_a_lake_whose_tables_were_never_made_is_told_as_missing_and_the_next_run_makes_them(settings, tmp_path, monkeypatch):
+    shutil.rmtree(settings.lake)
     send(settings, tmp_path, flagged(2))
     with monkeypatch.context() as killed:
         killed.setattr(lake, "_complete_tables", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
