@@ -128,7 +128,7 @@ def unread(small, tmp_path_factory):
     return home, one_night(home, paths, SECOND)
 
 
-@pytest.mark.parametrize(("name", "number"), zip(BROKEN, (2, 3, 4, 5), strict=True))
+@pytest.mark.parametrize(("name", "number"), list(zip(BROKEN, (2, 3, 4, 5), strict=True)))
 def test_a_message_whose_sender_could_not_be_read_is_closed_by_who_sends_it_mended_under_its_name(unread, tmp_path, name, number):
     home, first = unread
     home = copy_home(home, tmp_path / "home")

@@ -1,4 +1,4 @@
-"""What a screening result can be, and what is worth telling its sender: from plausible.toml."""
+"""What a screening result can be, and what of a record is worth telling its sender: from plausible.toml."""
 
 import tomllib
 from pathlib import Path
@@ -45,6 +45,14 @@ def list_screening_notices() -> dict[str, Notice]:
         "sample_after_transfusion": Notice("is_transfused", pl.col("is_transfused")),
         **{code: Notice("component", _is_not_judged(code)) for code in dict.fromkeys(k["code"] for k in _DATA["judged"])},
     }
+
+
+def list_consent_notices() -> dict[str, Notice]:
+    """Finding code -> notice, of one decision."""
+    is_parent, is_unproven = pl.col("authority_code").is_in(["mother", "father"]), pl.col("authority_document").is_null()
+    is_in_doubt = pl.col("authority_code").is_null() | (~is_parent & is_unproven)
+    is_given = (pl.col("decision") == "given") & (pl.col("action_code") != "cancel")  # a refusal or a withdrawal is heard from whoever gives it
+    return {"authority_unproven": Notice("authority_document", is_given & is_in_doubt)}
 
 
 def list_birth_notices() -> dict[str, Notice]:

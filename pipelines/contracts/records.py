@@ -27,7 +27,7 @@ from pipelines.contracts.codes import (
 )
 from pipelines.contracts.columns import ICD10, KATO9, clinical, coded, identified
 from pipelines.contracts.kept import DOCUMENT_AT
-from pipelines.contracts.plausible import Notice, is_possible, list_screening_notices
+from pipelines.contracts.plausible import Notice, is_possible, list_consent_notices, list_screening_notices
 from pipelines.identity.iin import is_valid_iin
 
 PROBLEMS = {
@@ -288,16 +288,6 @@ EVENT_ON: Mapping[str, str] = {"birth": "birth_on", "screening": "examined_on", 
 
 NOTICES: Mapping[str, Mapping[str, Notice]] = {
     "screening": list_screening_notices(),
-    "consent": {
-        "authority_unproven": Notice(
-            "authority_document",
-            (pl.col("decision") == "given")  # a refusal or a withdrawal is heard from whoever gives it
-            & (pl.col("action_code") != "cancel")
-            & (
-                pl.col("authority_code").is_null()
-                | (~pl.col("authority_code").is_in(["mother", "father"]) & pl.col("authority_document").is_null())
-            ),
-        ),
-    },
+    "consent": list_consent_notices(),
 }
 """Things to look at that refuse nothing: record kind -> finding code -> notice."""
