@@ -10,7 +10,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +21,8 @@ from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 _LOOK_ALIKES = Path(__file__).parent / "look_alikes.toml"
 _MOST_TOLD = 50
 """Unregistered ids that are told of one file: where more differ, its column of senders holds something else."""
+_FRAMES = 8
+"""Chunks whose delays are counted apart before they are summed."""
 _CARERS = ("phc_id", "maternity_id")
 """Of a birth: who has the child in care, and gets the lists of it where a register knows them."""
 
@@ -95,7 +96,7 @@ class Tally:
     def begin(self) -> None:
         """Count from nothing."""
         self.accepted, self.refused = Counter[str](), Counter[str]()
-        self.delays: dict[str, Counter[int]] = {}
+        self.delays: list[pl.DataFrame] = []
         self.strangers: dict[str, int] = {}
         self.carers: dict[tuple[str, str], tuple[int, int]] = {}
 
@@ -111,8 +112,9 @@ class Tally:
             self._add_carers(accepted)
         if kind in EVENT_ON:
             days = (pl.col("received_on") - pl.col(EVENT_ON[kind])).dt.total_days()
-            for one, late, records in accepted.group_by("sender_id", days.alias("days")).len().iter_rows():
-                self.delays.setdefault(one, Counter())[late] += records
+            self.delays.append(accepted.group_by("sender_id", days.alias("days")).agg(pl.len().cast(pl.Int64).alias("records")))
+            if len(self.delays) == _FRAMES:  # what is counted does not grow with the file
+                self.delays = [_sum_delays(self.delays)]
 
     def tell_strangers(self) -> pl.DataFrame:
         """A finding for each sender of accepted rows that no register knows: on its first row, or of the whole file where it has no other."""
@@ -140,7 +142,10 @@ class Tally:
         known = [one for one in sorted(self.accepted | self.refused) if not is_refused or (self.register and self._knows(one))]
         taken = [one for one in known if self.accepted[one]] or known
         several = known if len(known) > 1 else []
-        rows = {one: (0, 0, None) if is_refused else self._sum_up(one) for one in several}
+        late = find_medians(_sum_delays(self.delays)) if several and self.delays else {}
+        rows = {
+            one: (0, 0, None) if is_refused else (self.accepted[one] + self.refused[one], self.refused[one], late.get(one)) for one in several
+        }
         return {"sender_id": taken[0] if len(taken) == 1 else None, "senders": rows}
 
     def _add_carers(self, births: pl.DataFrame) -> None:
@@ -154,13 +159,16 @@ class Tally:
     def _knows(self, sender: str) -> bool:
         return self.register is None or sender in self.register.ids
 
-    def _sum_up(self, sender: str) -> tuple[int, int, float | None]:
-        """Rows received, rows refused, and the median of the days."""
-        late = sorted(self.delays.get(sender, Counter()).items())
-        half = sum(records for _, records in late) / 2
-        reached = zip(late, accumulate(records for _, records in late), strict=True)
-        middle = next((float(days) for (days, _), so_far in reached if so_far >= half), None)
-        return self.accepted[sender] + self.refused[sender], self.refused[sender], middle
+
+def find_medians(delay: pl.DataFrame) -> dict[str, float]:
+    """Sender -> the median of its days, the lower of the middle two; `delay`: sender_id, days and how many `records` came so late."""
+    is_reached = pl.col("records").cum_sum() >= pl.col("records").sum() / 2
+    middle = delay.sort("sender_id", "days").group_by("sender_id").agg(pl.col("days").filter(is_reached).first().cast(pl.Float64))
+    return dict(middle.iter_rows())
+
+
+def _sum_delays(delays: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(delays).group_by("sender_id", "days").agg(pl.col("records").sum())
 
 
 def _count_rows(records: pl.DataFrame) -> dict[str, int]:

@@ -40,11 +40,12 @@ def assess_children(connection: Connection, birth: pl.DataFrame, protocols: tupl
     """
     for many in _slice(birth, _READ_AT_ONCE):
         put_frame(connection, "assessed", many.select("child_key", (pl.int_range(pl.len()) // _AT_ONCE).alias("part_no")))
-        results = read_rows(connection, """
+        first, last = _read_span(connection, "assessed")
+        results = read_rows(connection, f"""
             select part_no, child_key, programme, component, stage_code, examined_on, examined_at, value, comparator, unit,
                    result_code, status_code, is_transfused, gestation_wk, record_key
             from lake.clinical.screening join assessed using (child_key)
-            where known_to is null and not is_cancelled and birth_on between ? and ?""", _read_span(connection, "assessed"))  # fmt: skip
+            where known_to is null and not is_cancelled and birth_on between date '{first}' and date '{last}'""")  # fmt: skip
         yield _join(
             assess_risk(results.filter(pl.col("part_no") == number), some, protocols) for number, some in enumerate(_slice(many, _AT_ONCE))
         )
@@ -77,9 +78,8 @@ def _slice(frame: pl.DataFrame, count: int) -> Iterator[pl.DataFrame]:
     return (frame.slice(first, count) for first in range(0, max(len(frame), 1), count))
 
 
-def _read_span(connection: Connection, children: str) -> list[date]:
+def _read_span(connection: Connection, children: str) -> tuple[date, date]:
     """First and last day of birth, of every version: a result or verdict keeps the date of birth it came with."""
-    row = connection.execute(
-        f"select min(birth_on), max(birth_on) from lake.clinical.birth semi join {children} using (child_key)"
-    ).fetchone()
-    return list(row or ())
+    found = read_rows(connection, f"select min(birth_on), max(birth_on) from lake.clinical.birth semi join {children} using (child_key)")
+    first, last = found.row(0)
+    return first or date.min, last or date.min

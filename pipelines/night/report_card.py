@@ -39,7 +39,7 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
         shares = read_rows(connection, "select submission_id, sender_id, received_count, quarantined_count from lake.ledger.submission_sender")
         since = on - timedelta(days=_DAYS - 1)
         found: dict[str, Any] = {
-            "finding": _read_findings(connection, since, on),
+            "finding": _split(_read_findings(connection, since, on)),
             "delay": dict(_read_delays(connection, since, on).iter_rows()),
             "open": dict(_read_open(connection).iter_rows()),
             "birth": {row[0]: row[1:] for row in _read_births(connection, on).iter_rows()},
@@ -48,7 +48,7 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
     names = dict(registers["facility"].select("facility_id", "facility_name").iter_rows())
     registered = {*names, *registers["pmpc"]["pmpc_id"]}
     told = _share_files(receipts, shares)
-    of_sender = {str(key[0]): part for key, part in told.drop_nulls("sender_id").partition_by("sender_id", as_dict=True).items()}
+    of_sender = _split(told)
     for silent in (set(found["open"]) & registered | set(found["birth"])) - set(of_sender):  # what a refused row names may be nobody
         of_sender[silent] = receipts.clear()
     counted = {sender: _count_rows(part, since) for sender, part in of_sender.items()}
@@ -112,7 +112,7 @@ def _make_card(
         "usual_interval": rhythm.usual_interval, "is_overdue": rhythm.is_overdue,
         "births": births, "births_without": without, "births_since": (on - timedelta(days=_BIRTH_DAYS)).isoformat(),
         "births_until": (on - timedelta(days=_RESULT_AFTER_DAYS)).isoformat(), "signals": signals,
-        "findings": _tell_commonest(found["finding"].filter(pl.col("sender_id") == sender)),
+        "findings": _tell_commonest(found["finding"].get(sender)),
     }  # fmt: skip
 
 
@@ -138,8 +138,15 @@ def _draw_band(funnel: Funnel, rows: np.ndarray) -> dict[str, list[tuple[float, 
     }
 
 
-def _tell_commonest(finding: pl.DataFrame) -> list[dict[str, Any]]:
+def _split(told: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The rows of each sender."""
+    return {str(key[0]): part for key, part in told.drop_nulls("sender_id").partition_by("sender_id", as_dict=True).items()}
+
+
+def _tell_commonest(finding: pl.DataFrame | None) -> list[dict[str, Any]]:
     """The commonest errors with the newest file and its first lines; the column as the sender writes it."""
+    if finding is None:
+        return []
     return [
         {"code": row["code"], "column": name_headers(row["layout"]).get(row["column"] or "", row["column"]), "rows": row["rows"],
          "submission_id": row["submission_id"], "file_name": row["file_name"], "lines": row["lines"]}
@@ -173,26 +180,27 @@ def _read_delays(connection: Connection, since: date, on: date) -> pl.DataFrame:
     """
     tables = {"birth": "identified.birth", "screening": "clinical.screening", "consent": "clinical.consent"}
     told = [
-        f"""select submission_id, {EVENT_ON[kind]} as event_on from lake.{table} v where known_from between $1 and $2 and not exists (
+        f"""select alone.sender_id, alone.received_on - {EVENT_ON[kind]} as days from lake.{table} v join alone using (submission_id)
+            where known_from between $1 and $2 and not exists (
                 from lake.{table} e where e.known_to between $1 and $2 and (e.record_key, e.known_to) = (v.record_key, v.known_from))"""
         for kind, table in tables.items()
     ]
     told += [
-        f"""select submission_id, (record ->> '$.{EVENT_ON[kind]}')::date
-            from lake.identified.waiting where known_to is null and record_kind = '{kind}'""" for kind in tables
-    ]  # fmt: skip
+        f"""select alone.sender_id, alone.received_on - (record ->> '$.{EVENT_ON[kind]}')::date as days
+            from lake.identified.waiting join alone using (submission_id) where known_to is null and record_kind = '{kind}'"""
+        for kind in tables
+    ]
     days = read_rows(connection, f"""
         with received as (
             select submission_id, sender_id, coalesce(first_on, received_on) as received_on from lake.ledger.submission
             where received_on between $1 and $2 and status in ('accepted', 'partly_accepted')),
-        alone as (
-            select sender_id, (received_on - event_on)::double as days, count(*) as records
-            from ({" union all ".join(told)}) join received using (submission_id)
-            anti join (from lake.ledger.submission_sender) using (submission_id) where sender_id is not null group by all),
+        alone as (from received anti join (from lake.ledger.submission_sender) using (submission_id) where sender_id is not null),
         shared as (
             select m.sender_id, m.delay_days as days, sum(m.received_count - m.quarantined_count) as records
             from lake.ledger.submission_sender m semi join received using (submission_id) where m.delay_days is not null group by all)
-        select sender_id, days, sum(records)::double as records from (from alone union all from shared)
+        select sender_id, days, sum(records)::double as records from (
+            select sender_id, days::double as days, count(*) as records from ({" union all ".join(told)}) group by all
+            union all from shared)
         group by all order by sender_id, days""", [since, on])  # fmt: skip
     middle = pl.col("records").cum_sum() >= pl.col("records").sum() / 2
     return days.group_by("sender_id", maintain_order=True).agg(pl.col("days").filter(middle).first())

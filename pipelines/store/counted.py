@@ -12,7 +12,7 @@ from pipelines.indicators.interval import add_intervals
 from pipelines.indicators.release import renew_tables
 from pipelines.indicators.withhold import withhold
 from pipelines.settings import PROJECT, Settings
-from pipelines.store.lake import Connection, connect, put_frame
+from pipelines.store.lake import Connection, connect, put_frame, read_rows
 
 COUNTED = {"indicator_id": pl.String, "birth_year": pl.Int32, "kato2": pl.String, "sex_code": pl.String, "stratum": pl.String, "age_band": pl.String,
            "numerator": pl.Int64, "denominator": pl.Int64, "told_on": pl.Date}  # fmt: skip
@@ -25,7 +25,7 @@ def fill_indicators(connection: Connection, settings: Settings, years: Iterable[
     definitions = read_definitions()
     parts = []
     for file in sorted((SQL / "indicators").glob("*.sql")):
-        parts.append(connection.execute(f"""
+        parts.append(read_rows(connection, f"""
             with counted as (  -- once, finest first: children are many, their groups few
                 select indicator_id, coalesce(kato2, '{UNKNOWN}') as kato2, birth_year, sex_code, stratum, age_band, count(*) as eligible,
                     count(*) filter (is_excluded) as excluded, count(*) filter (not is_excluded and is_counted) as numerator
@@ -36,7 +36,7 @@ def fill_indicators(connection: Connection, settings: Settings, years: Iterable[
                 sum(eligible)::bigint as eligible, sum(excluded)::bigint as excluded, sum(numerator)::bigint as numerator
             from counted
             group by indicator_id, birth_year, stratum, age_band,
-                grouping sets ((kato2, sex_code), (kato2), (sex_code), ())""").pl())
+                grouping sets ((kato2, sex_code), (kato2), (sex_code), ())"""))  # fmt: skip
     counted = pl.concat(parts)
     joined = counted.join(definitions, on="indicator_id", how="left", suffix="_text", validate="m:1")
     if len(joined) != len(counted) or joined["unit"].null_count():
@@ -69,8 +69,8 @@ def read_told(settings: Settings, before: date | None = None, years: Iterable[in
         day = path.stem.removeprefix("erte-")
         if before is None or day < before.isoformat():
             with connect(path, read_only=True) as release:
-                told.append(_name_bands(release.execute(f"from published.indicator where {born}").pl()).select(columns))
-                exact = release.execute(f"select *, date '{day}' as told_on from indicator where kato2 <> '{NATION}' and {born}").pl()
+                told.append(_name_bands(read_rows(release, f"from published.indicator where {born}")).select(columns))
+                exact = read_rows(release, f"select *, date '{day}' as told_on from indicator where kato2 <> '{NATION}' and {born}")
                 counted.append(_name_bands(exact).select(*COUNTED))
     return pl.concat(told[1:] or told), pl.concat(counted)
 

@@ -52,6 +52,7 @@ def open_lake(settings: Settings, *, is_new: bool = False) -> Iterator[Connectio
         if settings.threads:
             connection.execute(f"set threads = {settings.threads}")
         connection.execute("set preserve_insertion_order = false")
+        connection.execute("set arrow_output_version = '1.4'; set produce_arrow_string_view = true")  # strings as polars keeps them
         where = f"postgres:{settings.catalogue}" if settings.catalogue else f"sqlite:{catalogue}"
         for path in extensions:
             connection.execute(f"load '{path}'")
@@ -156,7 +157,7 @@ def replace_state(
     """
     columns = [name for name in LAKE[table].column_names() if name not in {"known_from", "known_to"}]
     listed = ", ".join(f'"{name}"' for name in columns)
-    held = connection.execute(f"select {listed} from lake.{table} where known_to is null and {scope}").pl()
+    held = read_rows(connection, f"select {listed} from lake.{table} where known_to is null and {scope}")
     state = state.select(pl.col(c).cast(held.schema[c]) for c in columns)
     is_first = held.is_empty()
     fresh = state if is_first else state.join(held, on=columns, how="anti", nulls_equal=True)
@@ -199,12 +200,12 @@ def append_rows(connection: Connection, table: str, rows: pl.DataFrame) -> int:
 def read_current(connection: Connection, table: str, where: str = "true") -> pl.DataFrame:
     """The rows of a versioned table that are held true now."""
     listed = ", ".join(f'"{name}"' for name in LAKE[table].column_names())
-    return connection.execute(f"select {listed} from lake.{table} where known_to is null and {where}").pl()
+    return read_rows(connection, f"select {listed} from lake.{table} where known_to is null and {where}")
 
 
 def read_rows(connection: Connection, query: str, values: Mapping[str, object] | Sequence[object] = ()) -> pl.DataFrame:
-    """The answer to a query as a frame."""
-    return connection.execute(query, values).pl()
+    """The answer to a query as a frame: large ones without `values`, as only then are rows gathered by all threads (half of the time)."""
+    return connection.execute(query, values).pl() if values else connection.sql(query).pl()
 
 
 def maintain_lake(connection: Connection, older_than_days: int = 30) -> dict[str, int]:

@@ -19,7 +19,7 @@ from pipelines.errors import UserError
 from pipelines.settings import Settings
 from pipelines.store.counted import PROMISED, SQL, fill_indicators, list_years, read_definitions
 from pipelines.store.ddl import say_meaning, write_comments, write_published_ddl
-from pipelines.store.lake import Connection, connect, put_frame
+from pipelines.store.lake import Connection, connect, put_frame, read_rows
 from pipelines.store.release import write_parquet
 from pipelines.store.settled import (
     LATE_DAYS,
@@ -181,13 +181,13 @@ def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr
 
 def _mark_at_risk(connection: Connection, at_risk: pl.Expr) -> None:
     """Temp table at_risk_child: the children of known_birth whom the protocol means."""
-    born = connection.execute("select child_key, birth_on, birth_weight_g, gestation_wk, is_complicated from known_birth").pl()
+    born = read_rows(connection, "select child_key, birth_on, birth_weight_g, gestation_wk, is_complicated from known_birth")
     put_frame(connection, "at_risk_child", born.filter(at_risk).select("child_key"))
 
 
 def _gate_consents(connection: Connection, gate: Gate, on: date) -> None:
     """Temp table gated_consent: what the gate makes of the decisions about the flagged children of known_birth."""
-    decided = connection.execute("from known_consent semi join known_flag using (child_key) semi join known_birth using (child_key)").pl()
+    decided = read_rows(connection, "from known_consent semi join known_flag using (child_key) semi join known_birth using (child_key)")
     put_frame(connection, "gated_consent", gate(decided, on))
 
 
