@@ -3,6 +3,7 @@
 Nothing is imported and nothing begun before it is called: every process among which a night shares its work imports this page again.
 """
 
+import gc
 import json
 import sys
 
@@ -11,6 +12,7 @@ from pipelines.night import workers
 
 def main() -> None:
     """What `erte` runs: a word that no command knows is told like every error of a user, as JSON where that was asked for."""
+    gc.set_threshold(workers.GARBAGE)
     if sys.argv[1:2] == ["run"]:  # beside what is imported below: a night of many rows shares its work
         workers.begin()
     from typer.exceptions import TyperException
