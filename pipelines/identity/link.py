@@ -196,12 +196,15 @@ def _match_spine(born: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
 
 def _unite(new: pl.DataFrame) -> pl.DataFrame:
     """Label new births that are one child (same history number, IIN, or mother and birth) by their least name."""
-    united = new.with_columns(pl.col("natural").alias("label"))
+    ways = ("natural", "child_iin", "quad")
+    labelled = new.with_columns(pl.col("natural").alias("label"))
+    is_shared = pl.any_horizontal(pl.col(on).is_not_null() & pl.col(on).is_duplicated() for on in ways)
+    alone, united = labelled.filter(~is_shared), labelled.filter(is_shared)
     while True:
         before = united["label"]
-        for on in ("natural", "child_iin", "quad"):
+        for on in ways:
             united = united.with_columns(
                 pl.when(pl.col(on).is_not_null()).then(pl.col("label").min().over(on)).otherwise("label").alias("label")
             )
         if united["label"].equals(before):
-            return united.select("ref", "label")
+            return pl.concat([alone, united]).select("ref", "label")

@@ -1,11 +1,5 @@
 -- grain: one row a child of the spine born in the year that is told, as known on the day of the release
-with numbered as (  -- apart, as rows that are sorted whole take twice the time
-    select child_key, row_number() over (order by sha256(secret_order() || child_key::varchar)) as place
-    from known_birth
-    where not is_cancelled
-),
-
-examined as (
+with examined as (
     select
         child_key,
         programme,
@@ -139,7 +133,7 @@ answered as (  -- a flag is worth what the referral it was sent in found; one ra
 )
 
 select
-    year(birth.birth_on) * 10000000::bigint + numbered.place as pathway_no,
+    year(birth.birth_on) * 10000000::bigint + row_number() over (order by sha256(secret_order() || birth.child_key::varchar)) as pathway_no,
     region.kato2,
     birth.kato4,
     date_trunc('month', birth.birth_on)::date as birth_month,
@@ -198,7 +192,6 @@ select
     end as impairment,
     concluded.is_severe
 from known_birth as birth
-inner join numbered using (child_key)
 left join region on region.kato2 = left(birth.kato4, 2)
 left join at_risk_child using (child_key)
 left join screened using (child_key)
