@@ -139,6 +139,8 @@ def test_the_night_writes_a_card_for_each_sender_and_the_stewards_overview(tmp_p
     assert "M2" not in pages["M1.html"].replace("FAMILY", "")  # other senders are points without a name
     assert "<svg" in pages["M1.html"]
     assert "M2.html" in pages["index.html"]
+    listed = {name: pages["index.html"].count(f'"{name}.html"') for name in ("L1", "M1", "P1")}
+    assert listed == {"L1": 3, "M1": 6, "P1": 6}  # in three languages among all; before them whoever has a signal or a held file
     everything = "".join(pages.values()) + "".join(p.read_text() for p in folder.glob("*.json"))
     assert not [v for c in ("family_name", "given_name", "mother_iin", "phone", "source_id") for v in [bear(20)[c]] if v in everything]
     again = (folder / "M1.json").read_text()

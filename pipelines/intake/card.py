@@ -49,10 +49,11 @@ def render_index(
     cards: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]], unnamed: Mapping[str, int], due: Mapping[str, Any],
     unowned: Mapping[str, int], on: str,
 ) -> str:  # fmt: skip
-    """The steward's page: held files, lists that no facility collects, senders by name, files of unknown senders, what is due.
+    """The steward's page: what needs somebody first, then what is due, and all senders by name at the end.
 
     `due`: what night.lists keeps as counts.json; empty where no list was written yet. `unowned`: lines by list.
     """
+    look_at = [card for card in cards if card["signals"] or card["held_count"]]
 
     def write_section(language: str) -> str:
         def t(name: str) -> str:
@@ -61,34 +62,49 @@ def render_index(
         def c(name: str) -> str:
             return say("card", name, language)
 
-        rows = (
-            (
-                f'<a href="{escape(card["page"])}">{escape(card["sender_id"])}</a> <span class="soft">{escape(card["sender_name"] or "")}</span>',
-                f'<span class="nb">{escape(str(card["last_on"] or "–"))}</span>', str(card["files"]), str(card["rows"]), tell_share(card["share"]),
-                c(card["trend"]), "–" if card["delay_days"] is None else f"{card['delay_days']:g}", str(card["open_count"]),
-                str(card["held_count"]), ", ".join(t(name) for name in card["signals"]) or "–",
-            )
-            for card in cards
-        )  # fmt: skip
-        heads = [t("sender"), t("last"), c("files"), c("rows"), *map(t, ("share", "trend", "delay", "open", "waiting", "signal"))]
         waiting = write_table(
             [say("feedback", "file", language), t("sender"), say("feedback", "day", language), say("feedback", "rows", language),
              say("feedback", "quarantined_count", language)],
             ((f"{escape(h['file_name'])} <code>{escape(h['submission_id'][:12])}</code>", escape(h["sender_id"] or "–"),
               str(h["received_on"]), str(h["received_count"]), str(h["quarantined_count"])) for h in held), numbers=(3, 4),
         )  # fmt: skip
-        tiles = [(say("state", state, language), str(count), state == "refused") for state, count in unnamed.items()]
+        to_mend = sum(card["open_count"] for card in cards)
+        glance = [
+            (t("title"), str(len(cards)), False), (t("look_at"), str(len(look_at)), bool(look_at)),
+            (c("held"), str(len(held)), bool(held)), (c("open"), str(to_mend), to_mend > 0),
+        ]  # fmt: skip
+        files = [(say("state", state, language), str(count), state == "refused") for state, count in unnamed.items()]
         return "\n".join([
-            f"<h1>{t('title')}</h1>", f'<p class="soft">{escape(on)}. {t("order")}</p>',
+            f"<h1>{t('overview')}</h1>", f'<p class="soft">{escape(on)}. {t("order")}</p>', write_tiles(glance),
             f"<h2>{t('held')}</h2>", waiting if held else f"<p>{c('none')}</p>",
             *([f"<h2>{t('unowned')}</h2>", f"<p>{t('hand_on')}</p>", write_tiles((name, str(n), True) for name, n in unowned.items())]
               if unowned else []),
-            f"<h2>{t('title')}</h2>", write_table(heads, rows, numbers=(2, 3, 4, 6, 7, 8)),
-            f"<h2>{t('unnamed')}</h2>", write_tiles(tiles) if tiles else f"<p>{c('none')}</p>",
+            f"<h2>{t('look_at')}</h2>", _list_senders(look_at, language) if look_at else f"<p>{c('none')}</p>",
+            f"<h2>{t('unnamed')}</h2>", write_tiles(files) if files else f"<p>{c('none')}</p>",
             *([f"<h2>{t('asked')}</h2>", f'<p class="soft">{escape(due["on"])}. {t("lists")}</p>', _list_due(due, language)] if due else []),
+            f"<h2>{t('title')}</h2>", _list_senders(cards, language),
         ])  # fmt: skip
 
     return write_page("Erte", write_section, is_broad=True)
+
+
+def _list_senders(cards: Sequence[Mapping[str, Any]], language: str) -> str:
+    def t(name: str) -> str:
+        return say("index", name, language)
+
+    def c(name: str) -> str:
+        return say("card", name, language)
+
+    heads = [t("sender"), t("last"), c("files"), c("rows"), *map(t, ("share", "trend", "delay", "open", "waiting", "signal"))]
+    return write_table(heads, (
+        (
+            f'<a href="{escape(card["page"])}">{escape(card["sender_id"])}</a> <span class="soft">{escape(card["sender_name"] or "")}</span>',
+            f'<span class="nb">{escape(str(card["last_on"] or "–"))}</span>', str(card["files"]), str(card["rows"]), tell_share(card["share"]),
+            c(card["trend"]), "–" if card["delay_days"] is None else f"{card['delay_days']:g}", str(card["open_count"]),
+            str(card["held_count"]), ", ".join(t(name) for name in card["signals"]) or "–",
+        )
+        for card in cards
+    ), numbers=(2, 3, 4, 6, 7, 8))  # fmt: skip
 
 
 def _list_due(due: Mapping[str, Any], language: str) -> str:
