@@ -68,8 +68,9 @@ def test_exact_limits_enclose_the_share_and_hold_what_chance_would_do():
     for n in (50, 500, 5000):
         (low,), (high,) = limit_funnel(funnel, np.array([n]), "95")
         assert 0 <= low <= 0.05 <= high
-        above = np.ceil(high * n - 1e-9)  # the limit lies between the two counts around the probability
-        assert stats.binom.cdf(above - 1, n, 0.05) < 0.975 <= stats.binom.cdf(above, n, 0.05)
+        above, below = np.floor(high * n) + 1, np.ceil(low * n) - 1  # the first counts beyond the limits
+        assert stats.binom.sf(above - 1, n, 0.05) < 0.025 <= stats.binom.sf(above - 2, n, 0.05)
+        assert stats.binom.cdf(below, n, 0.05) < 0.025 <= stats.binom.cdf(below + 1, n, 0.05)
     (low95,), (high95,) = limit_funnel(funnel, np.array([500]), "95")
     (low99,), (high99,) = limit_funnel(funnel, np.array([500]), "99.8")
     assert low99 < low95 < high95 < high99
@@ -85,6 +86,11 @@ def test_senders_who_differ_by_chance_alone_have_no_variance_between_them_and_ot
     assert 0.01 < np.sqrt(wide.tau2) < 0.045
     exact, widened = (limit_funnel(f, np.array([1000]), "95")[1][0] for f in (Funnel(wide.share, 0.0), wide))
     assert widened > exact
+
+
+def test_one_refused_row_of_a_small_sender_is_no_more_than_chance_does():
+    assert stats.binom.sf(0, 43, 0.004) > 0.15
+    assert [place_sender(Funnel(0.004, 0.0), x, 43) for x in (0, 1, 2, 4)] == ["inside", "inside", "above", "far_above"]
 
 
 def test_a_sender_is_placed_by_its_own_number_of_rows():
