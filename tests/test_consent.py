@@ -73,6 +73,25 @@ def test_silence_is_not_consent():
     assert gate(draw_consents()).withheld.rows() == [("F1", 1, "consent_pending")]
 
 
+@pytest.mark.parametrize(
+    ("consents", "doubted", "lack"),
+    [
+        ([("given", 7)], [100], "consent_unclear"),
+        ([("given", 7)], [101], None),
+        ([("given", 7), ("given", 8)], [100], None),
+        ([("given", 7), ("given", 8)], [101], "consent_unclear"),
+        ([("given", 7), ("given", 7)], [100], "consent_unclear"),
+        ([("given", 7), ("given", 7)], [101], "consent_unclear"),
+        ([("withdrawn", 7)], [100], "consent_withdrawn"),
+        ([("withdrawn", 7), ("given", 8)], [100], None),
+    ],
+)
+def test_a_consent_in_doubt_opens_nothing_and_a_later_one_does(consents, doubted, lack):
+    gated = gate_consent(ONE_FLAG, draw_consents(*consents), CONFIRMED, ON, doubted)
+    assert lack_of(gated) == lack
+    assert gated.upheld.height == gate(draw_consents(*consents)).upheld.height  # what was sent on it stands
+
+
 def test_consent_to_another_purpose_is_not_consent():
     others = [("given", 7, {"purpose": purpose}) for purpose in PURPOSES if purpose != "pmpc_referral"]
     assert lack_of(gate(draw_consents(*others))) == "consent_pending"

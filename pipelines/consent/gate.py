@@ -4,6 +4,7 @@ Sources: LAW343 Art. 8(2)(4) (consent of a representative), order KR DSM-54 p. 1
 silence is not consent), PDL Art. 19-1 (a person confirms). DOMAIN decisions 9 and 10.
 """
 
+from collections.abc import Collection
 from datetime import date
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ class Gated(NamedTuple):
 
     open: flag_id, child_key, consent_key (record key of the consent in force).
     withheld: flag_id, child_key, reason (consent_pending, consent_refused, consent_withdrawn, consent_expired,
-    authority_unproven or confirmation_pending: the first that is lacking).
+    authority_unproven, consent_unclear or confirmation_pending: the first that is lacking).
     closed: flag_id, child_key, reason (rejected_by_worker).
 
     revoked: child_key of every child of whom a refusal or a withdrawal stands, flagged or not: what was sent of it
@@ -39,15 +40,18 @@ class Gated(NamedTuple):
     unconfirmed: pl.DataFrame
 
 
-def gate_consent(flag: pl.DataFrame, consent: pl.DataFrame, confirmation: pl.DataFrame, on: date) -> Gated:
+def gate_consent(
+    flag: pl.DataFrame, consent: pl.DataFrame, confirmation: pl.DataFrame, on: date, doubted: Collection[int] = ()
+) -> Gated:
     """The flags open for a referral on the day `on`, those withheld with what they lack, and those rejected.
 
     Takes current rows of clinical.flag, clinical.consent and clinical.confirmation; decisions after `on` are not
-    known yet and do not count. Several programmes of one child share its consent.
+    known yet and do not count. Several programmes of one child share its consent. `doubted`: record keys of consents
+    of which a newer version could not be read.
     """
-    said = hear_decisions(consent, "pmpc_referral", on)
+    said = hear_decisions(consent, "pmpc_referral", on, doubted)
     referral = decide_consent(said)
-    processed = hear_decisions(consent, "automated_processing", on)
+    processed = hear_decisions(consent, "automated_processing", on, doubted)
     automated = decide_consent(processed)
     judged = (
         flag.select("flag_id", "child_key", "programme", "examined_on")
@@ -87,12 +91,13 @@ def gate_consent(flag: pl.DataFrame, consent: pl.DataFrame, confirmation: pl.Dat
     return gated
 
 
-def hear_decisions(consent: pl.DataFrame, purpose: str, on: date) -> pl.DataFrame:
+def hear_decisions(consent: pl.DataFrame, purpose: str, on: date, doubted: Collection[int] = ()) -> pl.DataFrame:
     """Every decision for `purpose` known by the day `on`, with `lack` (why it is no consent in force; else null) and `is_upheld`.
 
     A consent is heard only from one whose authority is proven: a parent, or whoever else shows a document. A refusal
     or withdrawal is heard from whoever gives it: authority gives the right to send a child's data, and in doubt they
-    are not sent. Upheld is a proven consent of a day after every refusal and withdrawal.
+    are not sent; for the same reason a consent in doubt is not in force. Upheld is a proven consent of a day after
+    every refusal and withdrawal: a doubt ends none.
     """
     is_proven = pl.col("authority_code").is_in(_PARENTS) | (
         pl.col("authority_code").is_in(_WITH_DOCUMENT) & pl.col("has_authority_document")
@@ -109,7 +114,9 @@ def hear_decisions(consent: pl.DataFrame, purpose: str, on: date) -> pl.DataFram
             .when(~is_proven.fill_null(False))
             .then(pl.lit("authority_unproven"))
             .when(pl.col("valid_until") < on)
-            .then(pl.lit("consent_expired")),
+            .then(pl.lit("consent_expired"))
+            .when(pl.col("record_key").is_in(list(doubted)))
+            .then(pl.lit("consent_unclear")),
         )
         .with_columns(is_upheld=pl.col("is_word") & (ended_on.is_null() | (pl.col("decided_on") > ended_on)))
     )
@@ -121,14 +128,17 @@ def decide_consent(said: pl.DataFrame) -> pl.DataFrame:
     The latest day decides; on one day a withdrawal beats a refusal beats a consent. A consent that is unproven or has
     run out decides only where nothing else does: it neither hides nor ends a refusal or a withdrawal. A later proven
     consent takes the place of an earlier one, with its term; an unproven one does not. `lack` is null where a consent
-    is in force, else consent_refused, consent_withdrawn, consent_expired or authority_unproven.
+    is in force, else consent_refused, consent_withdrawn, consent_expired, authority_unproven or consent_unclear.
     """
     latest_word_on = pl.col("decided_on").filter("is_word").max().over("child_key")
     return (
         said.filter(~pl.col("is_word") | (pl.col("decided_on") == latest_word_on))
-        .with_columns(is_void=pl.col("lack").is_in(["consent_expired", "authority_unproven"]).fill_null(False))
-        # Of several consents given on one day, one in force is enough; the key settles the rest.
-        .sort("is_void", "decided_on", "rank", "record_key", descending=[False, True, True, False])
+        .with_columns(
+            is_void=pl.col("lack").is_in(["consent_expired", "authority_unproven"]).fill_null(False),
+            is_unclear=pl.col("lack").eq_missing("consent_unclear"),
+        )
+        # Of several consents given on one day, one in force is enough, but where one is in doubt; the key settles the rest.
+        .sort("is_void", "decided_on", "rank", "is_unclear", "record_key", descending=[False, True, True, True, False])
         .unique("child_key", keep="first", maintain_order=True)
         .sort("child_key")
         .select("child_key", consent_key=pl.col("record_key"), lack=pl.col("lack"))

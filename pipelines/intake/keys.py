@@ -43,13 +43,22 @@ def add_keys(accepted: pl.DataFrame, kind: str) -> pl.DataFrame:
     who_no = _mix(bits, WHO, "who") if "child_iin" in names else np.zeros(len(accepted), np.uint64)
     content = _mix(bits, [c for c in names if c not in _NOT_CONTENT], "content", who_no)
     return accepted.with_columns(
-        _shorten("record_key", _mix(bits, ("sender_id", "source_id", *KEYED_BY[kind]), kind)),
+        _key_by(bits, kind),
         _shorten("who_no", who_no),
         pl.coalesce("issued_at", pl.col("received_on").cast(pl.Datetime("us"))).alias("version_at"),
         pl.when(cancelled).then(3).when(corrected).then(2).otherwise(plain).cast(pl.Int64).alias("version_rank"),
         _shorten("content_hash", content),
         cancelled.alias("is_cancelled"),
     )
+
+
+def key_records(named: pl.DataFrame, kind: str) -> pl.Series:
+    """record_key of each row of a frame that names records of a kind: sender_id, source_id and what KEYED_BY adds."""
+    return _key_by(_read_bits(named, ["sender_id", "source_id", *KEYED_BY[kind]]), kind)
+
+
+def _key_by(bits: Mapping[str, tuple[Numbers, Numbers | None]], kind: str) -> pl.Series:
+    return _shorten("record_key", _mix(bits, ("sender_id", "source_id", *KEYED_BY[kind]), kind))
 
 
 def _read_bits(frame: pl.DataFrame, names: list[str]) -> dict[str, tuple[Numbers, Numbers | None]]:

@@ -16,6 +16,7 @@ from pipelines.night.lists import write_due, write_worklists
 from pipelines.night.seal import write_drafts
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, keep_carers, place_flags
 from pipelines.settings import Settings
+from pipelines.store.doubted import list_doubted
 from pipelines.store.lake import (
     Connection,
     append_rows,
@@ -99,9 +100,9 @@ def settle_outbox(connection: Connection, settings: Settings) -> int:
     return delivered
 
 
-def gate_referral(consent: pl.DataFrame, on: date) -> pl.DataFrame:
+def gate_referral(connection: Connection, consent: pl.DataFrame, on: date) -> pl.DataFrame:
     """One row a child who decided about the referral: child_key, and what the gate finds lacking on the day `on` (null = nothing)."""
-    return decide_consent(hear_decisions(consent, "pmpc_referral", on)).select("child_key", "lack")
+    return decide_consent(hear_decisions(consent, "pmpc_referral", on, list_doubted(connection, on))).select("child_key", "lack")
 
 
 def _count_sealed(connection: Connection, on: date) -> int:
@@ -110,7 +111,7 @@ def _count_sealed(connection: Connection, on: date) -> int:
 
 def _seal_feeds(connection: Connection, settings: Settings, registers: Registers, on: date) -> dict[str, int]:
     known = read_known(connection)
-    gated = gate_consent(known.flag, known.consent, known.confirmation, on)
+    gated = gate_consent(known.flag, known.consent, known.confirmation, on, list_doubted(connection, on))
     gated = gated._replace(revoked=_add_merged(connection, gated.revoked))
     birth = keep_carers(known.birth, list_carers(registers))
     placed = place_flags(known.flag, gated, birth, known.referral, known.report, registers["catchment"], on, settings.key)
@@ -170,7 +171,7 @@ def _add_merged(connection: Connection, revoked: pl.DataFrame) -> pl.DataFrame:
 def _assert_gate_still_open(connection: Connection, placed: Placed, on: date) -> None:
     """Ask the gate once more, from the store and not from memory, for everything about to be sealed (law 3)."""
     again = read_known(connection)
-    gated: Gated = gate_consent(again.flag, again.consent, again.confirmation, on)
+    gated: Gated = gate_consent(again.flag, again.consent, again.confirmation, on, list_doubted(connection, on))
     sealing = placed.item.filter(pl.col("item_kind") == "referral").select(
         pl.col("flag_ids").str.split(" ").alias("flag_id")
     )

@@ -14,6 +14,7 @@ import polars as pl
 from pipelines.consent.gate import Gated, gate_consent, hear_decisions
 from pipelines.night.refer import find_flagged
 from pipelines.referral.recall import explode_flags, judge_sent, recall_sent
+from pipelines.store.doubted import read_doubts
 from pipelines.store.lake import Connection, read_rows
 
 _ON = date(2000, 1, 1)
@@ -58,12 +59,15 @@ def verify_consents(connection: Connection) -> list[tuple[str, int, int]]:
 
 
 def _count_shut(versions: Versions, sent: pl.DataFrame) -> int:
-    """Referrals of which a flag was not open, or whose consent was not in force for the child they are of."""
+    """Referrals of which a flag was not open, or whose consent was not in force for the child they are of, or was in doubt."""
     case = _name_cases(sent)
     said, gated, _ = _judge(versions, sent, is_for_sending=True)
     held = said.filter("is_upheld", pl.col("lack").is_null()).select("child_key", consent_key="record_key")
     shut = explode_flags(case).join(gated.open, on="flag_id", how="anti")
-    return pl.concat([shut, case.join(held, on=["child_key", "consent_key"], how="anti")], how="diagonal")["child_key"].n_unique()
+    unheld = case.join(held, on=["child_key", "consent_key"], how="anti")
+    doubts = versions["doubt"].rename({"record_key": "consent_key", "doubted_from": "known_from", "doubted_to": "known_to"})
+    doubted = _hold(case.join(doubts, on="consent_key"), pl.lit(value=False))
+    return pl.concat([shut, unheld, doubted], how="diagonal")["child_key"].n_unique()
 
 
 def _judge(versions: Versions, sent: pl.DataFrame, *, is_for_sending: bool) -> Judged:
@@ -124,6 +128,7 @@ def _read_versions(connection: Connection) -> Versions:
             select child_key, known_from, known_to, {columns} from lake.clinical.{table} where child_key in (from flagged_child)""")
         for table, (columns, _) in _LOOKED_AT.items()
     }
+    versions["doubt"] = read_doubts(connection).drop("child_key")
     versions["decision"] = read_rows(connection, """
         select distinct earlier_key as child_key, child_key as now_key, known_from, known_to
         from lake.identified.decision where decision = 'merge' and earlier_key <> child_key""")  # fmt: skip

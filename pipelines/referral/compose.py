@@ -23,7 +23,7 @@ _ITEM = ("referral_id", "item_kind", "child_key", "episode_no", "pmpc_id", "comp
 _PLACEMENT = ("flag_id", "child_key", "place", "reason", "owner_id", "referral_id")
 _WAITS_FOR_CONSENT = (
     "consent_pending", "consent_refused", "consent_withdrawn", "consent_expired", "authority_unproven",
-    "confirmation_pending",
+    "consent_unclear", "confirmation_pending",
 )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.settings import PACKAGE, PROJECT, Settings
-from pipelines.store.lake import Connection, connect
+from pipelines.store.doubted import read_doubts
+from pipelines.store.lake import Connection, connect, put_frame
 
 VERSIONED = ("birth", "verdict", "flag", "consent", "placement", "pmpc_report")
 OVERDUE_DAYS = 60
@@ -97,7 +98,8 @@ def list_held(connection: Connection) -> list[int]:
 def list_touched(connection: Connection, since: date, on: date) -> set[int]:
     """Years of birth of the children of whom something began or ceased to be known after `since` and up to `on`.
 
-    A child whose year of birth was corrected is of both years. A feed that turned overdue and a consent that expired count as news.
+    A child whose year of birth was corrected is of both years. A feed that turned overdue and a consent that expired, or that was
+    in doubt or is no more, count as news.
     """
     span = f"> date '{since}' and {{0}} <= date '{on}'"
     changed = [
@@ -107,6 +109,8 @@ def list_touched(connection: Connection, since: date, on: date) -> set[int]:
             ("consent", "decided_on"), ("consent", "valid_until + 1"), ("referral", "composed_on"), ("referral", f"composed_on + {OVERDUE_DAYS + 1}"),
         ]
     ]  # fmt: skip
+    put_frame(connection, "consent_doubt", read_doubts(connection))
+    changed += [f"select child_key from consent_doubt where {column} {span.format(column)}" for column in ("doubted_from", "doubted_to")]
     turned, begun = f"examined_on + {LATE_DAYS + 1}", [f"date '{day.replace(day=1)}'" for day in (since, on)]
     changed.append(f"select child_key from lake.clinical.flag where {turned} > {begun[0]} and {turned} <= {begun[1]}")
     connection.execute(f"create or replace temp table changed_child as select distinct child_key from ({' union all '.join(changed)})")

@@ -38,8 +38,8 @@ from pipelines.store.settled import (
 _BY_YEAR = {"facility_month": "year(month)", "indicator": "birth_year", "published.indicator": "birth_year"}
 """Tables whose rows are of one year of birth -> that year."""
 
-Gate = Callable[[pl.DataFrame, date], pl.DataFrame]
-"""Rows of clinical.consent and a day -> child_key, lack: what the consent gate makes of the decisions about a referral."""
+Gate = Callable[[Connection, pl.DataFrame, date], pl.DataFrame]
+"""The lake, rows of clinical.consent and a day -> child_key, lack: what the consent gate makes of the decisions about a referral."""
 
 
 class Built(NamedTuple):
@@ -188,7 +188,7 @@ def _mark_at_risk(connection: Connection, at_risk: pl.Expr) -> None:
 def _gate_consents(connection: Connection, gate: Gate, on: date) -> None:
     """Temp table gated_consent: what the gate makes of the decisions about the flagged children of known_birth."""
     decided = read_rows(connection, "from known_consent semi join known_flag using (child_key) semi join known_birth using (child_key)")
-    put_frame(connection, "gated_consent", gate(decided, on))
+    put_frame(connection, "gated_consent", gate(connection, decided, on))
 
 
 def _list_programmes() -> str:

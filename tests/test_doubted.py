@@ -1,0 +1,112 @@
+"""A newer version of a held consent that could not be read may be a withdrawal: until it is mended nobody is sent on the consent."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from pipelines import flow
+from pipelines.night.verify import verify_store
+from pipelines.store.warehouse import open_published
+from tests.nation import FIRST, ask, bear, confirm, consent, copy_home, flagged, name_iin, run, send, settle, take_in
+from tests.test_fhir_documents import decide
+
+NIGHT = timedelta(days=1)
+PLACES = "select child_key, place, reason from lake.clinical.placement where known_to is null order by child_key"
+TOLD = "select consent, is_referred, count(*) from pathway group by all order by all"
+
+
+def anew(number, decision, days=1):
+    """The consent of a child told anew under its own number."""
+    own = {"source_id": consent(number)["source_id"], "issued_at": f"{FIRST + NIGHT * days}T09:00:00"}
+    return {"consent": consent(number, decision=decision) | own}
+
+
+def live_night(settings, on):
+    """A night with its release."""
+    run(settings, on)
+    flow.publish(settings, on)
+
+
+def place(settings):
+    """Child's number -> (place, reason) of its flag."""
+    born = dict(ask(settings, "select child_key, history_no from lake.identified.birth where known_to is null"))
+    return {int(born[child][1:]): (where, why) for child, where, why in ask(settings, PLACES)}
+
+
+def release(settings):
+    """(consent, whether referred) -> children, as published."""
+    with open_published(settings) as published:
+        return {row[:2]: row[2] for row in published.execute(TOLD).fetchall()}
+
+
+@pytest.fixture(scope="module")
+def doubted(tmp_path_factory):
+    """Child 2 was referred; of 4, 6 and 8 the consent is held but nobody had confirmed; then of all four a newer version is refused."""
+    folder = tmp_path_factory.mktemp("doubted")
+    settings = settle(folder / "home")
+    send(settings, folder, [record for n in (4, 6, 8) for record in flagged(n)[:3]] + flagged(2), "first")
+    live_night(settings, FIRST)
+    send(settings, folder, [anew(n, "blue") for n in (2, 4, 6, 8)] + [{"confirmation": confirm(n)} for n in (4, 6, 8)], "second")
+    live_night(settings, FIRST + NIGHT)
+    return settings
+
+
+def test_nobody_is_sent_on_a_consent_in_doubt_and_what_was_sent_stands(doubted):
+    assert place(doubted) == {2: ("referred", "awaiting_pmpc"), **dict.fromkeys((4, 6, 8), ("withheld", "consent_unclear"))}
+    assert ask(doubted, "select item_kind, count(*) from lake.clinical.referral group by all") == [("referral", 1)]
+    assert release(doubted) == {("given", True): 1, ("pending", False): 3}
+    assert not [check for check in verify_store(doubted, is_deep=True) if check.broken]
+    (worklist,) = (doubted.reports / "worklist").glob("P1.csv")
+    assert worklist.read_text().count("consent_unclear") == 3
+
+
+def test_a_doubt_ends_with_what_its_sender_says_then_and_every_release_tells_what_one_from_nothing_does(doubted, tmp_path):
+    settings = copy_home(doubted, tmp_path / "home")
+    send(settings, tmp_path, [anew(4, "given", 2), anew(6, "withdrawn", 2), anew(2, "given", 2)], "third")
+    live_night(settings, FIRST + 2 * NIGHT)
+    assert place(settings) == {
+        2: ("referred", "awaiting_pmpc"), 4: ("referred", "awaiting_pmpc"), 6: ("withheld", "consent_withdrawn"), 8: ("withheld", "consent_unclear"),
+    }  # fmt: skip
+    assert release(settings) == {("given", True): 2, ("pending", False): 1, ("withdrawn", False): 1}
+    assert not [check for check in verify_store(settings, is_deep=True) if check.broken]
+    for path in settings.published.glob("erte*.duckdb"):
+        path.unlink()
+    for nights, told in ((1, {("given", True): 1, ("pending", False): 3}), (2, {("given", True): 2, ("pending", False): 1, ("withdrawn", False): 1})):
+        flow.publish(settings, FIRST + nights * NIGHT)
+        assert release(settings) == told
+
+
+def test_a_consent_of_a_server_whose_newer_version_nobody_understands_is_in_doubt_for_all_its_purposes(tmp_path):
+    settings = settle(tmp_path / "home")
+    birth = {"birth": bear(2, child_iin=name_iin(2))}
+    send(settings, tmp_path, [birth, *flagged(2)[1:2], flagged(2)[3]])
+    versions = {0: decide(2, "16T09:00", "sampling", "pmpc_referral"), 1: decide(2, "20T09:00", "sampling", status="paused"),
+                2: decide(2, "24T09:00", "sampling", "pmpc_referral")}  # fmt: skip
+    for night, version in versions.items():
+        (tmp_path / f"{night}.ndjson").write_text(json.dumps(version) + "\n")
+    flow.receive(settings, [tmp_path / "0.ndjson", tmp_path / "1.ndjson"])
+    run(settings, FIRST)
+    assert place(settings) == {2: ("withheld", "consent_unclear")}
+    flow.receive(settings, [tmp_path / "2.ndjson"])
+    run(settings, FIRST + NIGHT)
+    assert place(settings) == {2: ("referred", "awaiting_pmpc")}
+
+
+def test_a_consent_refused_when_it_first_came_puts_nothing_in_doubt_once_it_is_mended(tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, [*flagged(2)[:2], flagged(2)[3], {"consent": consent(2, decision="given") | {"decision": "blue"}}], "first")
+    take_in(settings, FIRST)
+    send(settings, tmp_path, [anew(2, "given")], "second")
+    run(settings, FIRST + NIGHT)
+    assert place(settings) == {2: ("referred", "awaiting_pmpc")}
+
+
+def test_a_referral_sent_on_a_consent_in_doubt_breaks_a_promise(doubted, tmp_path, monkeypatch):
+    settings = copy_home(doubted, tmp_path / "home")
+    monkeypatch.setattr("pipelines.night.refer.list_doubted", lambda *_: ())
+    send(settings, tmp_path, [{"confirmation": confirm(10)}], "third")
+    run(settings, FIRST + 2 * NIGHT)
+    monkeypatch.undo()
+    broken = [check for check in verify_store(settings, is_deep=False) if check.broken]
+    assert [(check.broken, "open at the gate" in check.promise) for check in broken] == [(3, True)]
