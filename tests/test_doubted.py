@@ -1,4 +1,4 @@
-"""A newer version of a held consent that could not be read may be a withdrawal: until it is mended nobody is sent on the consent."""
+"""What came about a held consent and could not be taken may be a withdrawal: until that is settled nobody is sent on the consent."""
 
 import json
 from datetime import timedelta
@@ -38,6 +38,37 @@ def release(settings):
     """(consent, whether referred) -> children, as published."""
     with open_published(settings) as published:
         return {row[:2]: row[2] for row in published.execute(TOLD).fetchall()}
+
+
+@pytest.fixture
+def confirmed(tmp_path):
+    """A home in which the consents of children 2 and 4 are held, and nobody was sent yet."""
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, [record for n in (2, 4) for record in flagged(n)], "first")
+    take_in(settings, FIRST)
+    return settings
+
+
+def test_a_refused_withdrawal_under_a_number_of_its_own_puts_the_childs_consents_in_doubt_and_a_refused_consent_does_not(confirmed, tmp_path):
+    withdrawn, again = consent(2, decision="withdrawn"), consent(4) | {"source_id": "C4-again"}
+    send(confirmed, tmp_path, [{"consent": row | {"decided_on": "someday"}} for row in (withdrawn, again)], "second")
+    run(confirmed, FIRST)
+    assert place(confirmed) == {2: ("withheld", "consent_unclear"), 4: ("referred", "awaiting_pmpc")}
+    send(confirmed, tmp_path, [{"consent": withdrawn}], "third")
+    run(confirmed, FIRST + NIGHT)
+    assert place(confirmed)[2] == ("withheld", "consent_withdrawn")
+
+
+def test_what_waits_for_a_steward_puts_consents_in_doubt_until_it_is_decided(confirmed, tmp_path):
+    rows = [consent(2, decision="withdrawn")] + [consent(n, decision="blue") for n in range(100, 160)]
+    send(confirmed, tmp_path, [{"consent": row} for row in rows], "second")
+    run(confirmed, FIRST)
+    (held,) = flow.list_held(confirmed)
+    assert place(confirmed) == {2: ("withheld", "consent_unclear"), 4: ("referred", "awaiting_pmpc")}
+    flow.decide_held(confirmed, held["submission_id"], "release", "the others are of a test", "aigerim")
+    run(confirmed, FIRST + NIGHT)
+    assert place(confirmed)[2] == ("withheld", "consent_withdrawn")
+    assert not [check for check in verify_store(confirmed, is_deep=True) if check.broken]
 
 
 @pytest.fixture(scope="module")

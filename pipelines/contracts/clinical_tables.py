@@ -58,6 +58,16 @@ class ClinicalConsent(KeptRecord):
     document_key = clinical(DOCUMENT_KEY, dy.Int64)
 
 
+class ConsentDoubt(Kept):
+    """clinical.consent_doubt: a consent of which something came that could not be taken, and may end it; none is in force while it lasts."""
+
+    submission_id = clinical("submission of the row that was not taken", nullable=False)
+    row_no = clinical("that row", dy.Int64, nullable=False)
+    record_key = clinical("the consent", dy.Int64, nullable=False)
+    content_hash = clinical("what it says: when it says something else, it is in doubt no more", dy.Int64, nullable=False)
+    child_key = clinical("its child", dy.Int64, nullable=False)
+
+
 class ClinicalConfirmation(KeptRecord):
     """clinical.confirmation: a health worker's answer to a flag."""
 

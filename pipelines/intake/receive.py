@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.contracts import RECORDS
+from pipelines.contracts import RECORDS, WHO
 from pipelines.intake import csv, fhir, hl7, unpack, xlsx
 from pipelines.intake.conform import conform_rows
 from pipelines.intake.judge import judge_records, list_rivals
@@ -34,11 +34,15 @@ _BEFORE = b"\xef\xbb\xbf\x0b\r\n\t "
 """What may stand before the first bytes: a byte order mark, framing bytes and blanks."""
 
 
+UNCLEAR = ("row_no", "sender_id", "source_id", "decision", *WHO)
+"""Of a refused consent: which record it would have been, of whom, and what it decides, so far as that can be read."""
+
+
 class JudgedChunk(NamedTuple):
     """One chunk's outcome: `quarantine` has row_no, source_id, sender_id, record_kind, row_text; counts are of rows of the file.
 
     `noted`: row_no and source_id of accepted rows that have a finding. `detail`: row_no, code, and what explains the finding further.
-    `mends`: what came of rows that name refused ones (intake.mends).
+    `mends`: what came of rows that name refused ones (intake.mends). `unclear`: of refused consents, UNCLEAR.
     """
 
     kind: str
@@ -49,6 +53,7 @@ class JudgedChunk(NamedTuple):
     mends: pl.DataFrame
     received_count: int
     detail: pl.DataFrame
+    unclear: pl.DataFrame
 
 
 def open_submission(path: Path, limits: Limits = Limits(), export: tuple[Path, ...] = ()) -> Opened:  # noqa: B008  # immutable
@@ -137,7 +142,9 @@ def judge_chunk(
     mends = list_mends(chunk.rows, record, judged.refused)
     noted = _note_rows(judged.accepted, judged.finding)
     detail = misspelt.select("row_no", "code", "detail")
-    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, noted, mends, received, detail)
+    is_consent = layout.record == "consent"
+    unclear = refused.drop("sender_id").join(named.drop("source_id"), on="row_no").select(UNCLEAR) if is_consent else pl.DataFrame()
+    return JudgedChunk(layout.record, judged.accepted, quarantine, judged.finding, noted, mends, received, detail, unclear)
 
 
 def _note_rows(accepted: pl.DataFrame, finding: pl.DataFrame) -> pl.DataFrame:

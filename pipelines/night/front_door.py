@@ -208,7 +208,7 @@ def _stage_chunks(
                 draft / f"accepted-{judged.kind}-{number:05}.parquet", compression="uncompressed", statistics=False, row_group_size=250_000
             )
         finding = detail_findings(judged.finding, judged.detail)
-        beside = {"quarantine": judged.quarantine, "finding": finding, "noted": judged.noted, "mends": judged.mends}
+        beside = {"quarantine": judged.quarantine, "finding": finding, "noted": judged.noted, "mends": judged.mends, "unclear": judged.unclear}
         for name, frame in beside.items():
             if len(frame):
                 frame.write_parquet(draft / f"{name}-{number:05}.parquet", compression="lz4")

@@ -15,6 +15,7 @@ from pipelines.night.assess import assess_touched
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.commit import Kept, commit_kind
 from pipelines.night.delivery import forget_first_day, hash_file, keep_deliveries, sweep_landing
+from pipelines.night.doubt import keep_doubts
 from pipelines.night.drift import keep_history, read_history
 from pipelines.night.feedback import write_feedback
 from pipelines.night.front_door import LEDGER_FINDING, read_staged
@@ -104,6 +105,7 @@ def _commit_fresh(
     note_by_corrected_births(connection, day)
     assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
     note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)
+    keep_doubts(connection, folder, [str(r["submission_id"]) for r in fresh], held, day)
     _write_ledger(connection, settings, run_id, folder, fresh, held, day)
     counts = {
         "records": sum(k.arrived for k in kept.values()),

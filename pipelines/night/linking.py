@@ -16,7 +16,7 @@ _DAY = {"screening": "examined_on", "consent": "decided_on", "confirmation": "co
 
 def link_births(connection: Connection, key: bytes) -> None:
     """Table `answer` for births: the child each is of, minted where none is known."""
-    spine = _read_spine(connection, "arrived")
+    spine = read_spine(connection, "arrived")
     birth = read_rows(connection, f"""
         select row_number() over () as ref, a.record_key, coalesce(d.child_key, k.child_key) as known_key, a.plurality,
             {", ".join("a." + c for c in WHO)}
@@ -38,14 +38,14 @@ def link_records(connection: Connection, kind: str, on: date) -> None:
         select row_number() over () as ref, * from (
             select who_no, {", ".join(f"any_value({c}) as {c}" for c in WHO)} from arrived group by who_no)""")  # fmt: skip
     put_frame(connection, "asked_who", who)
-    spine = _read_spine(connection, "asked_who")
+    spine = read_spine(connection, "asked_who")
     linked = link_children(who, spine)
     learned = learn_iins(who, linked.linked, spine)
     if len(learned):
         rows = learned.with_columns(pl.lit(on).alias("known_from"), pl.lit(None, pl.Date).alias("known_to"))
         append_rows(connection, "identified.iin", rows)
         again = who.join(linked.unlinked, on="ref", how="semi").filter(pl.col("child_iin").is_not_null())
-        found = link_children(again, _read_spine(connection, "asked_who")).linked
+        found = link_children(again, read_spine(connection, "asked_who")).linked
         linked = linked._replace(
             linked=pl.concat([linked.linked, found]), unlinked=linked.unlinked.join(found, on="ref", how="anti")
         )
@@ -128,7 +128,7 @@ def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(name).dt.to_string("%Y-%m-%dT%H:%M:%S") if dtype == pl.Datetime else pl.col(name)
 
 
-def _read_spine(connection: Connection, asked: str) -> pl.DataFrame:
+def read_spine(connection: Connection, asked: str) -> pl.DataFrame:
     """The ways in which the children are known that the rows of a table ask for (link.SPINE)."""
     births = "select {} from lake.identified.birth b where known_to is null and not is_cancelled and ({})"
     columns = ", ".join(f"b.{c}" for c in SPINE)

@@ -11,12 +11,12 @@ import polars as pl
 from pipelines.consent.gate import Gated, decide_consent, gate_consent, hear_decisions
 from pipelines.errors import UserError
 from pipelines.night.audit import record_event, write_anchors
+from pipelines.night.doubt import list_doubted
 from pipelines.night.intake import open_day
 from pipelines.night.lists import write_due, write_worklists
 from pipelines.night.seal import write_drafts
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, keep_carers, place_flags
 from pipelines.settings import Settings
-from pipelines.store.doubted import list_doubted
 from pipelines.store.lake import (
     Connection,
     append_rows,

@@ -14,7 +14,6 @@ import polars as pl
 from pipelines.consent.gate import Gated, gate_consent, hear_decisions
 from pipelines.night.refer import find_flagged
 from pipelines.referral.recall import explode_flags, judge_sent, recall_sent
-from pipelines.store.doubted import read_doubts
 from pipelines.store.lake import Connection, read_rows
 
 _ON = date(2000, 1, 1)
@@ -65,8 +64,7 @@ def _count_shut(versions: Versions, sent: pl.DataFrame) -> int:
     held = said.filter("is_upheld", pl.col("lack").is_null()).select("child_key", consent_key="record_key")
     shut = explode_flags(case).join(gated.open, on="flag_id", how="anti")
     unheld = case.join(held, on=["child_key", "consent_key"], how="anti")
-    doubts = versions["doubt"].rename({"record_key": "consent_key", "doubted_from": "known_from", "doubted_to": "known_to"})
-    doubted = _hold(case.join(doubts, on="consent_key"), pl.lit(value=False))
+    doubted = _hold(case.join(versions["doubt"], on="consent_key"), pl.lit(value=False))
     return pl.concat([shut, unheld, doubted], how="diagonal")["child_key"].n_unique()
 
 
@@ -128,7 +126,9 @@ def _read_versions(connection: Connection) -> Versions:
             select child_key, known_from, known_to, {columns} from lake.clinical.{table} where child_key in (from flagged_child)""")
         for table, (columns, _) in _LOOKED_AT.items()
     }
-    versions["doubt"] = read_doubts(connection).drop("child_key")
+    versions["doubt"] = read_rows(connection, """
+        select record_key as consent_key, d.known_from, least(d.known_to, c.known_to) as known_to
+        from lake.clinical.consent_doubt d join lake.clinical.consent c using (record_key, content_hash)""")  # fmt: skip
     versions["decision"] = read_rows(connection, """
         select distinct earlier_key as child_key, child_key as now_key, known_from, known_to
         from lake.identified.decision where decision = 'merge' and earlier_key <> child_key""")  # fmt: skip

@@ -13,10 +13,9 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.settings import PACKAGE, PROJECT, Settings
-from pipelines.store.doubted import read_doubts
-from pipelines.store.lake import Connection, connect, put_frame
+from pipelines.store.lake import Connection, connect
 
-VERSIONED = ("birth", "verdict", "flag", "consent", "placement", "pmpc_report")
+VERSIONED = ("birth", "verdict", "flag", "consent", "consent_doubt", "placement", "pmpc_report")
 OVERDUE_DAYS = 60
 """Days after the feed from which silence of a PMPC is loss to follow-up (warehouse/indicators.toml)."""
 LATE_DAYS = 30
@@ -98,8 +97,7 @@ def list_held(connection: Connection) -> list[int]:
 def list_touched(connection: Connection, since: date, on: date) -> set[int]:
     """Years of birth of the children of whom something began or ceased to be known after `since` and up to `on`.
 
-    A child whose year of birth was corrected is of both years. A feed that turned overdue and a consent that expired, or that was
-    in doubt or is no more, count as news.
+    A child whose year of birth was corrected is of both years. A feed that turned overdue and a consent that expired count as news.
     """
     span = f"> date '{since}' and {{0}} <= date '{on}'"
     changed = [
@@ -109,8 +107,6 @@ def list_touched(connection: Connection, since: date, on: date) -> set[int]:
             ("consent", "decided_on"), ("consent", "valid_until + 1"), ("referral", "composed_on"), ("referral", f"composed_on + {OVERDUE_DAYS + 1}"),
         ]
     ]  # fmt: skip
-    put_frame(connection, "consent_doubt", read_doubts(connection))
-    changed += [f"select child_key from consent_doubt where {column} {span.format(column)}" for column in ("doubted_from", "doubted_to")]
     turned, begun = f"examined_on + {LATE_DAYS + 1}", [f"date '{day.replace(day=1)}'" for day in (since, on)]
     changed.append(f"select child_key from lake.clinical.flag where {turned} > {begun[0]} and {turned} <= {begun[1]}")
     connection.execute(f"create or replace temp table changed_child as select distinct child_key from ({' union all '.join(changed)})")
