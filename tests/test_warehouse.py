@@ -657,7 +657,7 @@ def nights(tmp_path_factory):
         anew = flow.publish(settings, on)["birth_years_told"]
         with open_published(settings) as published:
             ((said,),) = ask_published(published, "select consent from pathway where is_flagged and birth_year = 2026")
-        told[night] = Told(anew, said, *(read_both(settings, on) if night > 1 else ()))  # all that 1 told is taken over by 2
+        told[night] = Told(anew, said, *(read_both(settings, on) if night else ()))
     return told
 
 
