@@ -1,7 +1,9 @@
 """A night from the files of senders to the feeds of PMPCs: real files, a real lake, and what goes wrong on the way."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -103,22 +105,24 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def one_night(tmp_path_factory):
-    """A first night of many things that have nothing to do with one another, each in files of its own."""
+    """A first night of many things that have nothing to do with one another; in files of its own what is asked for by its file."""
     folder = tmp_path_factory.mktemp("one")
     settings = settle(folder / "home")
     sent = {
-        "referred": [*flagged(2), *flagged(3), {"birth": bear(4)}],
-        "withdrawn later": flagged(6), "cancelled later": flagged(8), "reported later": flagged(10),
-        "unasked": [r for r in flagged(12) if "consent" not in r], "unconfirmed": [r for r in flagged(14) if "confirmation" not in r],
-        "aged out": [{"birth": bear(16, **OLD)}, {"screening": examine(16, "motor", 1.2, 0, **OLD)}, {"consent": consent(16, **OLD)},
-                     {"confirmation": confirm(16, **OLD)}],
+        "by child": [
+            *flagged(2), *flagged(3), {"birth": bear(4)},
+            *flagged(6), *flagged(8), *flagged(10),  # the next night: withdrawn, cancelled, reported
+            *(r for r in flagged(12) if "consent" not in r), *(r for r in flagged(14) if "confirmation" not in r),
+            {"birth": bear(16, **OLD)}, {"screening": examine(16, "motor", 1.2, 0, **OLD)}, {"consent": consent(16, **OLD)},
+            {"confirmation": confirm(16, **OLD)},  # aged out
+            {"birth": bear(22)}, {"screening": examine(22, "motor", 1.2, 14)},  # corrected on the next night
+            *({"birth": row} for row in NAMED),
+        ],
         "below zero": [{"birth": bear(18)}, {"screening": examine(18, "head_z", -2.5, 2, programme="phenotype")},
                        {"screening": examine(18, "tsh", -1.0)}],
-        "corrected later": [{"birth": bear(22)}, {"screening": examine(22, "motor", 1.2, 14)}],
         "before its birth": [{"screening": examine(24, "motor", 1.2, 14)}],
         "of nobody": [{"consent": consent(9)}, {"pmpc_report": NEVER_SENT}],
         "mended later": [{"birth": bear(26, mother_iin="250314500011", birth_on="10.02.2026")}, {"birth": bear(28)}],
-        "named": [{"birth": row} for row in NAMED],
     }  # fmt: skip
     ids = {name: send(settings, folder, records, name) for name, records in sent.items()}
     for kind, (content, _) in REFUSED.items():
@@ -139,12 +143,10 @@ def next_night(one_night, tmp_path_factory):
     report = {**NEVER_SENT, "referral_id": referral, "report_status": "7.0", "reported_on": str(FIRST), "category_codes": "speech",
               "is_severe": "false"}  # fmt: skip
     sent = {
-        "withdrawn": [{"consent": consent(6, "withdrawn", FIRST)}],
-        "cancelled": [{"screening": examine(8, "motor", 1.2, 14, action_code="cancel", **later)}],
-        "reported": [{"pmpc_report": report}],
-        "corrected": [{"screening": examine(22, "motor", 2.8, 14, action_code="correct", **later)}],
+        "by child": [{"consent": consent(6, "withdrawn", FIRST)},
+                     {"screening": examine(8, "motor", 1.2, 14, action_code="cancel", **later)}, {"pmpc_report": report},
+                     {"screening": examine(22, "motor", 2.8, 14, action_code="correct", **later)}, {"birth": bear(24)}, {"birth": bear(26)}],
         "stale": [{"screening": examine(22, "motor", 1.0, 14, issued_at="2026-02-01T08:00:00")}],
-        "born": [{"birth": bear(24)}], "mended": [{"birth": bear(26)}],
     }  # fmt: skip
     ids = {name: send(settings, folder, records, name) for name, records in sent.items()}
     return Night(settings, run(settings, SECOND), ids)
@@ -317,22 +319,44 @@ TRACES = ("staging/*/*/receipt.json", "lake/**/*.parquet", "archive/*/*", "outbo
 """What a night leaves first when it has judged a file, while it commits, when it archives, before it seals its feeds and when it delivers one."""
 
 
+NIGHTS = """
+import os, sys
+from datetime import date
+from pathlib import Path
+import great_expectations.render.view
+from tests.nation import run, settle
+
+for home in sys.stdin:
+    if child := os.fork():
+        print(child, flush=True)
+        print(os.waitpid(child, 0), flush=True)
+    else:
+        try:
+            run(settle(Path(home.strip())), date.fromisoformat(sys.argv[1]))
+        finally:
+            os._exit(0)
+"""
+"""Runs a night, in a process of its own, for each home that it is told; what takes seconds to import, it has imported once for all."""
+
+
 def test_a_kill_between_any_two_steps_loses_nothing_and_the_next_run_goes_on(settings, tmp_path):
     """SIGKILL at many moments of a whole night in a process of its own, each later than the last; then one night to its end."""
     send(settings, tmp_path, [r for n in range(2, 42) for r in flagged(n)])
-    script = (
-        "from pathlib import Path; from datetime import date; from tests.nation import run, settle; "
-        f"run(settle(Path({str(settings.home)!r})), date.fromisoformat('{FIRST}'))"
-    )
-    for trace in TRACES:
-        if trace.startswith("outbox"):
-            take_in(settings, FIRST)  # what was killed in archiving is made up for: what is left of the night is to refer
-        with subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[1]) as process:
-            while process.poll() is None and not any(settings.home.glob(trace)):
+    with subprocess.Popen([sys.executable, "-c", NIGHTS, str(FIRST)], cwd=Path(__file__).parents[1], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as nights:  # fmt: skip
+        for trace in TRACES:
+            if trace.startswith("outbox"):
+                take_in(settings, FIRST)  # what was killed in archiving is made up for: what is left of the night is to refer
+            nights.stdin.write(f"{settings.home}\n")
+            nights.stdin.flush()
+            night = int(nights.stdout.readline())
+            while Path(f"/proc/{night}").exists() and not any(settings.home.glob(trace)):
                 time.sleep(0.01)
-            process.kill()
-        assert any(settings.home.glob(trace)), trace
-        assert not [c for c in verify_what_there_is(settings) if c.broken and c.law in {"1", "2", "audit"}]
+            os.kill(night, signal.SIGKILL)
+            assert nights.stdout.readline().strip() == str((night, int(signal.SIGKILL))), f"the night ended before {trace}"
+            assert any(settings.home.glob(trace)), trace
+            assert not [c for c in verify_what_there_is(settings) if c.broken and c.law in {"1", "2", "audit"}]
+        nights.stdin.close()
     for _ in range(2):
         run(settings, FIRST)
     assert ask(settings, "select count(*) from lake.clinical.referral") == [(40,)]
@@ -452,7 +476,7 @@ def test_a_day_is_closed_before_readers_see_it_so_that_after_a_kill_in_between_n
             flow.publish(referred, FIRST)
     assert not (referred.published / "erte.duckdb").exists()
     send(referred, tmp_path, flagged(3), "b")
-    run(referred, FIRST)
+    take_in(referred, FIRST)
     flow.publish(referred, FIRST)
     assert len(read_published(referred, "pathway")) == 2
 

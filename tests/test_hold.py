@@ -15,7 +15,7 @@ from pipelines.night import hold
 from pipelines.night.report_card import write_report_cards
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import transact
-from tests.nation import FIRST, ask, bear, copy_home, run, settle, take_in, write_file
+from tests.nation import FIRST, ask, bear, copy_home, settle, take_in, write_file
 
 REASON = "census week, the volume is as expected"
 
@@ -32,7 +32,7 @@ def first_night(tmp_path_factory):
     born = str(FIRST - timedelta(days=3))
     rows = [bear(n, sender_id="M1", birth_on="" if n < 22 else born, **({"issued_at": ""} if n == 30 else {})) for n in range(2, 32)]
     (submission,) = flow.receive(settings, [write_file(folder / "sent" / "births.csv", rows)])
-    assert run(settings, FIRST)["held"] == 1
+    assert take_in(settings, FIRST)["held"] == 1
     return settings, submission
 
 
@@ -78,7 +78,7 @@ def test_a_released_batch_passes_in_the_next_run_and_its_feedback_no_longer_says
     settings, submission = held
     assert flow.decide_held(settings, submission[:8], "release", REASON, "aigerim")["submission_id"] == submission
     assert flow.list_held(settings)[0]["state"] == "released: it passes in the next run"
-    run(settings, FIRST + timedelta(days=1))
+    take_in(settings, FIRST + timedelta(days=1))
     assert status(settings, submission) == [("partly_accepted",)]
     assert events(settings, submission) == [
         ("hold", {"expectations": "refusal_share_high"}), ("release", {"by": "aigerim", "reason": REASON}),
@@ -97,7 +97,7 @@ def test_a_released_batch_counts_for_its_sender_from_the_day_it_came_and_overrid
     flow.receive(settings, [write_file(tmp_path / "since.csv", [since])])
     take_in(settings, days[0])
     flow.decide_held(settings, submission, "release", REASON, "aigerim")
-    run(settings, days[1])
+    take_in(settings, days[1])
     weights = "select birth_weight_g from lake.clinical.birth b join lake.identified.birth i using (child_key) where source_id = 'B30'"
     assert ask(settings, weights + " and b.known_to is null and i.known_to is null") == [(2900,)]
     assert ask(settings, "select received_on, first_on from lake.ledger.submission where submission_id = ?", submission) == [(days[1], FIRST)]

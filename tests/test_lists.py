@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from pipelines import flow
-from tests.nation import BORN, FIRST, REGISTERS, bear, examine, name_iin, run, send, settle
+from tests.nation import BORN, FIRST, REGISTERS, bear, copy_home, examine, name_iin, run, send, settle
 
 
 @pytest.fixture
@@ -28,43 +28,51 @@ def name_owners(settings, kind):
     return {row["history_no"]: path.stem for path in (settings.reports / kind).glob("*.csv") for row in read_list(settings, kind, path.stem)}
 
 
-def test_a_worklist_names_the_child_by_its_facilitys_own_file_and_by_the_birth_and_by_nothing_else(settings, tmp_path):
-    send(settings, tmp_path, [{"birth": bear(n)} for n in (2, 4)])
-    send(settings, tmp_path, [{"screening": examine(2, "motor", 1.2, 14, sender_id="P1")}], "clinic")
-    send(settings, tmp_path, [{"screening": examine(4, "motor", 1.2, 14)}, {"screening": examine(6, "motor", 2.9, 14)}], "laboratory")
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory):
+    """A home after a night of children of clinics that there are and that there are not, all withheld."""
+    folder = tmp_path_factory.mktemp("listed")
+    settings = settle(folder / "home")
+    register(settings, "../../P9,Clinic 9,phc,7510\n")
+    clinics = {12: {"phc_id": "../../P9"}, 14: {"phc_id": "NOPE"}, 16: {"phc_id": "K1"}, 18: {"phc_id": "NOPE", "maternity_id": "NONE"}}
+    send(settings, folder, [{"birth": bear(n, **clinics.get(n, {}))} for n in (2, 4, *clinics)])
+    send(settings, folder, [{"screening": examine(2, "motor", 1.2, 14, sender_id="P1")}], "clinic")
+    send(settings, folder, [{"screening": examine(n, "motor", 2.9 if n == 6 else 1.2, 14)} for n in (4, 6, 12, 14, 16, 18)], "laboratory")
     run(settings, FIRST)
-    of_clinic, of_laboratory = sorted(read_list(settings, "worklist", "P1"), key=lambda row: row["history_no"])
+    return settings
+
+
+def test_a_worklist_names_the_child_by_its_facilitys_own_file_and_by_the_birth_and_by_nothing_else(listed):
+    of_clinic, of_laboratory = sorted(read_list(listed, "worklist", "P1"), key=lambda row: row["history_no"])
     assert (of_clinic["own_file"].partition("-")[2], of_clinic["own_row"]) == ("clinic-screening.csv", "2")
     assert (of_laboratory["own_file"], of_laboratory["own_row"]) == (None, None)
     assert [of_laboratory[name] for name in ("maternity_id", "history_no", "birth_on", "birth_order")] == ["M1", "H4", str(BORN), "1"]
-    told = (settings.reports / "worklist" / "P1.csv").read_text()
+    told = (listed.reports / "worklist" / "P1.csv").read_text()
     assert not [value for n in (2, 4) for value in (name_iin(n), f"FAMILY{n}", f"GIVEN{n}", f"STREET {n}", f"+7700000{n:04}") if value in told]
 
 
-def test_only_the_owner_of_the_home_reads_a_worklist_and_no_facilitys_id_leads_out_of_its_folder(settings, tmp_path):
-    register(settings, "../../P9,Clinic 9,phc,7510\n")
-    send(settings, tmp_path, [{"birth": bear(2, phc_id="../../P9")}, {"screening": examine(2, "motor", 1.2, 14)}])
-    run(settings, FIRST)
-    (worklist,) = (settings.reports / "worklist").iterdir()
-    assert (worklist.stat().st_mode & 0o777, worklist.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    assert "consent_pending" in worklist.read_text()
+def test_only_the_owner_of_the_home_reads_a_worklist_and_no_facilitys_id_leads_out_of_its_folder(listed):
+    folder = listed.reports / "worklist"
+    worklists = list(folder.iterdir())
+    assert {path.stem for path in worklists} == set(name_owners(listed, "worklist").values())
+    assert (len(worklists), {path.stat().st_mode & 0o777 for path in worklists}, folder.stat().st_mode & 0o777) == (4, {0o600}, 0o700)
+    assert "consent_pending" in (folder / f"{name_owners(listed, 'worklist')['H12']}.csv").read_text()
+    assert not [path for path in listed.home.rglob("*P9*") if path.parent not in {folder, listed.reports / "due"}]
 
 
-def test_a_child_is_on_the_list_of_a_facility_of_the_register_and_else_on_one_that_the_steward_is_pointed_to(settings, tmp_path):
-    births = [bear(2), bear(4, phc_id="NOPE"), bear(6, phc_id="K1"), bear(8, phc_id="NOPE", maternity_id="NONE")]
-    send(settings, tmp_path, [record for birth, n in zip(births, (2, 4, 6, 8), strict=True) for record in (
-        {"birth": birth}, {"screening": examine(n, "motor", 1.2, 14)})])  # fmt: skip
-    run(settings, FIRST)
-    owners = {"H2": "P1", "H4": "M1", "H6": "M1", "H8": "no-facility"}  # K1 is a PMPC, from which all these are withheld
+def test_a_child_is_on_the_list_of_a_facility_of_the_register_and_else_on_one_that_the_steward_is_pointed_to(listed, tmp_path):
+    settings = copy_home(listed, tmp_path / "home")
+    owners = {"H2": "P1", "H4": "P1", "H14": "M1", "H16": "M1", "H18": "no-facility"}  # K1 is a PMPC, from which all these are withheld
+    owners["H12"] = name_owners(settings, "worklist")["H12"]
     assert (name_owners(settings, "worklist"), name_owners(settings, "due")) == (owners, owners)
     flow.tell_senders(settings, FIRST)
     overview = (settings.reports / "sender" / "index.html").read_text("utf-8")
     due = len(read_list(settings, "due", "no-facility"))
     assert "Children whom no facility of the register has in its care" in overview
     assert "<b>1</b>reports/worklist/no-facility.csv" in overview and f"<b>{due}</b>reports/due/no-facility.csv" in overview
-    register(settings, "NOPE,Clinic,phc,7510\n")
-    run(settings, FIRST + timedelta(days=1))
-    owners |= {"H4": "NOPE", "H8": "NOPE"}
+    register(settings, "../../P9,Clinic 9,phc,7510\nNOPE,Clinic,phc,7510\n")
+    flow.refer(settings, FIRST + timedelta(days=1))
+    owners |= {"H14": "NOPE", "H18": "NOPE"}
     assert (name_owners(settings, "worklist"), name_owners(settings, "due")) == (owners, owners)
     flow.tell_senders(settings, FIRST + timedelta(days=1))
     assert "no-facility" not in (settings.reports / "sender" / "index.html").read_text("utf-8")

@@ -14,7 +14,7 @@ from pipelines.indicators.funnel import Funnel, fit_funnel, limit_funnel, place_
 from pipelines.indicators.sender import expect_deliveries, sum_weeks, tell_trend
 from pipelines.intake.card import render_card
 from pipelines.night.report_card import name_page, write_report_cards
-from tests.nation import BORN, FIRST, bear, examine, run, send, settle, take_in
+from tests.nation import BORN, FIRST, bear, examine, send, settle, take_in
 
 ON = date(2026, 3, 1)  # a Sunday
 
@@ -128,7 +128,7 @@ def test_the_night_writes_a_card_for_each_sender_and_the_stewards_overview(tmp_p
     send(settings, tmp_path, [{"birth": bear(n, sex_code="blue", sender_id="P1")} for n in range(30, 70)], "d")
     (tmp_path / "odd.csv").write_text("colour,taste\nred,sweet\n")
     flow.receive(settings, [tmp_path / "odd.csv"])
-    run(settings, FIRST)
+    take_in(settings, FIRST)
     assert write_report_cards(settings, FIRST) == {"senders": 4, "held": 1, "missing": 0}
     folder = settings.reports / "sender"
     card = json.loads((folder / "M1.json").read_text())

@@ -19,7 +19,7 @@ from pipelines.errors import UserError
 from pipelines.settings import Settings
 from pipelines.store.counted import PROMISED, SQL, fill_indicators, list_years, read_definitions
 from pipelines.store.ddl import say_meaning, write_comments, write_published_ddl
-from pipelines.store.lake import Connection, connect, put_frame, read_rows
+from pipelines.store.lake import Connection, connect, put_frame, read_rows, transact
 from pipelines.store.release import write_parquet
 from pipelines.store.settled import (
     LATE_DAYS,
@@ -151,8 +151,9 @@ def _empty_draft(connection: Connection, base: Base | None, years: Years) -> Non
 
 
 def _make_table(connection: Connection, table: str, contract: type[dy.Schema], name: str | None = None) -> None:
-    for statement in write_published_ddl(table, contract, name):
-        connection.execute(statement)
+    with transact(connection):
+        for statement in write_published_ddl(table, contract, name):
+            connection.execute(statement)
 
 
 def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr, gate: Gate) -> None:
