@@ -1,27 +1,27 @@
 """Entries and lines of FHIR that bring no record: they are refused by name, are in the file to fix, and are closed when the record comes."""
 
 import json
-from datetime import timedelta
 
 import pytest
 
 from pipelines.intake.fhir.fix import tag_resource
 from pipelines.intake.mends import Refused, find_names, name_row
-from tests.nation import FIRST, ask, copy_home
+from tests.nation import ask
 from tests.test_fhir import bundle, codes, counted, judge, patient, seen
-from tests.test_mending import HELD, LABORATORY, SECOND, THIRD, born, born_as, counts, fix, measure, night, write_ndjson  # noqa: F401
+from tests.test_mending import LABORATORY, born, born_as, counts, fix, measure, receive, values, write_ndjson  # noqa: F401
+from tests.together import Together
 
-FOURTH = FIRST + timedelta(days=3)
+together = Together()
+
+
+@pytest.fixture(scope="module")
+def lived(born, tmp_path_factory):  # noqa: F811
+    return together.live(born, tmp_path_factory.mktemp("lived"))
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "a.json"
-
-
-@pytest.fixture
-def home(born, tmp_path):  # noqa: F811
-    return copy_home(born, tmp_path / "home")
 
 
 def ask_for(method, url, **other):
@@ -86,39 +86,47 @@ def test_a_put_of_a_record_is_the_record(path):
     assert judge(path)["screening"] == read["screening"]
 
 
-def test_a_deletion_has_its_place_in_the_file_to_fix_and_is_closed_when_the_record_stands_there(home, tmp_path):
+@together.story
+def test_a_deletion_has_its_place_in_the_file_to_fix_and_is_closed_when_the_record_stands_there(home, folder):
     people = [{"resource": LABORATORY}, {"resource": born_as(2)}]
     held = ask_for("PUT", "Observation/o2", resource=measure(2, 3.5), fullUrl="http://a/Observation/o2")
-    night(home, write_transaction(tmp_path / "held.json", *people, held), SECOND)
-    asked = write_transaction(tmp_path / "a.json", *people, {"resource": measure(2, 4.5, id="other")}, ask_for("DELETE", "Observation/o2"),
+    receive(home, write_transaction(folder / "held.json", *people, held))
+    yield
+    asked = write_transaction(folder / "a.json", *people, {"resource": measure(2, 4.5, id="other")}, ask_for("DELETE", "Observation/o2"),
                               ask_for("PATCH", "Observation/o2", resource=PATCHES["JSON"]), ask_for("DELETE", "Medication?x=y"))  # fmt: skip
-    first = night(home, asked, SECOND)
-    assert counts(home, first) == (2, 0, 0)
+    first = receive(home, asked)
+    yield
+    assert counts(home, first) == [(2, 0, 0)]
     told = json.loads(fix(home, first, "to-fix.json").read_text())
     gone, changed = told["entry"]
     assert (gone["request"], gone["resource"]["status"]) == ({"method": "PUT", "url": "Observation/o2"}, "entered-in-error")
     assert (changed["request"]["method"], changed["resource"].keys()) == ("PUT", {"resourceType", "id", "meta"})
-    (tmp_path / "again.json").write_text(json.dumps(told))
-    again = night(home, tmp_path / "again.json", THIRD)
-    assert (counts(home, first), counts(home, again)) == ((0, 0, 2), (2, 0, 0))
+    (folder / "again.json").write_text(json.dumps(told))
+    again = receive(home, folder / "again.json")
+    yield
+    assert counts(home, first, again) == [(0, 0, 2), (2, 0, 0)]
     told = json.loads(fix(home, again, "to-fix.json").read_text())
     for entry, value, status in zip(told["entry"], (3.5, 9.5), ("entered-in-error", "corrected"), strict=True):
         entry["resource"] = measure(2, value) | entry["resource"] | {"status": status, "issued": f"2026-02-{10 + value * 2:.0f}T09:00:00+05:00"}
         entry["fullUrl"] = "http://a/Observation/o2"
     told["entry"] += people
-    (tmp_path / "mended.json").write_text(json.dumps(told))
-    mended = night(home, tmp_path / "mended.json", FOURTH)
-    assert [counts(home, s) for s in (first, again, mended)] == [(0, 2, 0), (0, 2, 0), (0, 0, 0)]
+    (folder / "mended.json").write_text(json.dumps(told))
+    mended = receive(home, folder / "mended.json")
+    yield
+    assert counts(home, first, again, mended) == [(0, 2, 0), (0, 2, 0), (0, 0, 0)]
 
 
-def test_a_deletion_is_closed_when_the_record_comes_as_entered_in_error_without_its_name(home, tmp_path):
-    people = [{"resource": LABORATORY}, {"resource": born_as(2)}]
-    held = {"resource": measure(2, 3.5), "fullUrl": "http://a/Observation/o2"}
-    other = {"resource": measure(2, 4.5, id="o9"), "fullUrl": "http://a/Observation/o9"}
-    first = night(home, write_transaction(tmp_path / "a.json", *people, other, ask_for("DELETE", "Observation/o2")), SECOND)
+@together.story
+def test_a_deletion_is_closed_when_the_record_comes_as_entered_in_error_without_its_name(home, folder):
+    people = [{"resource": LABORATORY}, {"resource": born_as(3)}]
+    held = {"resource": measure(3, 3.5), "fullUrl": "http://a/Observation/o3"}
+    other = {"resource": measure(3, 4.5, id="o93"), "fullUrl": "http://a/Observation/o93"}
+    first = receive(home, write_transaction(folder / "a.json", *people, other, ask_for("DELETE", "Observation/o3")))
+    yield
     gone = held | {"resource": held["resource"] | {"status": "entered-in-error"}}
-    night(home, write_transaction(tmp_path / "b.json", *people, gone), THIRD)
-    assert counts(home, first) == (0, 1, 0)
+    receive(home, write_transaction(folder / "b.json", *people, gone))
+    yield
+    assert counts(home, first) == [(0, 1, 0)]
 
 
 CUT = {
@@ -129,25 +137,34 @@ CUT = {
 }
 
 
-@pytest.mark.parametrize("name", CUT)
-def test_a_line_that_is_no_json_is_told_by_its_number_and_closed_by_its_name_when_mended(home, tmp_path, name):
-    whole = CUT[name] | measure(4, 4.5)
-    del whole["id"]
-    first = night(home, write_ndjson(tmp_path / "a.ndjson", LABORATORY, born_as(2), born_as(4), measure(2, 3.5), json.dumps(whole)[:-2]), SECOND)
+@together.story
+def test_a_line_that_is_no_json_is_told_by_its_number_and_closed_by_its_name_when_mended(home, folder):
+    numbers, first, again, last = dict(zip(CUT, (10, 12, 14, 16), strict=True)), {}, {}, {}
+    for name, number in numbers.items():
+        whole = CUT[name] | measure(number, 4.5)
+        del whole["id"]
+        lines = LABORATORY, born_as(number - 1), born_as(number), measure(number - 1, 3.5), json.dumps(whole)[:-2]
+        first[name] = receive(home, write_ndjson(folder / f"a{number}.ndjson", *lines))
+    yield
     found = "select row_no, code from lake.ledger.finding where submission_id = ? and severity = 'error'"
-    assert ask(home, found, first) == [(5, "message_not_json")]
-    text = fix(home, first, "to-fix.ndjson").read_text()
-    (broken,) = (line for line in text.splitlines() if "urn:erte:row" in line)
-    assert (broken.endswith('"m[IU]/L"'), broken.count('"meta"')) == (True, 1 + ("inside another" in name))
-    (tmp_path / "again.ndjson").write_text(text)
-    again = night(home, tmp_path / "again.ndjson", THIRD)
-    text = fix(home, again, "to-fix.ndjson").read_text()
-    mended = [line + "}}" if line.endswith('m[IU]/L"') else line for line in text.splitlines()]
-    assert json.loads(mended[-1])["meta"]["tag"][0]["code"].startswith(f"erte-{again[:12]}-{len(mended)}-")
-    write_ndjson(tmp_path / "b.ndjson", *(json.loads(line) | ({"id": "o4"} if "urn:erte:row" in line else {}) for line in mended))
-    last = night(home, tmp_path / "b.ndjson", FOURTH)
-    assert [counts(home, s) for s in (first, again, last)] == [(0, 1, 0), (0, 1, 0), (0, 0, 0)]
-    assert ask(home, HELD) == [(2,)]
+    for name, number in numbers.items():
+        assert ask(home, found, first[name]) == [(5, "message_not_json")], name
+        text = fix(home, first[name], "to-fix.ndjson").read_text()
+        (broken,) = (line for line in text.splitlines() if "urn:erte:row" in line)
+        assert (broken.endswith('"m[IU]/L"'), broken.count('"meta"')) == (True, 1 + ("inside another" in name)), name
+        (folder / f"again{number}.ndjson").write_text(text)
+        again[name] = receive(home, folder / f"again{number}.ndjson")
+    yield
+    for name, number in numbers.items():
+        text = fix(home, again[name], "to-fix.ndjson").read_text()
+        mended = [line + "}}" if line.endswith('m[IU]/L"') else line for line in text.splitlines()]
+        assert json.loads(mended[-1])["meta"]["tag"][0]["code"].startswith(f"erte-{again[name][:12]}-{len(mended)}-"), name
+        whole = (json.loads(line) | ({"id": f"o{number}"} if "urn:erte:row" in line else {}) for line in mended)
+        last[name] = receive(home, write_ndjson(folder / f"b{number}.ndjson", *whole))
+    yield
+    for name, number in numbers.items():
+        assert counts(home, first[name], again[name], last[name]) == [(0, 1, 0), (0, 1, 0), (0, 0, 0)], name
+        assert [value for value, _ in values(home, number - 1, number)] == [3.5, 4.5], name
 
 
 @pytest.mark.parametrize("meta", [{}, {"tag": []}, {"tag": [{"system": "urn:x", "code": "y"}]}, {"versionId": "1", "tag": [{"code": "y"}]}])
@@ -164,14 +181,17 @@ def test_a_line_bears_its_name_wherever_it_was_cut_and_is_whole_when_the_rest_is
             assert mended | {"meta": meta} == whole
 
 
-def test_a_line_that_is_no_json_is_closed_when_its_server_exports_it_again(home, tmp_path):
+@together.story
+def test_a_line_that_is_no_json_is_closed_when_its_server_exports_it_again(home, folder):
     """Files of several senders, and of several kinds: a line is known by its own."""
     other = LABORATORY | {"id": "other", "identifier": [{"value": "L2"}]}
-    elsewhere = measure(3, 5.5, performer=[{"reference": "Organization/other"}])
-    people = [LABORATORY, other, born_as(2), born_as(3), born_as(4), measure(2, 3.5)]
-    bare = elsewhere | {"id": "o8", "valueQuantity": {"value": 5.5}}
-    begun = {"resourceType": "Observation", "id": "o4"}
-    first = night(home, write_ndjson(tmp_path / "a.ndjson", *people, elsewhere, bare, json.dumps(begun | measure(4, 4.5))[:-2]), SECOND)
-    assert counts(home, first) == (2, 0, 0)
-    night(home, write_ndjson(tmp_path / "b.ndjson", *people, elsewhere | {"id": "o8"}, measure(4, 4.5)), THIRD)
-    assert counts(home, first)[:2] == (1, 1)
+    elsewhere = measure(21, 5.5, performer=[{"reference": "Organization/other"}])
+    people = [LABORATORY, other, *map(born_as, (20, 21, 22)), measure(20, 3.5)]
+    bare = elsewhere | {"id": "o28", "valueQuantity": {"value": 5.5}}
+    begun = {"resourceType": "Observation", "id": "o22"}
+    first = receive(home, write_ndjson(folder / "a.ndjson", *people, elsewhere, bare, json.dumps(begun | measure(22, 4.5))[:-2]))
+    yield
+    assert counts(home, first) == [(2, 0, 0)]
+    receive(home, write_ndjson(folder / "b.ndjson", *people, elsewhere | {"id": "o28"}, measure(22, 4.5)))
+    yield
+    assert [told[:2] for told in counts(home, first)] == [(1, 1)]

@@ -5,23 +5,11 @@ import shutil
 import pytest
 
 from pipelines.night.ask import tell_submission
-from tests.nation import bear, copy_home, name_iin, send, settle, take_in
-from tests.test_mending import (
-    FIRST,
-    FOURTH,
-    HELD,
-    SECOND,
-    THIRD,
-    WRONG,
-    ask,
-    batch,
-    counts,
-    fix,
-    is_whole,
-    message,
-    night,
-    one_night,
-)
+from tests.nation import FIRST, bear, copy_home, name_iin, send, settle, take_in
+from tests.test_mending import batch, counts, fix, message, misspell, receive, receive_all, values
+from tests.together import Together
+
+together = Together()
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +17,14 @@ def small(tmp_path_factory):
     """A home that reads no message of more than 1 MB, in which children are born."""
     folder = tmp_path_factory.mktemp("small")
     home = settle(folder / "home", longest_line_mb=1)
-    send(home, folder, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in range(2, 14)])
+    send(home, folder, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in range(2, 60)])
     take_in(home, FIRST)
     return home
 
 
-@pytest.fixture
-def home(small, tmp_path):
-    return copy_home(small, tmp_path / "home")
+@pytest.fixture(scope="module")
+def lived(small, tmp_path_factory):
+    return together.live(small, tmp_path_factory.mktemp("lived"))
 
 
 REPORT = "OBX|9|ED|PDF^Report^L||^application^pdf^Base64^" + "QUJD" * 300_000
@@ -59,39 +47,49 @@ def notes_of(home, submission):
 # ------------------------------------------------------------------------------------------------ too large
 
 
-def test_a_message_that_is_too_large_comes_back_by_its_head_and_sent_under_its_name_without_its_report_it_is_closed(home, tmp_path):
-    first = night(home, write(tmp_path / "a.hl7", message(2, "3.5"), [*message(3, "5.5", "1.0"), REPORT]), SECOND)
-    assert counts(home, first) == (1, 0, 0)
+@together.story
+def test_a_message_that_is_too_large_comes_back_by_its_head_and_sent_under_its_name_without_its_report_it_is_closed(home, folder):
+    first = receive(home, write(folder / "a.hl7", message(2, "3.5"), [*message(3, "5.5", "1.0"), REPORT]))
+    yield
+    assert counts(home, first) == [(1, 0, 0)]
     assert "message_too_large" in fix(home, first, "findings.csv").read_text()
     lines = text_of(home, first).split("\r")
     assert [line[:3] for line in lines] == ["MSH", "PID", "NTE", "OBR", ""]
     assert lines[2].split("|")[3].startswith(f"erte-{first[:12]}-5~message_too_large~kk: ")
-    shutil.copy(fix(home, first, "to-fix.hl7"), tmp_path / "again.hl7")
-    again = night(home, tmp_path / "again.hl7", SECOND)
-    assert (counts(home, first), counts(home, again)) == ((0, 0, 1), (1, 0, 0))
+    shutil.copy(fix(home, first, "to-fix.hl7"), folder / "again.hl7")
+    again = receive(home, folder / "again.hl7")
+    yield
+    assert counts(home, first, again) == [(0, 0, 1), (1, 0, 0)]
     mended = text_of(home, again) + "\r".join([*message(3, "5.5", "1.0")[3:], ""])
-    (tmp_path / "b.hl7").write_text(mended)
-    third = night(home, tmp_path / "b.hl7", THIRD)
-    assert (counts(home, first), counts(home, again), counts(home, third)) == ((0, 1, 0), (0, 1, 0), (0, 0, 0))
-    assert (ask(home, HELD), is_whole(home)) == ([(3,)], True)
+    (folder / "b.hl7").write_text(mended)
+    third = receive(home, folder / "b.hl7")
+    yield
+    assert counts(home, first, again, third) == [(0, 1, 0), (0, 1, 0), (0, 0, 0)]
+    assert values(home, 2, 3) == [(1.0, "phe"), (3.5, "tsh"), (5.5, "tsh")]
 
 
-def test_messages_of_which_nothing_was_read_are_closed_by_the_same_order_when_the_laboratory_sends_them_anew(home, tmp_path):
+@together.story
+def test_messages_of_which_nothing_was_read_are_closed_by_the_same_order_when_the_laboratory_sends_them_anew(home, folder):
     """A laboratory's system writes its messages anew and keeps no note: the number of the order says which they are."""
-    large, cut, bare = [*message(3, "5.5"), REPORT], message(5, "5.5")[:-1], message(6, "3.5")
-    bytes_of = message(7, "3.5")[0].replace("M7", "M\x007")
-    first = night(home, write(tmp_path / "a.hl7", large, message(2, "3.5"), cut, [bytes_of, *message(7, "3.5")[1:]]), SECOND)
-    assert counts(home, first) == (3, 0, 0)
-    anew = [[one[0].replace(f"|M{n}|", f"|N{n}|"), *one[1:]] for n, one in ((3, message(3, "5.5")), (5, message(5, "5.5")), (7, message(7, "3.5")))]
-    second = night(home, write(tmp_path / "b.hl7", *anew, bare), THIRD)
-    assert (tell_submission(home, second)["state"], counts(home, first)) == ("accepted", (0, 3, 0))
+    large, cut, bare = [*message(11, "5.5"), REPORT], message(12, "5.5")[:-1], message(13, "3.5")
+    bytes_of = message(14, "3.5")[0].replace("M14", "M\x0014")
+    first = receive(home, write(folder / "a.hl7", large, message(10, "3.5"), cut, [bytes_of, *message(14, "3.5")[1:]]))
+    yield
+    assert counts(home, first) == [(3, 0, 0)]
+    anew = [[one[0].replace(f"|M{n}|", f"|N{n}|"), *one[1:]] for n, said in ((11, "5.5"), (12, "5.5"), (14, "3.5")) for one in (message(n, said),)]
+    second = receive(home, write(folder / "b.hl7", *anew, bare))
+    yield
+    assert (tell_submission(home, second)["state"], counts(home, first)) == ("accepted", [(0, 3, 0)])
 
 
-def test_a_message_of_several_orders_is_closed_by_its_name_alone(home, tmp_path):
-    two = [*message(3, "5.5"), message(3, "5.5")[2].replace("F3", "F4"), REPORT]
-    first = night(home, write(tmp_path / "a.hl7", message(2, "3.5"), two), SECOND)
-    night(home, write(tmp_path / "b.hl7", message(3, "5.5")), THIRD)
-    assert counts(home, first) == (1, 0, 0)
+@together.story
+def test_a_message_of_several_orders_is_closed_by_its_name_alone(home, folder):
+    two = [*message(16, "5.5"), message(16, "5.5")[2].replace("F16", "F17"), REPORT]
+    first = receive(home, write(folder / "a.hl7", message(15, "3.5"), two))
+    yield
+    receive(home, write(folder / "b.hl7", message(16, "5.5")))
+    yield
+    assert counts(home, first) == [(1, 0, 0)]
 
 
 # ------------------------------------------------------------------------------------------------ no readable sender
@@ -115,86 +113,106 @@ def mend(text, number):
     return "\r".join([*lines[:begin], good[0], *filter(None, rest), *missing, ""])
 
 
-@pytest.fixture(scope="module")
-def unread(small, tmp_path_factory):
-    """Each message without a readable sender, alone in its file but for what makes it a file: the home and the submissions."""
-    folder = tmp_path_factory.mktemp("unread")
-    home = copy_home(small, folder / "home")
+def receive_unread(home, folder, numbers):
+    """The submissions of each message without a readable sender, alone in its file but for what makes it a file."""
     adt = message(9, "1", kind="ADT^A01")[:1]
-    paths = {
+    return receive_all(home, {
         name: write(folder / f"{n}.hl7", ["BHS|^~\\&|"], change(message(n, "5.5")), *([[*adt]] if name == "without a header" else []))
-        for n, (name, change) in zip((2, 3, 4, 5), BROKEN.items(), strict=True)
-    }  # fmt: skip
-    return home, one_night(home, paths, SECOND)
+        for n, (name, change) in zip(numbers, BROKEN.items(), strict=True)
+    })  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "number"), list(zip(BROKEN, (2, 3, 4, 5), strict=True)))
-def test_a_message_whose_sender_could_not_be_read_is_closed_by_who_sends_it_mended_under_its_name(unread, tmp_path, name, number):
-    home, first = unread
-    home = copy_home(home, tmp_path / "home")
-    still_open = counts(home, first[name])[0]
-    path = tmp_path / "mended.hl7"
-    path.write_text(mend(text_of(home, first[name]), number))
-    assert tell_submission(home, night(home, path, THIRD))["accepted_count"] >= 1
-    assert counts(home, first[name]) == (0, 1, still_open - 1)  # what stands beside it was not mended
+@together.story
+def test_a_message_whose_sender_could_not_be_read_is_closed_by_who_sends_it_mended_under_its_name(home, folder):
+    numbers = dict(zip(BROKEN, (20, 21, 22, 23), strict=True))
+    first = receive_unread(home, folder, numbers.values())
+    yield
+    still_open = [told[0] for told in counts(home, *first.values())]
+    for name, number in numbers.items():
+        (folder / f"mended-{number}.hl7").write_text(mend(text_of(home, first[name]), number))
+    mended = receive_all(home, {name: folder / f"mended-{number}.hl7" for name, number in numbers.items()})
+    yield
+    for name, submission in mended.items():
+        assert tell_submission(home, submission)["accepted_count"] >= 1, name
+    assert counts(home, *first.values()) == [(0, 1, number - 1) for number in still_open]  # what stands beside it was not mended
 
 
-@pytest.mark.parametrize("guess", ["{0}", "{0}-0123456789abcdef", "{0}-{1}", "{0}{2}"])
-def test_a_stranger_who_guesses_the_name_of_such_a_message_closes_nothing(unread, tmp_path, guess):
-    home, first = unread
-    home = copy_home(home, tmp_path / "home")
+@together.story
+def test_a_stranger_who_guesses_the_name_of_such_a_message_closes_nothing(home, folder):
+    first = receive_unread(home, folder, (24, 25, 26, 27))
+    yield
     (own,), (other,) = (notes_of(home, first[name])[:1] for name in ("without MSH-2", "without MSH-3 and MSH-4"))
     said, others = own.split("|")[3].split("~")[0], other.split("|")[3].split("~")[0]
     name, _, proof = said.rpartition("-")
     assert (name, len(proof)) == (f"erte-{first['without MSH-2'][:12]}-2", 16)
-    stranger = message(6, "5.5")
-    note = "NTE|1|L|" + guess.format(name, others.rpartition("-")[2], proof[:8])
-    for sender in ("L1", "M1"):
-        night(home, write(tmp_path / f"{sender}.hl7", [stranger[0].replace("|L1|", f"|{sender}|"), stranger[1], note, *stranger[2:]]), THIRD)
-    assert counts(home, first["without MSH-2"]) == (1, 0, 0)
+    guesses = [guess.format(name, others.rpartition("-")[2], proof[:8]) for guess in ("{0}", "{0}-0123456789abcdef", "{0}-{1}", "{0}{2}")]
+    sent = {}
+    for number, guess in enumerate(guesses, 28):
+        one = message(number, "5.5")
+        for sender in ("L1", "M1"):
+            said = [one[0].replace("|L1|", f"|{sender}|"), one[1], f"NTE|1|L|{guess}", *one[2:]]
+            sent[guess, sender] = write(folder / f"{number}-{sender}.hl7", said)
+    strangers = receive_all(home, sent)
+    yield
+    assert counts(home, first["without MSH-2"]) == [(1, 0, 0)]
+    assert counts(home, *strangers.values()) == [(0, 0, 0)] * len(sent)  # each was read, and taken for what it says
 
 
-def test_a_message_without_a_sender_in_the_batch_of_another_is_closed_by_either_under_its_name(home, tmp_path):
+def test_a_message_without_a_sender_in_the_batch_of_another_is_closed_by_either_under_its_name(small, tmp_path):
     """Of a laboratory whose messages another hands on: who it was is known when it is mended."""
-    path = batch(tmp_path / "a.hl7", message(2, "3.5"), BROKEN["without MSH-2"](message(3, "5.5")))
-    first = night(home, path, SECOND)
+    home = copy_home(small, tmp_path / "home")
+    first = receive(home, batch(tmp_path / "a.hl7", message(2, "3.5"), BROKEN["without MSH-2"](message(3, "5.5"))))
+    take_in(home, FIRST)
     text = mend(text_of(home, first), 3)
     for number, sender in enumerate(("M2", "L1")):
         own = copy_home(home, tmp_path / f"home-{number}")
         (tmp_path / f"{sender}.hl7").write_text(text.replace("|L1|ERTE", f"|{sender}|ERTE"))
-        night(own, tmp_path / f"{sender}.hl7", THIRD)
-        assert counts(own, first) == (0, 1, 0)
+        receive(own, tmp_path / f"{sender}.hl7")
+        take_in(own, FIRST)
+        assert counts(own, first) == [(0, 1, 0)]
 
 
-def test_of_a_file_of_several_senders_a_name_closes_only_the_row_of_its_own_sender(home, tmp_path):
-    other = [message(4, "4.5")[0].replace("|L1|", "|M2|"), *message(4, "4.5")[1:]]
-    first = night(home, write(tmp_path / "a.hl7", message(2, "3.5"), other, message(3, "high")), SECOND)
+@together.story
+def test_of_a_file_of_several_senders_a_name_closes_only_the_row_of_its_own_sender(home, folder):
+    other = [message(41, "4.5")[0].replace("|L1|", "|M2|"), *message(41, "4.5")[1:]]
+    first = receive(home, write(folder / "a.hl7", message(40, "3.5"), other, message(42, "high")))
+    yield
     text = text_of(home, first).replace("|high|", "|5.5|")
     assert f"erte-{first[:12]}-12~" in text
-    (tmp_path / "b.hl7").write_text(text.replace("|L1|", "|M2|"))
-    night(home, tmp_path / "b.hl7", THIRD)
-    assert counts(home, first) == (1, 0, 0)
-    (tmp_path / "c.hl7").write_text(text)
-    night(home, tmp_path / "c.hl7", FOURTH)
-    assert counts(home, first) == (0, 1, 0)
+    (folder / "b.hl7").write_text(text.replace("|L1|", "|M2|"))
+    receive(home, folder / "b.hl7")
+    yield
+    assert counts(home, first) == [(1, 0, 0)]
+    (folder / "c.hl7").write_text(text)
+    receive(home, folder / "c.hl7")
+    yield
+    assert counts(home, first) == [(0, 1, 0)]
 
 
-def test_a_row_of_a_file_of_several_senders_is_known_again_by_its_own_sender_and_number(home, tmp_path):
-    other = [message(4, "4.5")[0].replace("|L1|", "|M2|"), *message(4, "4.5")[1:]]
-    first = night(home, write(tmp_path / "a.hl7", message(2, "3.5"), other, message(3, "high"), message(5, "low")), SECOND)
-    night(home, write(tmp_path / "b.hl7", message(3, "5.5"), message(5, "lower")), THIRD)
-    assert counts(home, first) == (0, 1, 1)
+@together.story
+def test_a_row_of_a_file_of_several_senders_is_known_again_by_its_own_sender_and_number(home, folder):
+    other = [message(44, "4.5")[0].replace("|L1|", "|M2|"), *message(44, "4.5")[1:]]
+    first = receive(home, write(folder / "a.hl7", message(43, "3.5"), other, message(45, "high"), message(46, "low")))
+    yield
+    receive(home, write(folder / "b.hl7", message(45, "5.5"), message(46, "lower")))
+    yield
+    assert counts(home, first) == [(0, 1, 1)]
 
 
-def test_names_of_messages_without_a_sender_are_kept_from_round_to_round(home, tmp_path):
-    first = night(home, write(tmp_path / "a.hl7", BROKEN["without MSH-2"](message(3, "5.5"))), SECOND)
-    shutil.copy(fix(home, first, "to-fix.hl7"), tmp_path / "again.hl7")
-    again = night(home, tmp_path / "again.hl7", THIRD)
-    assert (counts(home, first), counts(home, again)) == ((0, 0, 1), (1, 0, 0))
-    (tmp_path / "b.hl7").write_text(mend(text_of(home, again), 3).replace(name_iin(3), WRONG))
-    third = night(home, tmp_path / "b.hl7", THIRD)
-    assert (counts(home, first), counts(home, again), counts(home, third)) == ((0, 0, 1), (0, 0, 1), (1, 0, 0))
-    (tmp_path / "c.hl7").write_text(text_of(home, third).replace(WRONG, name_iin(3)))
-    night(home, tmp_path / "c.hl7", FOURTH)
-    assert (counts(home, first), counts(home, again), counts(home, third)) == ((0, 1, 0), (0, 1, 0), (0, 1, 0))
-    assert is_whole(home)
+@together.story
+def test_names_of_messages_without_a_sender_are_kept_from_round_to_round(home, folder):
+    wrong = misspell(name_iin(50))
+    first = receive(home, write(folder / "a.hl7", BROKEN["without MSH-2"](message(50, "5.5"))))
+    yield
+    shutil.copy(fix(home, first, "to-fix.hl7"), folder / "again.hl7")
+    again = receive(home, folder / "again.hl7")
+    yield
+    assert counts(home, first, again) == [(0, 0, 1), (1, 0, 0)]
+    (folder / "b.hl7").write_text(mend(text_of(home, again), 50).replace(name_iin(50), wrong))
+    third = receive(home, folder / "b.hl7")
+    yield
+    assert counts(home, first, again, third) == [(0, 0, 1), (0, 0, 1), (1, 0, 0)]
+    (folder / "c.hl7").write_text(text_of(home, third).replace(wrong, name_iin(50)))
+    receive(home, folder / "c.hl7")
+    yield
+    assert counts(home, first, again, third) == [(0, 1, 0), (0, 1, 0), (0, 1, 0)]

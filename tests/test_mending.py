@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shutil
-from datetime import timedelta
 from pathlib import Path
 
 import openpyxl
@@ -21,43 +20,50 @@ from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.night.ask import tell_submission
 from pipelines.night.receipt import read_receipts
-from pipelines.night.verify import verify_store
-from pipelines.store.lake import open_lake
-from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, send, settle, take_in, write_file
+from tests.nation import BORN, FIRST, ask, bear, name_iin, open_to_ask, send, settle, take_in, write_file
 from tests.test_annex import DAY, LIST_12, TITLES, child, judge, listed, write
+from tests.together import Together
 
-SECOND, THIRD, FOURTH = (FIRST + timedelta(days=n) for n in (1, 2, 3))
-WRONG = "250314500011"
-HELD = "select count(*) from lake.clinical.screening where known_to is null"
+VALUES = """
+    select value, component from lake.clinical.screening s join lake.identified.birth b using (child_key)
+    where s.known_to is null and b.known_to is null and b.child_iin in (from (select unnest(?::varchar[]))) order by all"""
+together = Together()
 
 
 @pytest.fixture(scope="module")
 def born(tmp_path_factory):
-    """A home in which twelve children are born."""
+    """A home in which children are born."""
     folder = tmp_path_factory.mktemp("born")
     home = settle(folder / "home")
-    send(home, folder, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in range(2, 14)])
+    send(home, folder, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in range(2, 80)])
     take_in(home, FIRST)
     return home
 
 
-@pytest.fixture
-def home(born, tmp_path):
-    return copy_home(born, tmp_path / "home")
+@pytest.fixture(scope="module")
+def lived(born, tmp_path_factory):
+    return together.live(born, tmp_path_factory.mktemp("lived"))
 
 
-def night(home, path: Path, on) -> str:
-    """The submission of a file that was sent and judged."""
+def receive(home, path: Path) -> str:
+    """The submission of a file that the next night judges."""
     (submission,) = flow.receive(home, [path])
-    take_in(home, on)
     return submission
 
 
-def one_night(home, paths: dict[str, Path], on) -> dict[str, str]:
-    """The submissions of files that have nothing to do with one another, sent and judged in the same night; by their names."""
-    ids = {name: submission for name, path in paths.items() for submission in flow.receive(home, [path])}
-    take_in(home, on)
-    return ids
+def receive_all(home, paths: dict[str, Path]) -> dict[str, str]:
+    """The submissions of files, by their names."""
+    return {name: receive(home, path) for name, path in paths.items()}
+
+
+def values(home, *children: int) -> list[tuple]:
+    """(value, component) of the results that are held of some children."""
+    return ask(home, VALUES, list(map(name_iin, children)))
+
+
+def misspell(iin: str) -> str:
+    """A number that is none."""
+    return iin[:-1] + str((int(iin[-1]) + 1) % 10)
 
 
 def fix(home, submission: str, name: str) -> Path:
@@ -89,99 +95,92 @@ def mend_workbook(path: Path, mended: Path, **cells) -> Path:
     return mended
 
 
-def counts(home, submission: str) -> tuple[int, int, int]:
-    """(open, mended, refused again) of a submission."""
-    with open_lake(home) as connection:
-        (told,) = read_receipts(connection, [submission]).to_dicts()
-    return told["open_count"], told["mended_count"], told["refused_again_count"]
-
-
-def is_whole(home) -> bool:
-    """Whether every promise is kept when the feeds of the last night have been composed."""
-    flow.refer(home, FOURTH)
-    return not [check for check in verify_store(home) if check.broken]
+def counts(home, *submissions: str) -> list[tuple[int, int, int]]:
+    """(open, mended, refused again) of each submission."""
+    told = {row["submission_id"]: row for row in read_receipts(open_to_ask(home), submissions).to_dicts()}
+    return [tuple(told[s][f"{name}_count"] for name in ("open", "mended", "refused_again")) for s in submissions]
 
 
 # ------------------------------------------------------------------------------------------------ delimited text
 
 
-@pytest.fixture(scope="module")
-def left_out(born, tmp_path_factory):
-    """A birth whose own number was left out: nothing but its name in the file to fix says which row it is."""
-    folder = tmp_path_factory.mktemp("refused")
-    home = copy_home(born, folder / "home")
-    rows = [bear(20, child_iin=name_iin(20)), bear(22, child_iin=name_iin(22), source_id="")]
-    return home, night(home, write_file(folder / "births.csv", rows), SECOND)
+def leave_out(home, folder: Path, number: int) -> str:
+    """A birth whose own number was left out, beside one as it should be: nothing but its name in the file to fix says which row it is."""
+    rows = [bear(number, child_iin=name_iin(number)), bear(number + 2, child_iin=name_iin(number + 2), source_id="")]
+    return receive(home, write_file(folder / "births.csv", rows))
 
 
-@pytest.fixture
-def refused(left_out, tmp_path):
-    home, submission = left_out
-    return copy_home(home, tmp_path / "home"), submission
-
-
-def test_a_row_without_the_number_by_which_it_is_known_is_closed_when_it_is_filled_in(refused, tmp_path):
-    home, refused = refused
+@together.story
+def test_a_row_without_the_number_by_which_it_is_known_is_closed_when_it_is_filled_in(home, folder):
+    refused = leave_out(home, folder, 100)
+    yield
     path = fix(home, refused, "to-fix.csv")
     (row,) = read_csv(path)
     assert list(row)[-2:] == [MENDS, REASONS]
     assert row[MENDS] == f"erte-{refused[:12]}-3"
-    mended = night(home, mend_csv(path, tmp_path / "mended.csv", source_id="B22"), THIRD)
-    assert counts(home, refused) == (0, 1, 0)
-    assert tell_submission(home, mended)["state"] == "accepted"
-    assert {f["code"] for f in tell_submission(home, mended)["findings"]} <= {"column_absent"}
-    assert is_whole(home)
+    mended = receive(home, mend_csv(path, folder / "mended.csv", source_id="B102"))
+    yield
+    assert counts(home, refused) == [(0, 1, 0)]
+    told = tell_submission(home, mended)
+    assert told["state"] == "accepted"
+    assert {f["code"] for f in told["findings"]} <= {"column_absent"}
 
 
-def test_a_row_sent_unmended_is_told_as_refused_again_and_mended_later_closes_every_round(refused, tmp_path):
-    home, refused = refused
-    shutil.copy(fix(home, refused, "to-fix.csv"), tmp_path / "again.csv")
-    again = night(home, tmp_path / "again.csv", THIRD)
-    assert (counts(home, refused), counts(home, again)) == ((0, 0, 1), (1, 0, 0))
+@together.story
+def test_a_row_sent_unmended_is_told_as_refused_again_and_mended_later_closes_every_round(home, folder):
+    refused = leave_out(home, folder, 110)
+    yield
+    shutil.copy(fix(home, refused, "to-fix.csv"), folder / "again.csv")
+    again = receive(home, folder / "again.csv")
+    yield
+    assert counts(home, refused, again) == [(0, 0, 1), (1, 0, 0)]
     (row,) = read_csv(fix(home, again, "to-fix.csv"))
     assert row[MENDS] == f"erte-{again[:12]}-2 erte-{refused[:12]}-3"
     assert row[REASONS].count("source_id_missing") == 1
-    night(home, mend_csv(fix(home, again, "to-fix.csv"), tmp_path / "mended.csv", source_id="B22"), FOURTH)
-    assert (counts(home, refused), counts(home, again)) == ((0, 1, 0), (0, 1, 0))
+    receive(home, mend_csv(fix(home, again, "to-fix.csv"), folder / "mended.csv", source_id="B112"))
+    yield
+    assert counts(home, refused, again) == [(0, 1, 0), (0, 1, 0)]
 
 
 NAMES = ["erte-{0}-3", "erte-{0}-4", "erte-000000000000-3", "erte-{0}-99999999999999999999", "3", ""]
 
 
-@pytest.fixture(scope="module")
-def named(left_out, tmp_path_factory):
-    """Each name on a good row of another sender, and the night after on a bad one: the home, what was refused first, both by name."""
-    home, refused = left_out
-    folder = tmp_path_factory.mktemp("named")
-    home = copy_home(home, folder / "home")
+@together.story
+def test_a_name_of_another_senders_row_or_of_no_row_closes_nothing_and_refuses_nothing(home, folder):
+    refused = leave_out(home, folder, 120)
+    yield
     others = {
         name: bear(n, child_iin=name_iin(n)) | {MENDS: name.format(refused[:12]), REASONS: "x"}
         for name, n in zip(NAMES, (3, 5, 7, 9, 11, 13), strict=True)
     }
     assert {other["sender_id"] for other in others.values()} == {"M2"}
-    good = {name: write_file(folder / f"{n}-other.csv", [other]) for n, (name, other) in enumerate(others.items())}
-    bad = {name: write_file(folder / f"{n}-bad.csv", [other | {"sex_code": "blue"}]) for n, (name, other) in enumerate(others.items())}
-    return home, refused, one_night(home, good, THIRD), one_night(home, bad, THIRD)
+    good = receive_all(home, {name: write_file(folder / f"{n}-other.csv", [other]) for n, (name, other) in enumerate(others.items())})
+    yield
+    bad = receive_all(home, {
+        name: write_file(folder / f"{n}-bad.csv", [other | {"sex_code": "blue"}]) for n, (name, other) in enumerate(others.items())})  # fmt: skip
+    yield
+    assert counts(home, refused) == [(1, 0, 0)]
+    assert {name: tell_submission(home, submission)["state"] for name, submission in good.items()} == dict.fromkeys(NAMES, "accepted")
+    assert dict(zip(NAMES, counts(home, *bad.values()), strict=True)) == dict.fromkeys(NAMES, (1, 0, 0))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_of_another_senders_row_or_of_no_row_closes_nothing_and_refuses_nothing(named, name):
-    home, refused, accepted, again = named
-    assert counts(home, refused) == (1, 0, 0)
-    assert (tell_submission(home, accepted[name])["state"], counts(home, again[name])) == ("accepted", (1, 0, 0))
-
-
-def test_a_row_that_a_person_emptied_but_for_our_columns_is_no_row(refused, tmp_path):
-    home, refused = refused
+@together.story
+def test_a_row_that_a_person_emptied_but_for_our_columns_is_no_row(home, folder):
+    refused = leave_out(home, folder, 130)
+    yield
     path = fix(home, refused, "to-fix.csv")
     empty = dict.fromkeys(read_csv(path)[0], "")
-    lines = mend_csv(path, tmp_path / "a.csv", source_id="B22").read_text().splitlines()
-    (tmp_path / "a.csv").write_text("\n".join([*lines, ",".join({**empty, MENDS: "erte-1", REASONS: "x"}.values())]) + "\n")
-    assert tell_submission(home, night(home, tmp_path / "a.csv", THIRD))["received_count"] == 1
+    lines = mend_csv(path, folder / "a.csv", source_id="B132").read_text().splitlines()
+    (folder / "a.csv").write_text("\n".join([*lines, ",".join({**empty, MENDS: "erte-1", REASONS: "x"}.values())]) + "\n")
+    mended = receive(home, folder / "a.csv")
+    yield
+    assert tell_submission(home, mended)["received_count"] == 1
 
 
-def test_reasons_are_told_in_three_languages(left_out):
-    home, refused = left_out
+@together.story
+def test_reasons_are_told_in_three_languages(home, folder):
+    refused = leave_out(home, folder, 140)
+    yield
     (row,) = read_csv(fix(home, refused, "to-fix.csv"))
     code, *lines = row[REASONS].split(" | ")
     assert (code, [line[:4] for line in lines]) == ("source_id_missing", ["kk: ", "ru: ", "en: "])
@@ -199,16 +198,19 @@ def hear(number: int, left: str, right: str, abr: str = "прошел") -> str:
     return f"S{number};M1;новая;12.02.2026 08:00;{name_iin(900 + number)};10.02.2026;1;м;M1;H{number};12.02.2026;M1;{left};{right};{abr};{abr}"
 
 
-def test_a_finding_of_a_wide_row_names_the_very_cell_and_its_row_is_accepted_whole_when_that_is_mended(home, tmp_path):
-    path = tmp_path / "hearing.csv"
+@together.story
+def test_a_finding_of_a_wide_row_names_the_very_cell_and_its_row_is_accepted_whole_when_that_is_mended(home, folder):
+    path = folder / "hearing.csv"
     path.write_text("\n".join([HEARING, hear(2, "прошел", "прошел"), hear(4, "прошел", "может быть")]) + "\n")
-    first = night(home, path, SECOND)
+    first = receive(home, path)
+    yield
     told = [f["column"] for f in json.loads(fix(home, first, "feedback.json").read_text())["findings"] if f["row_no"]]
     assert told == ["ВОАЭ правое"]
     assert "<td data-label=\"Столбец\">ВОАЭ правое</td>" in fix(home, first, "feedback.html").read_text()
-    night(home, mend_csv(fix(home, first, "to-fix.csv"), tmp_path / "mended.csv", ";", **{"ВОАЭ правое": "не прошел"}), THIRD)
-    assert counts(home, first) == (0, 1, 0)
-    assert (ask(home, HELD), is_whole(home)) == ([(8,)], True)
+    receive(home, mend_csv(fix(home, first, "to-fix.csv"), folder / "mended.csv", ";", **{"ВОАЭ правое": "не прошел"}))
+    yield
+    assert counts(home, first) == [(0, 1, 0)]
+    assert [len(values(home, number)) for number in (2, 4)] == [4, 4]
 
 
 # ------------------------------------------------------------------------------------------------ lists as workbooks
@@ -218,82 +220,68 @@ LIST_17 = ["ФИО", "Возраст", "Домашний адрес", "Диаг�
 LIST_19 = ["ФИО", "Дата рождения", "ИИН", "Адрес, телефон", "Срок гестации, недель", "Масса тела при рождении, г", "Результат",
            "Дата обследования"]  # fmt: skip
 LISTS = {
-    "12": lambda path, iin: listed(path, child(2), child(3, iin=iin)),
+    "12": lambda path, iin: listed(path, child(10), child(11, iin=iin)),
     "17": lambda path, iin: write(path, [*TITLES, LIST_17, *(
-        ["A", "2 года", "x", "F80.1", "20.02.2026", "", said, DAY] for said in (name_iin(4), iin))]),
+        ["A", "2 года", "x", "F80.1", "20.02.2026", "", said, DAY] for said in (name_iin(12), iin))]),
     "19": lambda path, iin: write(path, [*TITLES, LIST_19, *(
-        ["A", BORN, said, "x", 30, 1400, "РН нет", DAY] for said in (name_iin(6), iin))]),
+        ["A", BORN, said, "x", 30, 1400, "РН нет", DAY] for said in (name_iin(14), iin))]),
 }  # fmt: skip
-MISSPELT = {"12": WRONG, "17": "250314500012", "19": "250314500013"}
-MEANT = {"12": name_iin(3), "17": name_iin(5), "19": name_iin(7)}
-HELD_OF = """
-    select count(*) from lake.clinical.screening s join lake.identified.birth b using (child_key)
-    where s.known_to is null and b.known_to is null and b.child_iin in (?, ?)"""
-CHILDREN = {"12": (2, 3), "17": (4, 5), "19": (6, 7)}
+CHILDREN = {"12": (10, 11), "17": (12, 13), "19": (14, 15)}
 
 
-@pytest.fixture(scope="module")
-def lists(born, tmp_path_factory):
-    """Each list sent with a wrong IIN, sent again as it came back, and sent mended: the home, and after each of the three nights
-    the counts of all that was sent of the list and how many results of its children are held."""
-    folder = tmp_path_factory.mktemp("lists")
-    home, sent, told = copy_home(born, folder / "home"), {annex: [] for annex in LISTS}, {annex: [] for annex in LISTS}
-
-    def live(on, paths):
-        for annex, submission in one_night(home, paths, on).items():
-            sent[annex].append(submission)
-            held = ask(home, HELD_OF, *map(name_iin, CHILDREN[annex]))[0][0]
-            told[annex].append(([counts(home, s) for s in sent[annex]], held))
-
-    live(SECOND, {annex: make(folder / f"{annex}.xlsx", MISSPELT[annex]) for annex, make in LISTS.items()})
-    for annex, (first,) in sent.items():
-        shutil.copy(fix(home, first, "to-fix.xlsx"), folder / f"again-{annex}.xlsx")
-    live(SECOND, {annex: folder / f"again-{annex}.xlsx" for annex in LISTS})
-    live(THIRD, {
-        annex: mend_workbook(fix(home, again, "to-fix.xlsx"), folder / f"mended-{annex}.xlsx", ИИН=MEANT[annex])
-        for annex, (_, again) in sent.items()
+@together.story
+def test_a_row_of_a_list_whose_iin_names_it_is_closed_when_the_iin_is_mended(home, folder):
+    meant = {annex: name_iin(children[1]) for annex, children in CHILDREN.items()}
+    first = receive_all(home, {annex: make(folder / f"{annex}.xlsx", misspell(meant[annex])) for annex, make in LISTS.items()})
+    yield
+    held = {annex: len(values(home, *children)) for annex, children in CHILDREN.items()}
+    assert min(held.values()) > 0
+    assert counts(home, *first.values()) == [(1, 0, 0)] * len(LISTS)
+    for annex, submission in first.items():
+        shutil.copy(fix(home, submission, "to-fix.xlsx"), folder / f"again-{annex}.xlsx")
+    again = receive_all(home, {annex: folder / f"again-{annex}.xlsx" for annex in LISTS})
+    yield
+    assert counts(home, *first.values()) == [(0, 0, 1)] * len(LISTS)
+    assert counts(home, *again.values()) == [(1, 0, 0)] * len(LISTS)
+    assert {annex: len(values(home, *children)) for annex, children in CHILDREN.items()} == held
+    mended = receive_all(home, {
+        annex: mend_workbook(fix(home, submission, "to-fix.xlsx"), folder / f"mended-{annex}.xlsx", ИИН=meant[annex])
+        for annex, submission in again.items()
     })  # fmt: skip
-    return home, {annex: submissions[-1] for annex, submissions in sent.items()}, told, is_whole(home)
+    yield
+    assert counts(home, *first.values(), *again.values()) == [(0, 1, 0)] * 2 * len(LISTS)
+    assert counts(home, *mended.values()) == [(0, 0, 0)] * len(LISTS)
+    for annex, children in CHILDREN.items():
+        assert len(values(home, *children)) == 2 * held[annex], annex
+        assert len(values(home, children[1])) == held[annex], annex
+        assert tell_submission(home, mended[annex])["state"] == "accepted", annex
 
 
-@pytest.mark.parametrize("annex", LISTS)
-def test_a_row_of_a_list_whose_iin_names_it_is_closed_when_the_iin_is_mended(lists, annex):
-    home, mended, told, is_kept = lists
-    (first, held), again, last = told[annex]
-    assert first == [(1, 0, 0)]
-    assert again == ([(0, 0, 1), (1, 0, 0)], held)
-    assert last == ([(0, 1, 0), (0, 1, 0), (0, 0, 0)], 2 * held)
-    assert tell_submission(home, mended[annex])["state"] == "accepted"
-    assert ask(home, HELD) == [(sum(nights[-1][1] for nights in told.values()),)]
-    assert (held > 0, is_kept) == (True, True)
-
-
-@pytest.fixture(scope="module")
-def sheets(born, tmp_path_factory):
-    """A list with an answer that is none, and lists whose names say another format than they are of: the home and the submissions."""
-    folder = tmp_path_factory.mktemp("sheets")
-    home = copy_home(born, folder / "home")
+def receive_sheets(home, folder: Path) -> dict[str, str]:
+    """Lists whose names say another format than they are of."""
     header = ["Организация", *LIST_12, "Дата обследования"]
     text, book = folder / "march.xls", folder / "march.csv"
-    text.write_text("\n".join(";".join(map(str, r)) for r in (header, ["M1", *child(3, iin=WRONG), DAY])), "utf-8")
-    listed(folder / "book.xlsx", child(4, iin="250314500012")).rename(book)
-    noted = listed(folder / "a.xlsx", child(2, right="может быть"))
-    return home, one_night(home, {"noted": noted, "csv": text, "xlsx": book}, SECOND)
+    text.write_text("\n".join(";".join(map(str, r)) for r in (header, ["M1", *child(16, iin=misspell(name_iin(16))), DAY])), "utf-8")
+    listed(folder / "book.xlsx", child(17, iin=misspell(name_iin(17)))).rename(book)
+    return receive_all(home, {"csv": text, "xlsx": book})
 
 
-def test_a_note_stands_on_the_very_cell_in_three_languages(sheets):
-    home, ids = sheets
-    sheet = openpyxl.load_workbook(fix(home, ids["noted"], "to-fix.xlsx")).active
+@together.story
+def test_a_note_stands_on_the_very_cell_in_three_languages(home, folder):
+    submission = receive(home, listed(folder / "a.xlsx", child(18, right="может быть")))
+    yield
+    sheet = openpyxl.load_workbook(fix(home, submission, "to-fix.xlsx")).active
     notes = {sheet.cell(1, cell.column).value: cell.comment.text for cell in sheet[2] if cell.comment}
     assert list(notes) == ["Правое ухо"]
     assert len(notes["Правое ухо"].splitlines()) == 3
     assert notes["Правое ухо"].count("Правое ухо") == 3
 
 
-@pytest.mark.parametrize("content", ["csv", "xlsx"])
-def test_the_file_to_fix_is_of_the_format_that_was_sent_whatever_the_file_was_called(sheets, content):
-    home, ids = sheets
-    assert fix(home, ids[content], f"to-fix.{content}").exists()
+@together.story
+def test_the_file_to_fix_is_of_the_format_that_was_sent_whatever_the_file_was_called(home, folder):
+    ids = receive_sheets(home, folder)
+    yield
+    assert [fix(home, submission, f"to-fix.{content}").exists() for content, submission in ids.items()] == [True, True]
 
 
 # ------------------------------------------------------------------------------------------------ HL7 v2
@@ -317,87 +305,93 @@ def batch(path: Path, *messages: list[str], end: str = "\r") -> Path:
     return path
 
 
-def test_refused_messages_of_a_batch_are_mended_in_their_own_form_and_close_row_by_row(home, tmp_path):
-    path = batch(tmp_path / "a.hl7", message(2, "3.5", "1.0"), message(3, "high", "low"), message(4, "4.5"), end="\r\n")
-    first = night(home, path, SECOND)
-    assert counts(home, first) == (2, 0, 0)
+@together.story
+def test_refused_messages_of_a_batch_are_mended_in_their_own_form_and_close_row_by_row(home, folder):
+    path = batch(folder / "a.hl7", message(20, "3.5", "1.0"), message(21, "high", "low"), message(22, "4.5"), end="\r\n")
+    first = receive(home, path)
+    yield
+    assert counts(home, first) == [(2, 0, 0)]
     text = fix(home, first, "to-fix.hl7").read_bytes().decode()
     lines = text.split("\r\n")
     assert [line[:3] for line in lines] == ["FHS", "BHS", "MSH", "PID", "OBR", "OBX", "NTE", "OBX", "NTE", "BTS", "FTS", ""]
     assert (lines[9], lines[6].split("|")[3].split("~")[:2]) == ("BTS|1", [f"erte-{first[:12]}-11", "result_missing, value_not_numeric"])
     assert [line[:4] for line in lines[6].split("~")[2:]] == ["kk: ", "ru: ", "en: "]
-    (tmp_path / "b.hl7").write_bytes(text.replace("|high|", "|5.5|").encode())
-    second = night(home, tmp_path / "b.hl7", THIRD)
-    assert (counts(home, first), counts(home, second)) == ((0, 1, 1), (1, 0, 0))
+    (folder / "b.hl7").write_bytes(text.replace("|high|", "|5.5|").encode())
+    second = receive(home, folder / "b.hl7")
+    yield
+    assert counts(home, first, second) == [(0, 1, 1), (1, 0, 0)]
     assert {f["code"] for f in tell_submission(home, second)["findings"]} == {"value_not_numeric", "result_missing"}
     again = fix(home, second, "to-fix.hl7").read_bytes().decode()
     assert again.count("NTE|") == 1
     assert f"erte-{second[:12]}-8 erte-{first[:12]}-12" in again
-    (tmp_path / "c.hl7").write_bytes(again.replace("|low|", "|1.5|").encode())
-    third = night(home, tmp_path / "c.hl7", FOURTH)
-    assert (counts(home, first), counts(home, second), counts(home, third)) == ((0, 2, 0), (0, 1, 0), (0, 0, 0))
-    held = "select component, value from lake.clinical.screening where known_to is null order by all"
-    assert ask(home, held) == [("phe", 1.0), ("phe", 1.5), ("tsh", 3.5), ("tsh", 4.5), ("tsh", 5.5)]
-    assert is_whole(home)
+    (folder / "c.hl7").write_bytes(again.replace("|low|", "|1.5|").encode())
+    third = receive(home, folder / "c.hl7")
+    yield
+    assert counts(home, first, second, third) == [(0, 2, 0), (0, 1, 0), (0, 0, 0)]
+    assert values(home, 20, 21, 22) == [(1.0, "phe"), (1.5, "phe"), (3.5, "tsh"), (4.5, "tsh"), (5.5, "tsh")]
 
 
 WHOLE = {
-    "message_header_malformed": (["MSH|^~\\&|LIS|L1|ERTE|MOH|20260213100000|||M3|P|2.5.1", *message(3, "5.5")[1:]], message(3, "5.5")),
-    "message_without_results": (message(5, "5.5")[:-1], message(5, "5.5")),
-    "message_not_result": (message(7, "5.5", kind="ADT^A01"), message(7, "5.5")),
+    "message_header_malformed": (["MSH|^~\\&|LIS|L1|ERTE|MOH|20260213100000|||M25|P|2.5.1", *message(25, "5.5")[1:]], message(25, "5.5")),
+    "message_without_results": (message(27, "5.5")[:-1], message(27, "5.5")),
+    "message_not_result": (message(29, "5.5", kind="ADT^A01"), message(29, "5.5")),
 }
 
 
-@pytest.fixture(scope="module")
-def empty_messages(born, tmp_path_factory):
-    """Each message that gives nothing, beside one that does, and the night after mended under the note it came back with: the home,
-    what was sent first, and its counts before it was mended."""
-    folder = tmp_path_factory.mktemp("messages")
-    home = copy_home(born, folder / "home")
-    paths = {code: batch(folder / f"{code}.hl7", message(n, "3.5"), bad) for n, (code, (bad, _)) in zip((2, 4, 6), WHOLE.items(), strict=True)}
-    first, mended = one_night(home, paths, SECOND), {}
-    told = {code: counts(home, submission) for code, submission in first.items()}
+@together.story
+def test_a_message_that_gave_nothing_is_closed_when_it_gives_its_results(home, folder):
+    """Each beside a message that gives what it should, and mended under the note it came back with."""
+    paths = {code: batch(folder / f"{code}.hl7", message(n, "3.5"), bad) for n, (code, (bad, _)) in zip((24, 26, 28), WHOLE.items(), strict=True)}
+    first, mended = receive_all(home, paths), {}
+    yield
+    assert dict(zip(WHOLE, counts(home, *first.values()), strict=True)) == dict.fromkeys(WHOLE, (1, 0, 0))
     for code, (_, good) in WHOLE.items():
+        assert code in fix(home, first[code], "findings.csv").read_text()
         text = fix(home, first[code], "to-fix.hl7").read_text()
         note = next(line for line in text.splitlines() if line.startswith("NTE"))
         mended[code] = folder / f"{code}-mended.hl7"
         mended[code].write_text("\n".join([good[0], good[1], note, *good[2:], ""]))
-    one_night(home, mended, THIRD)
-    return home, first, told
+    receive_all(home, mended)
+    yield
+    assert dict(zip(WHOLE, counts(home, *first.values()), strict=True)) == dict.fromkeys(WHOLE, (0, 1, 0))
 
 
-@pytest.mark.parametrize("code", WHOLE)
-def test_a_message_that_gave_nothing_is_closed_when_it_gives_its_results(empty_messages, code):
-    home, first, told = empty_messages
-    assert (told[code], code in fix(home, first[code], "findings.csv").read_text()) == ((1, 0, 0), True)
-    assert counts(home, first[code]) == (0, 1, 0)
-
-
-def test_a_message_that_was_cut_off_is_cut_off_in_the_file_to_fix_and_is_not_taken_for_whole(home, tmp_path):
-    path = tmp_path / "a.hl7"
-    path.write_bytes("\r".join([*message(2, "3.5"), *message(3, "4.5", "12.5")]).encode()[:-40])
-    first = night(home, path, SECOND)
+@together.story
+def test_a_message_that_was_cut_off_is_cut_off_in_the_file_to_fix_and_is_not_taken_for_whole(home, folder):
+    path = folder / "a.hl7"
+    path.write_bytes("\r".join([*message(30, "3.5"), *message(31, "4.5", "12.5")]).encode()[:-40])
+    first = receive(home, path)
+    yield
     text = fix(home, first, "to-fix.hl7").read_bytes()
     assert text.endswith(b"|12.5|m") or b"\r" not in text[-10:]
-    (tmp_path / "again.hl7").write_bytes(text)
-    assert counts(home, night(home, tmp_path / "again.hl7", SECOND)) == (1, 0, 0)
-    (tmp_path / "b.hl7").write_bytes(text[: text.rindex(b"\r") + 1] + message(3, "4.5", "12.5")[-1].encode() + b"\r")
-    night(home, tmp_path / "b.hl7", THIRD)
-    assert counts(home, first) == (0, 1, 0)
+    (folder / "again.hl7").write_bytes(text)
+    again = receive(home, folder / "again.hl7")
+    yield
+    assert counts(home, again) == [(1, 0, 0)]
+    (folder / "b.hl7").write_bytes(text[: text.rindex(b"\r") + 1] + message(31, "4.5", "12.5")[-1].encode() + b"\r")
+    receive(home, folder / "b.hl7")
+    yield
+    assert counts(home, first) == [(0, 1, 0)]
 
 
-def test_a_note_says_what_its_messages_character_set_can_write(home, tmp_path):
-    path = batch(tmp_path / "a.hl7", message(2, "high", charset=""), message(3, "high", charset="8859/5"))
-    notes = [line for line in fix(home, night(home, path, SECOND), "to-fix.hl7").read_bytes().split(b"\r") if line.startswith(b"NTE")]
+@together.story
+def test_a_note_says_what_its_messages_character_set_can_write(home, folder):
+    first = receive(home, batch(folder / "a.hl7", message(32, "high", charset=""), message(33, "high", charset="8859/5")))
+    yield
+    notes = [line for line in fix(home, first, "to-fix.hl7").read_bytes().split(b"\r") if line.startswith(b"NTE")]
     assert [(b"en: " in note, "ru: Не число".encode("iso8859_5")[:4] in note) for note in notes] == [(True, False), (True, True)]
 
 
-def test_a_note_that_names_another_senders_message_closes_nothing(home, tmp_path):
-    first = night(home, batch(tmp_path / "a.hl7", message(2, "3.5"), message(3, "high")), SECOND)
+@together.story
+def test_a_note_that_names_another_senders_message_closes_nothing(home, folder):
+    first = receive(home, batch(folder / "a.hl7", message(34, "3.5"), message(35, "high")))
+    yield
     text = fix(home, first, "to-fix.hl7").read_text().replace("|high|", "|5.5|").replace("|LIS|L1|", "|LIS|L2|")
-    (tmp_path / "b.hl7").write_text(text)
-    assert tell_submission(home, night(home, tmp_path / "b.hl7", THIRD))["accepted_count"] == 1
-    assert counts(home, first) == (1, 0, 0)
+    (folder / "b.hl7").write_text(text)
+    other = receive(home, folder / "b.hl7")
+    yield
+    assert tell_submission(home, other)["accepted_count"] == 1
+    assert counts(home, first) == [(1, 0, 0)]
 
 
 @st.composite
@@ -467,36 +461,7 @@ def write_bundle(path: Path, *resources: dict, **other) -> Path:
 
 
 FORMS = {"to-fix.ndjson": write_ndjson, "to-fix.json": write_bundle}
-
-
-OF_FORM = {"to-fix.ndjson": (2, 3, 4), "to-fix.json": (5, 6, 7)}
-VALUES = """
-    select value from lake.clinical.screening s join lake.identified.birth b using (child_key)
-    where s.known_to is null and b.known_to is null and b.child_iin in (?, ?, ?) order by 1"""
-
-
-@pytest.fixture(scope="module")
-def resources(born, tmp_path_factory):
-    """In each form two resources of three are refused; one of them is mended, then the other: the home, and for each form what was
-    sent and the counts of all of it after each night."""
-    folder = tmp_path_factory.mktemp("resources")
-    home, sent, told = copy_home(born, folder / "home"), {name: [] for name in FORMS}, {name: [] for name in FORMS}
-
-    def live(on, paths):
-        for name, submission in one_night(home, paths, on).items():
-            sent[name].append(submission)
-            told[name].append([counts(home, s) for s in sent[name]])
-
-    def mend(number, old, new):
-        paths = {name: folder / f"{number}-{name}" for name in FORMS}
-        for name, path in paths.items():
-            path.write_text(fix(home, sent[name][-1], name).read_text().replace(old, new))
-        return paths
-
-    live(SECOND, {name: write_refused(folder / f"a-{name}", name) for name in FORMS})
-    live(THIRD, mend("b", '"value": 5.5', '"value": 5.5, "code": "m[IU]/L"'))
-    live(FOURTH, mend("c", "furlong", "m[IU]/L"))
-    return home, sent, told, is_whole(home)
+OF_FORM = {"to-fix.ndjson": (40, 41, 42), "to-fix.json": (43, 44, 45)}
 
 
 def write_refused(path: Path, name: str) -> Path:
@@ -507,52 +472,81 @@ def write_refused(path: Path, name: str) -> Path:
                        measure(odd, 4.5, "furlong", meta=tagged))  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_refused_resources_come_back_with_what_they_need_and_close_when_mended(resources, name):
-    home, sent, told, is_kept = resources
-    first, second, _ = sent[name]
-    assert told[name] == [[(2, 0, 0)], [(0, 1, 1), (1, 0, 0)], [(0, 2, 0), (0, 1, 0), (0, 0, 0)]]
-    text = fix(home, first, name).read_text()
-    assert f"Patient/p{OF_FORM[name][0]}" not in text and text.count('"Patient"') == 2 and text.count('"Organization"') == 1
-    assert all(part in text for part in (f'"erte-{first[:12]}-6"', f'"erte-{first[:12]}-7"', "kk: ", "ru: ", "en: ", '"urn:x"'))
-    again = fix(home, second, name).read_text()
-    assert (again.count("urn:erte:row"), again.count("kk: ")) == (2, 1)
-    assert ask(home, VALUES, *map(name_iin, OF_FORM[name])) == [(3.5,), (4.5,), (5.5,)]
-    assert (ask(home, HELD), is_kept) == ([(6,)], True)
+@together.story
+def test_refused_resources_come_back_with_what_they_need_and_close_when_mended(home, folder):
+    """In each form two resources of three are refused; one of them is mended, then the other."""
+
+    def mend(sent, number, old, new):
+        paths = {name: folder / f"{number}-{name}" for name in FORMS}
+        for name, path in paths.items():
+            path.write_text(fix(home, sent[name], name).read_text().replace(old, new))
+        return receive_all(home, paths)
+
+    def count(sent):
+        return dict(zip(FORMS, counts(home, *sent.values()), strict=True))
+
+    first = receive_all(home, {name: write_refused(folder / f"a-{name}", name) for name in FORMS})
+    yield
+    assert count(first) == dict.fromkeys(FORMS, (2, 0, 0))
+    second = mend(first, "b", '"value": 5.5', '"value": 5.5, "code": "m[IU]/L"')
+    yield
+    assert (count(first), count(second)) == (dict.fromkeys(FORMS, (0, 1, 1)), dict.fromkeys(FORMS, (1, 0, 0)))
+    third = mend(second, "c", "furlong", "m[IU]/L")
+    yield
+    assert [count(sent) for sent in (first, second, third)] == [dict.fromkeys(FORMS, told) for told in ((0, 2, 0), (0, 1, 0), (0, 0, 0))]
+    for name, children in OF_FORM.items():
+        text = fix(home, first[name], name).read_text()
+        assert f"Patient/p{children[0]}" not in text and text.count('"Patient"') == 2 and text.count('"Organization"') == 1
+        assert all(part in text for part in (f'"erte-{first[name][:12]}-6"', f'"erte-{first[name][:12]}-7"', "kk: ", "ru: ", "en: ", '"urn:x"'))
+        again = fix(home, second[name], name).read_text()
+        assert (again.count("urn:erte:row"), again.count("kk: ")) == (2, 1)
+        assert [value for value, _ in values(home, *children)] == [3.5, 4.5, 5.5]
 
 
-def test_a_line_that_refers_to_no_child_or_is_no_json_is_closed_by_its_name(home, tmp_path):
-    lost, cut = measure(3, 5.5, subject={"reference": "Patient/p9"}, id=None), json.dumps(measure(4, 4.5))[:-2]
-    first = night(home, write_ndjson(tmp_path / "a.ndjson", LABORATORY, born_as(2), born_as(3), born_as(4), measure(2, 3.5), lost, cut), SECOND)
-    assert counts(home, first) == (2, 0, 0)
+@together.story
+def test_a_line_that_refers_to_no_child_or_is_no_json_is_closed_by_its_name(home, folder):
+    lost, cut = measure(51, 5.5, subject={"reference": "Patient/p9"}, id=None), json.dumps(measure(52, 4.5))[:-2]
+    first = receive(home, write_ndjson(folder / "a.ndjson", LABORATORY, *map(born_as, (50, 51, 52)), measure(50, 3.5), lost, cut))
+    yield
+    assert counts(home, first) == [(2, 0, 0)]
     text = fix(home, first, "to-fix.ndjson").read_text()
-    (tmp_path / "again.ndjson").write_text(text)
-    assert counts(home, night(home, tmp_path / "again.ndjson", SECOND))[0] == 2
-    text = text.replace("Patient/p9", "Patient/p3").replace('"id":null', '"id":"o3"')
+    (folder / "again.ndjson").write_text(text)
+    again = receive(home, folder / "again.ndjson")
+    yield
+    assert counts(home, again)[0][0] == 2
+    text = text.replace("Patient/p9", "Patient/p51").replace('"id":null', '"id":"o51"')
     mended = [line + "}}" if line.endswith('m[IU]/L"') else line for line in text.splitlines()]
-    write_ndjson(tmp_path / "b.ndjson", born_as(3), *mended)
-    assert counts(home, night(home, tmp_path / "b.ndjson", THIRD)) == (0, 0, 0)
-    assert (counts(home, first)[0], ask(home, HELD)) == (0, [(3,)])
+    last = receive(home, write_ndjson(folder / "b.ndjson", born_as(51), *mended))
+    yield
+    assert counts(home, last) == [(0, 0, 0)]
+    assert (counts(home, first)[0][0], [value for value, _ in values(home, 50, 51, 52)]) == (0, [3.5, 4.5, 5.5])
 
 
-def test_a_result_of_a_bundle_keeps_its_place_among_those_of_the_same_number(home, tmp_path):
+@together.story
+def test_a_result_of_a_bundle_keeps_its_place_among_those_of_the_same_number(home, folder):
     """Two results of one order and kind: the refused second one must not take the place of the first when it comes alone."""
     order = {"identifier": [{"value": "F77"}]}
-    resources = [LABORATORY, born_as(2), measure(2, 3.5, **order), measure(2, 9.5, None, **order, id="o9")]
-    first = night(home, write_bundle(tmp_path / "a.json", *resources), SECOND)
+    resources = [LABORATORY, born_as(54), measure(54, 3.5, **order), measure(54, 9.5, None, **order, id="another 54")]
+    first = receive(home, write_bundle(folder / "a.json", *resources))
+    yield
     text = fix(home, first, "to-fix.json").read_text()
-    (tmp_path / "b.json").write_text(text.replace('"value": 9.5', '"value": 9.5, "code": "m[IU]/L"'))
-    night(home, tmp_path / "b.json", THIRD)
-    assert counts(home, first) == (0, 1, 0)
-    assert ask(home, "select value from lake.clinical.screening where known_to is null order by 1") == [(3.5,), (9.5,)]
+    (folder / "b.json").write_text(text.replace('"value": 9.5', '"value": 9.5, "code": "m[IU]/L"'))
+    receive(home, folder / "b.json")
+    yield
+    assert counts(home, first) == [(0, 1, 0)]
+    assert [value for value, _ in values(home, 54)] == [3.5, 9.5]
 
 
-def test_a_resource_of_another_sender_that_names_a_refused_one_closes_nothing(home, tmp_path):
-    first = night(home, write_ndjson(tmp_path / "a.ndjson", LABORATORY, born_as(2), born_as(3), measure(2, 3.5), measure(3, 5.5, None)), SECOND)
+@together.story
+def test_a_resource_of_another_sender_that_names_a_refused_one_closes_nothing(home, folder):
+    first = receive(home, write_ndjson(folder / "a.ndjson", LABORATORY, born_as(56), born_as(57), measure(56, 3.5), measure(57, 5.5, None)))
+    yield
     text = fix(home, first, "to-fix.ndjson").read_text().replace('"value": 5.5', '"value": 5.5, "code": "m[IU]/L"')
-    (tmp_path / "b.ndjson").write_text(text.replace('"L1"', '"L2"'))
-    assert tell_submission(home, night(home, tmp_path / "b.ndjson", THIRD))["state"] == "accepted"
-    assert counts(home, first) == (1, 0, 0)
+    (folder / "b.ndjson").write_text(text.replace('"L1"', '"L2"'))
+    other = receive(home, folder / "b.ndjson")
+    yield
+    assert tell_submission(home, other)["state"] == "accepted"
+    assert counts(home, first) == [(1, 0, 0)]
 
 
 @given(st.data(), st.sampled_from(list(FORMS)))
