@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from pipelines import flow
 from pipelines.cli.commands import app
+from pipelines.contracts import LAKE
 from pipelines.errors import UserError
 from pipelines.night import assess, front_door
 from pipelines.night.ask import explain_child
@@ -470,6 +471,24 @@ def test_a_release_killed_while_it_was_built_leaves_nothing_that_the_next_one_wo
     assert draft.with_name(f"{draft.name}.wal").stat().st_size
     flow.publish(published, SECOND)
     assert len(read_published(published, "pathway")) == 2
+
+
+@pytest.mark.parametrize("step", ["assess_touched", "_write_ledger", "keep_history"])
+def test_a_run_that_breaks_off_leaves_nothing_of_itself_in_the_lake_and_its_files_in_landing(settings, tmp_path, monkeypatch, step):
+    def count():
+        return {table: ask(settings, f"select count(*) from lake.{table}")[0][0] for table in LAKE}
+
+    send(settings, tmp_path, flagged(2))
+    with monkeypatch.context() as killed:
+        killed.setattr(f"pipelines.night.intake.{step}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            take_in(settings, FIRST)
+    assert set(count().values()) == {0}
+    assert len(list(settings.landing.glob("*.csv"))) == 4
+    take_in(settings, FIRST)
+    assert {table: rows for table, rows in count().items() if table.startswith("clinical.") and rows} == {
+        "clinical.birth": 1, "clinical.screening": 1, "clinical.consent": 1, "clinical.confirmation": 1, "clinical.verdict": 1, "clinical.flag": 1,
+    }  # fmt: skip
 
 
 def test_a_day_is_closed_before_readers_see_it_so_that_after_a_kill_in_between_nothing_more_is_learned_on_it(referred, tmp_path, monkeypatch):
