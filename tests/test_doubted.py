@@ -71,6 +71,30 @@ def test_what_waits_for_a_steward_puts_consents_in_doubt_until_it_is_decided(con
     assert not [check for check in verify_store(confirmed, is_deep=True) if check.broken]
 
 
+def test_a_batch_that_is_returned_leaves_no_doubt_behind(confirmed, tmp_path):
+    send(confirmed, tmp_path, [{"consent": row} for row in [consent(2)] + [consent(n, decision="blue") for n in range(100, 160)]], "second")
+    run(confirmed, FIRST)
+    (held,) = flow.list_held(confirmed)
+    assert place(confirmed)[2] == ("withheld", "consent_unclear")
+    flow.decide_held(confirmed, held["submission_id"], "return", "the others are of a test", "aigerim")
+    run(confirmed, FIRST + NIGHT)
+    assert place(confirmed)[2] == ("referred", "awaiting_pmpc")
+
+
+def test_a_refused_withdrawal_is_heard_too_when_it_came_in_the_file_of_the_consent(tmp_path):
+    settings = settle(tmp_path / "home")
+    unreadable = {"consent": consent(2, decision="withdrawn") | {"decided_on": "someday"}}
+    send(settings, tmp_path, [*flagged(2), unreadable])
+    run(settings, FIRST)
+    assert place(settings) == {2: ("withheld", "consent_unclear")}
+
+
+def test_a_refused_row_that_plainly_gives_a_consent_alone_puts_nothing_in_doubt(confirmed, tmp_path):
+    send(confirmed, tmp_path, [{"consent": consent(4) | {"source_id": "C4-again", "decided_on": "someday"}}], "second")
+    run(confirmed, FIRST)
+    assert set(place(confirmed).values()) == {("referred", "awaiting_pmpc")}
+
+
 @pytest.fixture(scope="module")
 def doubted(tmp_path_factory):
     """Child 2 was referred; of 4, 6 and 8 the consent is held but nobody had confirmed; then of all four a newer version is refused."""

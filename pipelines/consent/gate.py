@@ -47,7 +47,7 @@ def gate_consent(
 
     Takes current rows of clinical.flag, clinical.consent and clinical.confirmation; decisions after `on` are not
     known yet and do not count. Several programmes of one child share its consent. `doubted`: record keys of consents
-    of which a newer version could not be read.
+    of which something came that could not be taken (night.doubt).
     """
     said = hear_decisions(consent, "pmpc_referral", on, doubted)
     referral = decide_consent(said)

@@ -2,8 +2,8 @@
 
 A newer version of a held consent that was refused as unreadable puts it in doubt, and so does a refused row about its child that
 does not plainly give a consent; of a batch that waits for a steward, every row of the same kind. Nobody is sent on a consent in
-doubt (withheld, `consent_unclear`), what was sent before stands. The doubt ends when the row was mended, its batch was judged
-anew, or the consent says something else.
+doubt (withheld, `consent_unclear`), what was sent before stands. The doubt ends when the row was mended, its batch was returned or
+judged anew, or the consent says something else.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,21 +27,21 @@ def keep_doubts(connection: Connection, folder: Path, fresh: Sequence[str], held
     connection.execute("""
         update lake.clinical.consent_doubt set known_to = ? where known_to is null and (
             submission_id in (from fresh_id)
+            or submission_id in (select submission_id from lake.ledger.submission where status = 'returned')
             or (submission_id, row_no) in (select (submission_id, row_no) from lake.ledger.resent where outcome = 'accepted'))""", [on])  # fmt: skip
     unclear = _read_unclear(folder, fresh, held)
     if unclear.is_empty():
         return 0
-    put_frame(connection, "unclear_row", unclear)
     named = unclear.join(pl.DataFrame({"purpose": list(PURPOSES)}), how="cross")
-    asked = [
-        named.select("submission_id", "row_no", key_records(named, "consent"), pl.lit(None, pl.Int64).alias("child_key")),
-        _link(connection, unclear).select("submission_id", "row_no", pl.lit(None, pl.Int64).alias("record_key"), "child_key"),
-    ]
-    put_frame(connection, "doubtful", pl.concat(asked))
+    put_frame(connection, "unclear_record", named.select("submission_id", "row_no", key_records(named, "consent")))
+    put_frame(connection, "unclear_child", _link(connection, unclear).select("submission_id", "row_no", "child_key"))
     doubts = read_rows(connection, f"""
-        select distinct date '{on}' as known_from, null::date as known_to, d.submission_id, d.row_no, c.record_key, c.content_hash, c.child_key
-        from doubtful d join lake.clinical.consent c on c.record_key = d.record_key or c.child_key = d.child_key
-        where c.known_to is null and not c.is_cancelled and c.decision = 'given' and c.submission_id <> d.submission_id
+        with given as (
+            select record_key, content_hash, child_key from lake.clinical.consent
+            where known_to is null and not is_cancelled and decision = 'given')
+        select date '{on}' as known_from, null::date as known_to, submission_id, row_no, record_key, content_hash, child_key from (
+            select submission_id, row_no, record_key, content_hash, child_key from unclear_record join given using (record_key)
+            union select submission_id, row_no, record_key, content_hash, child_key from unclear_child join given using (child_key))
         order by all""")  # fmt: skip
     return append_rows(connection, "clinical.consent_doubt", doubts)
 
