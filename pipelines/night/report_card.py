@@ -16,6 +16,7 @@ from pipelines.indicators.funnel import LEVELS, Funnel, fit_funnel, limit_funnel
 from pipelines.indicators.sender import WEEKS, expect_deliveries, sum_weeks, tell_trend
 from pipelines.intake.card import draw_funnel, render_card, render_index
 from pipelines.intake.feedback import name_headers
+from pipelines.intake.senders import find_medians
 from pipelines.night.lists import count_unowned, read_due_counts
 from pipelines.night.receipt import list_receipts
 from pipelines.settings import Settings
@@ -40,7 +41,7 @@ def write_report_cards(settings: Settings, on: date) -> dict[str, int]:
         since = on - timedelta(days=_DAYS - 1)
         found: dict[str, Any] = {
             "finding": _split(_read_findings(connection, since, on)),
-            "delay": dict(_read_delays(connection, since, on).iter_rows()),
+            "delay": _read_delays(connection, since, on),
             "open": dict(_read_open(connection).iter_rows()),
             "birth": {row[0]: row[1:] for row in _read_births(connection, on).iter_rows()},
         }
@@ -172,8 +173,8 @@ def _read_findings(connection: Connection, since: date, on: date) -> pl.DataFram
         from told where sender_id is not null group by all order by all""", [since, on]).unnest("example")  # fmt: skip
 
 
-def _read_delays(connection: Connection, since: date, on: date) -> pl.DataFrame:
-    """Grain: sender: median days from the event to the receipt of births, results and consents that first came then.
+def _read_delays(connection: Connection, since: date, on: date) -> dict[str, float]:
+    """Sender -> median days from the event to the receipt of births, results and consents that first came then.
 
     Of the waiting too: that nobody has sent the birth yet is not the doing of who sent the result. The median of a file of
     several senders stands for each of the records that a sender has in it.
@@ -201,9 +202,8 @@ def _read_delays(connection: Connection, since: date, on: date) -> pl.DataFrame:
         select sender_id, days, sum(records)::double as records from (
             select sender_id, days::double as days, count(*) as records from ({" union all ".join(told)}) group by all
             union all from shared)
-        group by all order by sender_id, days""", [since, on])  # fmt: skip
-    middle = pl.col("records").cum_sum() >= pl.col("records").sum() / 2
-    return days.group_by("sender_id", maintain_order=True).agg(pl.col("days").filter(middle).first())
+        group by all""", [since, on])  # fmt: skip
+    return find_medians(days)
 
 
 def _read_open(connection: Connection) -> pl.DataFrame:
