@@ -104,3 +104,84 @@ def test_of_merged_areas_that_overlap_the_upper_one_speaks_for_a_row(tmp_path, l
     spread = fill_down(cells[4], group_areas(book.package.merged["a"])[4], 1)
     assert spread.to_list() == ["Отправитель", "M1", "M1"]
     assert list(spread_rows([(1, 2), (1, 8), (2, 2)], 1, 9)) == [(1, range(2, 3)), (1, range(3, 9))]
+
+
+FAR_AWAY = {
+    "lower_case": '<c r="ab1048576"><v>1</v></c>',
+    "last_of_two_references": '<c r="A3" r="AB1048576"><v>1</v></c>',
+    "second_reference_with_blanks": '<c r="A3" r ="AB1048576"><v>1</v></c>',
+    "second_reference_without_blank": """<c r='A3's="0"r="AB1048576"><v>1</v></c>""",
+    "behind_a_tags_end_that_is_none": '<c x=">" r="AB1048576"><v>1</v></c>',
+    "behind_a_tag_that_is_none": """<c x='<c r="A3">' r="AB1048576"><v>1</v></c>""",
+    "behind_a_reference_that_is_none": """<c x=" r='A3'" r="AB1048576"><v>1</v></c>""",
+    "empty_prefix": '<:c r="AB1048576"><v>1</v></:c>',
+    "prefix_of_a_value": '<v:c r="AB1048576"><v>1</v></v:c>',
+    "behind_a_row_of_another_number": '<c r="AB3"><v>1</v></c></row><row r="4" s=">" r="1048576"><c><v>1</v></c>',
+    "near_rows_and_far_columns": '<c r="A999999"><v>1</v></c></row><row r="4"><c r="ZZ4"><v>1</v></c>',
+    "between_near_ones": '<c r="AB1048576"><v>1</v></c></row><row r="4"><c r="A4"><v>1</v></c>',
+    "longer_than_a_block": f'<c {" " * (2 << 20)}r="AB1048576"><v>1</v></c>',
+}
+ROOM = Limits(unpacked_mb=8, blank_mb=4_096, columns=1_000)
+
+
+@pytest.mark.parametrize("cell", FAR_AWAY.values(), ids=FAR_AWAY.keys())
+def test_a_cell_far_away_is_found_however_its_place_is_written(tmp_path, layouts, cell):  # noqa: F811
+    """Each is one the reader makes a rectangle of a million rows for."""
+    sheet = TABLE + f'<row r="3">{cell}</row>'
+    assert refusal(pack(tmp_path / "a.xlsx", sheet), layouts, ROOM) in ("file_unpacks_too_large", "file_unreadable")
+
+
+@pytest.mark.parametrize("cell", FAR_AWAY.values(), ids=FAR_AWAY.keys())
+def test_a_place_nearby_is_read_however_it_is_written_or_its_workbook_is_refused_as_unreadable(tmp_path, layouts, cell):  # noqa: F811
+    near = cell.replace("1048576", "5").replace("999999", "5").replace("ab", "g").replace("AB", "G").replace("ZZ", "G")
+    path = pack(tmp_path / "a.xlsx", TABLE + f'<row r="3">{near}</row>')
+    try:
+        assert accepted(path, layouts)[:1] == [(2, *READ[0])]
+    except FileRefusedError as refused:
+        assert refused.code == "file_unreadable"
+
+
+LONG = "<si><t>short</t></si><si><t>" + "x" * 30_000 + "</t></si>"
+NAMED = {
+    "as_written": ('<c r="A{n}" t="s"><v>1</v></c>', LONG),
+    "single_quotes": ("<c r=\"A{n}\" t='s'><v>1</v></c>", LONG),
+    "value_with_an_attribute": ('<c r="A{n}" t="s"><v x="1">1</v></c>', LONG),
+    "behind_a_tags_end_that_is_none": ('<c r="A{n}" t="s" x=">"><v>1</v></c>', LONG),
+    "behind_a_comment": ('<c r="A{n}" t="s"><!-- --><v>1</v></c>', LONG),
+    "numbered_past_a_comment": ('<c r="A{n}" t="s"><v>1</v></c>', "<!-- <si> -->" + LONG),
+    "set_off_from_the_markup": ('<c r="A{n}" t="s"><v>0</v></c>', "<si><t><![CDATA[" + "<x>" * 10_000 + "]]></t></si>"),
+    "many_of_a_middling_length": ('<c r="A{n}" t="s"><v>0</v></c>' * 10, "<si><t>" + "x" * 2_000 + "</t></si>"),
+}
+
+
+@pytest.mark.parametrize(("cell", "texts"), NAMED.values(), ids=NAMED.keys())
+def test_a_text_named_by_many_cells_is_counted_however_it_is_named(tmp_path, layouts, cell, texts):  # noqa: F811
+    rows = "".join(f'<row r="{n}">{cell.format(n=n)}</row>' for n in range(3, 1_003))
+    assert refusal(pack(tmp_path / "a.xlsx", TABLE + rows, texts), layouts, ROOM) == "file_unpacks_too_large"
+
+
+def test_many_short_texts_beside_one_long_one_are_no_reason_to_refuse(tmp_path, layouts):  # noqa: F811
+    rows = "".join(f'<row r="{n}"><c r="A{n}" t="s"><v>0</v></c></row>' for n in range(3, 1_003))
+    assert accepted(pack(tmp_path / "a.xlsx", TABLE + rows, LONG), layouts) == [(2, *READ[0])]
+
+
+@pytest.mark.parametrize("name", ["xl/WORKSHEETS/sheet1.xml", "xl\\worksheets\\sheet1.xml"])
+def test_a_sheet_that_the_reader_may_take_for_another_is_refused(tmp_path, layouts, name):  # noqa: F811
+    """It looks for parts without regard to case and to the stroke between folders."""
+    far = f'<worksheet><sheetData>{FAR_AWAY["lower_case"]}</sheetData></worksheet>'
+    assert refusal(pack(tmp_path / "a.xlsx", TABLE, **{name: far}), layouts, ROOM) == "file_unreadable"
+
+
+def test_a_sheet_in_a_folder_below_the_sheets_is_looked_at_too(tmp_path, layouts):  # noqa: F811
+    rels = (
+        '<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        '<Relationship Id="rId1" Type="other" Target="worksheets/below/sheet1.xml"/></Relationships>'
+    )
+    far = f'<worksheet><sheetData><row r="1">{FAR_AWAY["lower_case"]}</row></sheetData></worksheet>'
+    path = pack(tmp_path / "a.xlsx", TABLE, **{"xl/worksheets/below/sheet1.xml": far, "xl/_rels/workbook.xml.rels": rels})
+    assert refusal(path, layouts, ROOM) == "file_unpacks_too_large"
+
+
+def test_comments_and_text_set_off_from_the_markup_are_passed_over(tmp_path, layouts):  # noqa: F811
+    sheet = TABLE.replace("<t>M1</t>", "<t><![CDATA[M1]]></t>") + '<!-- <row r="3"><c r="ZZZ1048576"><v>1</v></c></row> -->'
+    assert accepted(pack(tmp_path / "a.xlsx", sheet), layouts) == [(2, *READ[0])]

@@ -1,4 +1,7 @@
-"""The first look at a block of a sheet's XML: by its bytes alone, as a look at every tag would take as long as the reading."""
+"""The first look at a block of a sheet's XML: by its bytes alone, as a look at every tag would take as long as the reading.
+
+What it calls plain must be so for the reader too, which takes the last of two references, either case and any prefix.
+"""
 
 import re
 from typing import NamedTuple
@@ -7,18 +10,28 @@ import numpy as np
 import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.intp]
-Flags = npt.NDArray[np.bool_]
-CELLS_OPEN = re.compile(rb"<(?:[^<>\s:]+:)?c[\s/>]")
+PREFIX = rb"<(?:[^<>\s:]*:)?"
+CELL_OPENS, ROW_OPENS = re.compile(PREFIX + rb"c[\s/>]"), re.compile(PREFIX + rb"row[\s/>]")
+_EITHER_OPENS = re.compile(PREFIX + rb"(?:c|row)[\s/>]")
+_CELL, _ROW, _TEXT = b'<c r="', b'<row r="', b"<is>"
+_FEW = 2_000
+"""So many tags that are neither are looked at one by one: what stands around the rows of a sheet."""
 _REACH = 16
-"""How far behind a "<" the first look reads."""
+"""How far around a sign the first look reads."""
+_KNOWN = np.zeros(1 << 16, np.bool_)
+"""The two signs, as a number, behind the "<" of tags that are passed over: ends, and what a cell holds."""
+for _name in b"vtf":
+    for _end in b"> /":
+        _KNOWN[(_name << 8) + _end] = True
+_KNOWN[(ord("/") << 8) + np.arange(256)] = True
+_ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 
 class Look(NamedTuple):
     """A block of a sheet at first sight.
 
-    `is_plain`: every cell and row starts with its own reference, as all spreadsheets write them; `is_near`: plain, and all
-    its cells in the first 26 columns and fewer than a million rows; `cells`: how many there are.
+    `is_plain`: every cell and row starts with its own and only reference, as all spreadsheets write them; `is_near`: plain,
+    and all its cells in the first 26 columns and fewer than a million rows; `cells`: how many there are.
     """
 
     is_plain: bool
@@ -29,31 +42,37 @@ class Look(NamedTuple):
 
 def look_at(block: bytes) -> Look:
     """What a first look at a block says."""
-    byte = np.frombuffer(block + bytes(_REACH), np.uint8)
-    opened = np.flatnonzero(byte[:-_REACH] == ord("<"))
-    second = byte[opened + 1]
-    cells, rows = opened[second == ord("c")], opened[second == ord("r")]
-    is_cell, rows = _says(byte, cells, b'<c r="'), rows[_says(byte, rows, b"<row")]
-    colons = np.flatnonzero(byte[:-_REACH] == ord(":"))
-    is_plain = (
-        bool((is_cell | _says(byte, cells, b"<col")).all())
-        and bool(_says(byte, rows, b'<row r="').all())
-        and not (byte[colons + 1] == ord("c")).any()
-        and not _says(byte, colons, b":row").any()
-    )
-    if not is_plain:
-        return Look(is_plain=False, is_near=False, has_formulas=True, cells=len(CELLS_OPEN.findall(block)))
-    cells = cells[is_cell]
-    is_digit = (byte[cells + 7] - ord("0")) < 10  # the second sign of the reference: A1, not AA1
-    is_short = np.zeros(len(cells), bool)
-    for place in range(8, 14):
-        is_short |= byte[cells + place] == ord('"')
+    signs = bytes(_REACH) + block + bytes(_REACH)
+    byte = np.frombuffer(signs, np.uint8)
+    opened = np.flatnonzero(byte == ord("<"))
+    second, third = byte[1:].take(opened), byte[2:].take(opened)
+    eight = np.ndarray(len(byte) - 7, "<u8", signs, strides=(1,))
+    is_known = _KNOWN.take(second.astype(np.uint16) << 8 | third)
+    found = {}
+    for said in (_CELL, _ROW, _TEXT):
+        places = np.flatnonzero(second == said[1])
+        mask, number = np.uint64((1 << 8 * len(said)) - 1), np.uint64(int.from_bytes(said, "little"))
+        is_known[places] = says = (eight[opened.take(places)] & mask) == number
+        found[said] = opened.take(places[says])
+    others, cells = opened[~is_known], found[_CELL]
+    if (
+        len(others) > _FEW
+        or any(_EITHER_OPENS.match(signs, place) for place in others.tolist())
+        or _count_references(byte) != len(cells) + len(found[_ROW])
+    ):
+        return Look(is_plain=False, is_near=False, has_formulas=True, cells=len(CELL_OPENS.findall(block)))
+    reference = eight[cells + 7]  # from its second sign on
+    is_digit = (reference.astype(np.uint8) - ord("0")) < 10  # A1, not AA1
+    differs = (reference >> np.uint64(8)) ^ (_ONES * np.uint64(ord('"')))
+    is_short = ((differs - _ONES) & ~differs & (_HIGHS >> np.uint64(8 * 2))) != 0  # a quote among six
     return Look(is_plain=True, is_near=bool((is_digit & is_short).all()), has_formulas=bool((second == ord("f")).any()), cells=len(cells))
 
 
-def _says(byte: Bytes, places: Places, said: bytes) -> Flags:
-    """Whether the bytes from each place on are the ones said."""
-    found = np.ones(len(places), bool)
-    for after, one in enumerate(said):
-        found &= byte[places + after] == one
-    return found
+def _count_references(byte: Bytes) -> int:
+    """How many attributes are an r; -1 where one may be written with a blank before its sign."""
+    equals = np.flatnonzero(byte == ord("="))
+    ahead = byte.take(equals - 1)
+    if (ahead <= ord(" ")).any():
+        return -1
+    before = byte.take(equals[ahead == ord("r")] - 2)
+    return int(np.count_nonzero((before <= ord(" ")) | (before == ord('"')) | (before == ord("'"))))

@@ -1,54 +1,46 @@
-"""Is a workbook safe to open? Its parts are streamed once, before any reader unpacks them, and held against the limits.
-
-The reader (calamine) puts a sheet into one rectangle of 32 bytes a cell, whatever its cells hold, and copies a shared
-text into every cell that names it: two cells far apart, or one long text named a million times, would take all memory.
-"""
+"""Is a workbook safe to open? Its parts are streamed once, before any reader unpacks them, and held against the limits."""
 
 import html
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
-from pipelines.intake.xlsx.look import CELLS_OPEN, look_at
+from pipelines.intake.xlsx.extent import (
+    CELL_BYTES,
+    Extent,
+    find_last_filled,
+    measure_block,
+    measure_exactly,
+    measure_texts,
+    number_column,
+)
+from pipelines.intake.xlsx.look import look_at
 from pipelines.intake.xlsx.spoiled import Spoiled, SpoiledCells
 
 Merged = list[tuple[int, int, int, int]]
 
-CELL_BYTES = 32
 _MERGE = re.compile(rb'<mergeCell [^>]*?ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
 _ASCII = (b"utf-8", b"us-ascii", b"ascii", b"iso-8859-", b"windows-12")
 """Encodings in which the patterns below are what they seem."""
 _MOST_MERGED = 100_000
 _WORKBOOK = "xl/workbook.xml"
 _ABOUT = (_WORKBOOK, "xl/_rels/workbook.xml.rels", "_rels/.rels")
-_SHEETS = re.compile(r"xl/[a-z]+sheets/[^/]+\.xml$")
+_SHEETS = re.compile(r"xl/[a-z]+sheets/(?!_rels/)")
 _UNREAD = ("docProps/", "customXml/")
 """Parts that say nothing of the cells; they may be in any encoding."""
 _ATTRIBUTE = re.compile(rb'([A-Za-z0-9:]+)\s*=\s*"([^"]*)"')
-_BLOCK = 4 << 20
+_BLOCK = 512 << 10
+"""So little is asked of the system once and used again; of larger blocks every byte is cleared anew before it is written."""
 _RATIO, _RATIO_FROM = 200, 64 << 20
-_LONG_TEXT = 4_096
-_WIDE_CELL = re.compile(rb'<c r="([A-Z]{2,})')
-_NEAR_ROWS = 1_000_000
-_LAST_ROW = re.compile(rb'<row [^>]*?\br="([0-9]+)"')
-_EACH_CELL = re.compile(rb'<c r="[A-Z]+([0-9]+)"')
-_ANY_CELL = re.compile(rb"""<(?:[^<>\s:]+:)?c\s[^>]*?\br\s*=\s*["']\s*([A-Za-z]+)""")
-_ANY_CELL_ROW = re.compile(rb"""<(?:[^<>\s:]+:)?c\s[^>]*?\br\s*=\s*["']\s*[A-Za-z]+([0-9]+)""")
-_ANY_ROW = re.compile(rb"""<(?:[^<>\s:]+:)?row\s[^>]*?\br\s*=\s*["']([0-9]+)""")
-_ROWS_OPEN = re.compile(rb"<(?:[^<>\s:]+:)?row[\s/>]")
-_FILLED_CELL = re.compile(rb'<c r="[A-Z]+([0-9]+)"(?:[^<>]*[^/<>])?>')
+_ASIDE = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _MOSTLY = 20
 """A sheet of which fewer than one cell in so many is written down is mostly empty."""
-_TEXT_NO = re.compile(rb't="s"[^>]*>\s*<v>([0-9]+)</v>')
-_TEXTS = re.compile(rb"<(?:[^<>\s:/]+:)?si[\s/>]")
-_TEXT_COUNT = re.compile(rb"""\b(?:count|uniqueCount)\s*=\s*["']\s*\+?([0-9]+)""")
-_MOST_TEXTS = 50_000_000
-"""The reader makes room for as many shared texts, styles or merged cells as are announced (24 bytes each)."""
 _FOREIGN = re.compile(rb"<!DOCTYPE|<!ENTITY")
 _DECLARED = re.compile(rb"""^[^<]*<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9_-]+)""")
 
@@ -79,30 +71,26 @@ def _check_parts(package: zipfile.ZipFile, limits: Limits) -> Package:
     names = {part.filename for part in parts}
     if _WORKBOOK not in names:
         raise FileRefusedError("format_not_supported")
-    if len(names) != len(parts) or any(p.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for p in parts):
+    is_packed_otherwise = any(p.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for p in parts)
+    if len({_fold(name) for name in names}) != len(parts) or is_packed_otherwise:
         raise FileRefusedError("file_unreadable")
     if any(part.flag_bits & 1 for part in parts):
         raise FileRefusedError("file_encrypted")
     unpacked, packed = sum(p.file_size for p in parts), sum(p.compress_size for p in parts)
     if unpacked > limits.unpacked_mb << 20 or (unpacked > _RATIO_FROM and unpacked > _RATIO * packed):
         raise FileRefusedError("file_unpacks_too_large")
-    sheets = [part for part in parts if _SHEETS.match(part.filename)]
-    long_texts: dict[int, int] = {}
+    sheets = [part for part in parts if _SHEETS.match(_fold(part.filename))]
+    sizes: Sequence[int] = ()
     about: dict[str, bytes] = {}
     for part in parts:
         if part not in sheets and part.filename.endswith((".xml", ".rels")) and not part.filename.startswith(_UNREAD):
+            kept: list[bytes] = []
             with package.open(part) as file:
-                kept: list[bytes] | None = [] if part.filename in _ABOUT else None
-                long_texts |= _measure_texts(_read_blocks(file), kept)
-                about[part.filename] = b"".join(kept or [])
-    found: dict[str, tuple[Merged, Spoiled]] = {}
-    for part in sheets:
-        with package.open(part) as file:
-            found[part.filename], blank = _check_sheet(file, limits, long_texts)
-        if blank * CELL_BYTES > limits.blank_mb << 20:
-            with package.open(part) as file:
-                _check_far(file, limits)
-    return _name_sheets(about, found)
+                blocks = _read_blocks(file)
+                found = measure_texts(_keep(blocks, kept) if part.filename in _ABOUT else blocks)
+            sizes = [max(both) for both in zip_longest(sizes, found, fillvalue=0)] if sizes and found else sizes or found
+            about[part.filename] = b"".join(kept)
+    return _name_sheets(about, {_fold(part.filename): _check_sheet(package, part, limits, sizes) for part in sheets})
 
 
 def _name_sheets(about: dict[str, bytes], found: dict[str, tuple[Merged, Spoiled]]) -> Package:
@@ -125,8 +113,13 @@ def _name_sheets(about: dict[str, bytes], found: dict[str, tuple[Merged, Spoiled
     return Package(is_1904, {name: merged for name, (merged, _) in sheets.items()}, {name: cells for name, (_, cells) in sheets.items()})
 
 
+def _fold(name: str) -> str:
+    """The name of a part as the reader looks for it, which makes no difference of letters' cases and of strokes."""
+    return name.replace("\\", "/").lower()
+
+
 def _resolve(link: dict[bytes, bytes]) -> str:
-    target = link.get(b"Target", b"").decode()
+    target = _fold(link.get(b"Target", b"").decode())
     return target[1:] if target.startswith("/") else "xl/" + target.removeprefix("./")
 
 
@@ -147,117 +140,60 @@ def _read_blocks(file: IO[bytes]) -> Iterator[bytes]:
                 raise FileRefusedError("xml_entities")
             is_first = False
         cut = data.rfind(b">") + 1
-        yield rest + data[:cut]
-        rest = data[cut:]
+        if cut:
+            yield _set_aside(rest + data[:cut])
+        rest = data[cut:] if cut else rest + data
         if len(rest) > _BLOCK:
             raise FileRefusedError("file_unreadable")
     if rest:
-        yield rest
+        yield _set_aside(rest)
 
 
-def _measure_texts(blocks: Iterator[bytes], kept: list[bytes] | None) -> dict[int, int]:
-    """Shared texts that are long: number -> bytes. A text is counted with its mark-up, which errs on the safe side.
+def _set_aside(block: bytes) -> bytes:
+    """A block with blanks for its comments and for text that is set off from the mark-up: nothing of them is a tag."""
+    return _ASIDE.sub(lambda found: b" " * len(found[0]), block) if b"!" in block and b"<!" in block else block
 
-    The blocks are added to `kept`, where it is given.
-    """
-    found: dict[int, int] = {}
-    number, size = -1, 0
+
+def _keep(blocks: Iterator[bytes], kept: list[bytes]) -> Iterator[bytes]:
     for block in blocks:
-        if kept is not None:
-            kept.append(block)
-        is_plain = block.count(b"<si>") == block.count(b"<si") and b":si" not in block
-        first, *others = block.split(b"<si>") if is_plain else _TEXTS.split(block)
-        if any(int(count[:18]) > _MOST_TEXTS for count in _TEXT_COUNT.findall(first)):
-            raise FileRefusedError("file_unpacks_too_large")
-        size += len(first)
-        if others:
-            sizes = [size, *map(len, others)]
-            if max(sizes) > _LONG_TEXT:
-                found |= {number + i: s for i, s in enumerate(sizes) if s > _LONG_TEXT and number + i >= 0}
-            number, size = number + len(others), sizes[-1]
-    if size > _LONG_TEXT and number >= 0:
-        found[number] = size
-    return found
+        kept.append(block)
+        yield block
 
 
-def _check_far(file: IO[bytes], limits: Limits) -> None:
-    """Raises FileRefusedError("sheet_mostly_empty") where it is cells that hold something which make a sheet so high.
+def _check_sheet(package: zipfile.ZipFile, part: zipfile.ZipInfo, limits: Limits, sizes: Sequence[int]) -> tuple[Merged, Spoiled]:
+    """The merged and the spoiled cells of a sheet, if its cells may be read; `sizes`: bytes of each shared text."""
+    with package.open(part) as file:
+        merged, spoiled, told = _look_through(file, limits)
+    most, whole = limits.unpacked_mb << 20, (told.rows + told.unnumbered) * told.columns
+    if told.count_bytes(max(sizes, default=0)) > most:
+        with package.open(part) as file:
+            if measure_exactly(_read_blocks(file), told, sizes) > most:
+                raise FileRefusedError("file_unpacks_too_large")
+    if whole > _MOSTLY * told.cells and whole * CELL_BYTES > limits.blank_mb << 20:
+        with package.open(part) as file:  # one blank in the last row makes the reader hold a million rows
+            if find_last_filled(_read_blocks(file)) * 26 * CELL_BYTES > limits.blank_mb << 20:
+                raise FileRefusedError("sheet_mostly_empty")
+    return merged, spoiled
 
-    One blank in the last row of a sheet makes the reader hold a million rows; cells that are only formatted do not.
-    """
-    rows = 1
-    for block in _read_blocks(file):
-        is_plain = look_at(block).is_plain
-        told = _FILLED_CELL.findall(block)[-1:] if is_plain else _ANY_CELL_ROW.findall(block)
-        rows = max([rows, *(int(n[:18]) for n in told)])  # a block may hold no cell at all
-    if rows * 26 * CELL_BYTES > limits.blank_mb << 20:
-        raise FileRefusedError("sheet_mostly_empty")
 
-
-def _check_sheet(file: IO[bytes], limits: Limits, long_texts: dict[int, int]) -> tuple[tuple[Merged, Spoiled], int]:
-    """The merged and the spoiled cells of a sheet, if its cells may be read; and its blank cells, where nearly all are."""
+def _look_through(file: IO[bytes], limits: Limits) -> tuple[Merged, Spoiled, Extent]:
+    """The merged and the spoiled cells of a sheet, and what it takes; raises FileRefusedError as soon as a limit is passed."""
     merged: Merged = []
     spoiled = SpoiledCells()
-    rows = unnumbered = columns = copied = filled = 0
-    most = limits.unpacked_mb << 20
+    told = Extent()
     for block in _read_blocks(file):
-        is_plain, is_near, has_formulas, cells = look_at(block)
-        filled += cells
-        columns = max(columns, 26 if is_near else _count_columns(block, is_plain=is_plain))
-        room = most // (columns * CELL_BYTES)
-        rows = max(rows, _last_row(block, max(rows, 1), room, is_plain=is_plain, is_near=is_near))
-        unnumbered += 0 if is_plain else max(len(_ROWS_OPEN.findall(block)) - len(_ANY_ROW.findall(block)), 0)
-        if long_texts:
-            copied += sum(long_texts.get(int(no), 0) for no in _TEXT_NO.findall(block))
-        if rows + unnumbered > limits.sheet_rows:
+        look = look_at(block)
+        told = told.join(measure_block(block, look, told.rows))
+        if told.rows + told.unnumbered > limits.sheet_rows:
             raise FileRefusedError("file_too_long")
-        if columns > limits.columns:
+        if told.columns > limits.columns:
             raise FileRefusedError("file_too_wide")
-        if (rows + unnumbered) * columns * CELL_BYTES + copied > most:
-            raise FileRefusedError("file_unpacks_too_large")
-        spoiled.note(block, is_plain=is_plain, has_formulas=has_formulas)
+        spoiled.note(block, is_plain=look.is_plain, has_formulas=look.has_formulas)
         if b"<mergeCell " in block:
             merged += [
-                (int(top) - 1, _number_column(left) - 1, int(bottom) - 1, _number_column(right) - 1)
+                (int(top) - 1, number_column(left) - 1, int(bottom) - 1, number_column(right) - 1)
                 for left, top, right, bottom in _MERGE.findall(block)
             ]
         if len(merged) > _MOST_MERGED:
             raise FileRefusedError("file_unpacks_too_large")
-    whole = (rows + unnumbered) * columns
-    return (merged, spoiled.found), whole if whole > _MOSTLY * filled else 0
-
-
-def _last_row(block: bytes, before: int, room: int, *, is_plain: bool, is_near: bool) -> int:
-    """The greatest row of a block, or fewer than `room` in any case: cells and rows may disagree, the reader believes cells.
-
-    Where no cell's row has more digits than the last row's, and even the greatest number of so many digits has room, no cell
-    is looked at closer.
-    """
-    if not is_plain:
-        numbers = [*_ANY_ROW.findall(block), *_ANY_CELL_ROW.findall(block)]
-        return max((int(n[:18]) for n in numbers), default=0)
-    found = _LAST_ROW.match(block, max(block.rfind(b"<row "), 0))
-    last = max(int(found[1]) if found else 0, before)
-    digits = len(str(last))
-    if is_near and room >= _NEAR_ROWS:
-        return last
-    if 10**digits <= room and not re.search(rb'<c r="[A-Z]+[0-9]{%d,}' % (digits + 1), block):
-        return last
-    return max((int(n[:18]) for n in set(_EACH_CELL.findall(block))), default=last)
-
-
-def _count_columns(block: bytes, *, is_plain: bool) -> int:
-    """The greatest column of a block; one letter is not looked at closer (26 columns are always few)."""
-    if is_plain:
-        return max((_number_column(letters) for letters in set(_WIDE_CELL.findall(block))), default=26)
-    named = max((_number_column(letters.upper()) for letters in set(_ANY_CELL.findall(block))), default=26)
-    if len(_ANY_CELL.findall(block)) == len(CELLS_OPEN.findall(block)):
-        return named
-    return named + max(len(CELLS_OPEN.findall(row)) for row in _ROWS_OPEN.split(block))
-
-
-def _number_column(letters: bytes) -> int:
-    number = 0
-    for letter in letters[:6]:
-        number = number * 26 + letter - 64
-    return number
+    return merged, spoiled.found, told

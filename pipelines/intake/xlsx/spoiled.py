@@ -17,7 +17,7 @@ Spoiled = dict[int, "array[int]"]
 """Column (0 = A) -> rows (0 = the first) of the cells that hold an error or a formula without a value."""
 _ERROR_SIGN, _ERROR_KINDS = b"#", (b't="e"', b"t='e'")
 """The texts of errors begin with the first, and little else of a sheet holds it; looking for the others takes longer."""
-_NAME = rb"(?:[^<>\s:/]+:)?"
+_NAME = rb"(?:[^<>\s:/]*:)?"
 _NO_VALUE = rb"(?:<" + _NAME + rb"v\s*/>|<" + _NAME + rb"v[^<>]*></" + _NAME + rb"v\s*>)?\s*</" + _NAME + rb"c\s*>"
 _SHARED = re.compile(rb"<" + _NAME + rb"f\s[^<>]*/>\s*" + _NO_VALUE)
 _SHARED_PLAIN = re.compile(rb"<f [^<>]*/>\s*" + _NO_VALUE)
@@ -80,7 +80,8 @@ def _list_ends(block: bytes, *, is_plain: bool) -> list[int]:
 
 def _cut_open(block: bytes) -> bytes:
     """The last cell of a block, if the block ends within it."""
-    place = max(block.rfind(sign, max(len(block) - _LONGEST_CELL, 0)) for sign in (b"<c", b":c"))
+    place = block.rfind(b"<c", max(len(block) - _LONGEST_CELL, 0))
+    place = max(place, block.rfind(b":c", max(place, len(block) - _LONGEST_CELL, 0)))
     return b"" if place < 0 or b"c>" in block[place + 2 :] else block[block.rfind(b"<", 0, place + 1) :]
 
 
