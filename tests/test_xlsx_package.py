@@ -1,5 +1,7 @@
 """Sheets as no spreadsheet writes them: rows and cells without what they usually say are read or refused, never a crash."""
 
+from array import array
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.xlsx.book import open_book
 from pipelines.intake.xlsx.cells import fill_down, group_areas, spread_rows
+from pipelines.intake.xlsx.package import check_package
 from tests.test_xlsx import GOOD, HEADER, ON, READ, accepted, layouts, pack, refusal  # noqa: F401
 
 NUMBERS = st.sampled_from(["", "0", "1", "2", "3", "9", "26", "1048576", "9999999", "99999999999999999999", "9" * 5_000, "-1", "x", " 2 "])
@@ -185,3 +188,16 @@ def test_a_sheet_in_a_folder_below_the_sheets_is_looked_at_too(tmp_path, layouts
 def test_comments_and_text_set_off_from_the_markup_are_passed_over(tmp_path, layouts):  # noqa: F811
     sheet = TABLE.replace("<t>M1</t>", "<t><![CDATA[M1]]></t>") + '<!-- <row r="3"><c r="ZZZ1048576"><v>1</v></c></row> -->'
     assert accepted(pack(tmp_path / "a.xlsx", sheet), layouts) == [(2, *READ[0])]
+
+
+def test_a_sheet_whose_every_name_has_a_prefix_is_read_and_held_to_the_same_limits(tmp_path, layouts):  # noqa: F811
+    def write(sheet: str) -> str:
+        names = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+        prefixed = sheet.replace("</", "<@").replace("<", "<x:").replace("<x:@", "</x:")
+        return f'<?xml version="1.0"?><x:worksheet xmlns:x="{names}"><x:sheetData>{prefixed}</x:sheetData></x:worksheet>'
+
+    part, broken = "xl/worksheets/sheet1.xml", '<row r="3"><c r="A3" t="e"><v>#N/A</v></c><c r="B3"><v>1</v></c></row>'
+    assert accepted(pack(tmp_path / "a.xlsx", "", **{part: write(TABLE)}), layouts) == [(2, *READ[0])]
+    far = TABLE + f'<row r="3">{FAR_AWAY["lower_case"]}</row>'
+    assert refusal(pack(tmp_path / "b.xlsx", "", **{part: write(far)}), layouts, ROOM) == "file_unpacks_too_large"
+    assert check_package(pack(tmp_path / "c.xlsx", "", **{part: write(TABLE + broken)}), Limits()).spoiled == {"a": {0: array("I", [2])}}

@@ -20,12 +20,12 @@ _LAST_ROW = re.compile(rb'<row r="([0-9]+)"')
 _WIDE_CELL = re.compile(rb'<c r="([A-Za-z]{2,})')
 _EACH_CELL = re.compile(rb'<c r="[A-Za-z]+([0-9]+)"')
 _FILLED_CELL = re.compile(rb'<c r="[A-Za-z]+([0-9]+)"(?:[^<>]*[^/<>])?>')
-_QUOTED = rb"""\s*=\s*(?:"[^"<>]*"|'[^'<>]*')"""
-_ATTRIBUTES = rb"""(?=[\s/>])(?:\s*[^\s=<>"'/]+""" + _QUOTED + rb")*"
+_QUOTED = rb"""\s*+=\s*+(?:"[^"<>]*+"|'[^'<>]*+')"""
+_ATTRIBUTES = rb"""(?=[\s/>])(?:\s*+[^\s=<>"'/]++""" + _QUOTED + rb")*"
 _ANY_TAG = re.compile(PREFIX + rb"(?:c|row)" + _ATTRIBUTES + rb"\s*/?>")
 _NAMED_CELL = re.compile(PREFIX + rb"c" + _ATTRIBUTES + rb"?\s*r" + _QUOTED)
 _NUMBERED_ROW = re.compile(PREFIX + rb"row" + _ATTRIBUTES + rb"?\s*r" + _QUOTED)
-_REFERENCE = re.compile(rb"""[\s"']r\s*=\s*["']\s*([A-Za-z]*)([0-9]*)""")
+_REFERENCE = re.compile(rb"""(?:\s|["'])r\s*+=\s*+["']\s*+([A-Za-z]*+)([0-9]*+)""")
 """Whatever may be the reference of a cell or a row."""
 _TEXT_NO = re.compile(rb't="s"[^<>]*>\s*<v>([0-9]{1,9})</v>')
 _TEXTS = re.compile(PREFIX + rb"si[\s/>]")

@@ -38,6 +38,7 @@ _ATTRIBUTE = re.compile(rb'([A-Za-z0-9:]+)\s*=\s*"([^"]*)"')
 _BLOCK = 512 << 10
 """So little is asked of the system once and used again; of larger blocks every byte is cleared anew before it is written."""
 _RATIO, _RATIO_FROM = 200, 64 << 20
+_PREFIXED = re.compile(rb"<([^<>\s:/?!]+:)worksheet[\s>]")
 _ASIDE = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _MOSTLY = 20
 """A sheet of which fewer than one cell in so many is written down is mostly empty."""
@@ -149,6 +150,16 @@ def _read_blocks(file: IO[bytes]) -> Iterator[bytes]:
         yield _set_aside(rest)
 
 
+def _read_sheet(file: IO[bytes]) -> Iterator[bytes]:
+    """The blocks of a sheet without the prefix that some libraries write before every name, which says nothing."""
+    prefix = None
+    for block in _read_blocks(file):
+        if prefix is None:
+            found = _PREFIXED.search(block[:8192])
+            prefix = found[1] if found else b""
+        yield block.replace(b"<" + prefix, b"<").replace(b"</" + prefix, b"</") if prefix else block
+
+
 def _set_aside(block: bytes) -> bytes:
     """A block with blanks for its comments and for text that is set off from the mark-up: nothing of them is a tag."""
     return _ASIDE.sub(lambda found: b" " * len(found[0]), block) if b"!" in block and b"<!" in block else block
@@ -167,11 +178,11 @@ def _check_sheet(package: zipfile.ZipFile, part: zipfile.ZipInfo, limits: Limits
     most, whole = limits.unpacked_mb << 20, (told.rows + told.unnumbered) * told.columns
     if told.count_bytes(max(sizes, default=0)) > most:
         with package.open(part) as file:
-            if measure_exactly(_read_blocks(file), told, sizes) > most:
+            if measure_exactly(_read_sheet(file), told, sizes) > most:
                 raise FileRefusedError("file_unpacks_too_large")
     if whole > _MOSTLY * told.cells and whole * CELL_BYTES > limits.blank_mb << 20:
         with package.open(part) as file:  # one blank in the last row makes the reader hold a million rows
-            if find_last_filled(_read_blocks(file)) * 26 * CELL_BYTES > limits.blank_mb << 20:
+            if find_last_filled(_read_sheet(file)) * 26 * CELL_BYTES > limits.blank_mb << 20:
                 raise FileRefusedError("sheet_mostly_empty")
     return merged, spoiled
 
@@ -181,7 +192,7 @@ def _look_through(file: IO[bytes], limits: Limits) -> tuple[Merged, Spoiled, Ext
     merged: Merged = []
     spoiled = SpoiledCells()
     told = Extent()
-    for block in _read_blocks(file):
+    for block in _read_sheet(file):
         look = look_at(block)
         told = told.join(measure_block(block, look, told.rows))
         if told.rows + told.unnumbered > limits.sheet_rows:
