@@ -59,6 +59,14 @@ def test_a_refused_withdrawal_under_a_number_of_its_own_puts_the_childs_consents
     assert place(confirmed)[2] == ("withheld", "consent_withdrawn")
 
 
+@pytest.mark.parametrize("column", ["decided_on", "issued_at"])
+def test_a_withdrawal_of_a_year_in_two_digits_is_no_withdrawal_before_birth_and_no_older_version_but_a_doubt(confirmed, tmp_path, column):
+    row = anew(2, "withdrawn")["consent"]
+    send(confirmed, tmp_path, [{"consent": row | {column: str(row[column]).removeprefix("20")}}], "second")
+    run(confirmed, FIRST)
+    assert place(confirmed) == {2: ("withheld", "consent_unclear"), 4: ("referred", "awaiting_pmpc")}
+
+
 def test_what_waits_for_a_steward_puts_consents_in_doubt_until_it_is_decided(confirmed, tmp_path):
     rows = [consent(2, decision="withdrawn")] + [consent(n, decision="blue") for n in range(100, 160)]
     send(confirmed, tmp_path, [{"consent": row} for row in rows], "second")

@@ -161,6 +161,13 @@ def test_a_bound_is_read_as_a_comparator_and_a_number(tmp_path, layouts, sent, v
     assert read == [("phe", 1.2, None), ("tsh", value, comparator)]
 
 
+@pytest.mark.parametrize("said", ["07.01.26", "7.1.26", "07.01.0026", "07.01.20266", "07.01.202"])
+def test_a_year_of_other_than_four_digits_is_no_date_of_antiquity_but_unreadable(tmp_path, layouts, said):
+    (judged,) = judge(write(tmp_path, HEADER, GOOD.replace("07.01.2026", said)), layouts)
+    assert judged.accepted.is_empty()
+    assert judged.finding.select("column", "code").rows() == [("examined_on", "examined_on_unreadable")]
+
+
 @pytest.mark.parametrize("sent", ["<", "<<5", "=5", "5<", "<x"])
 def test_what_is_no_bound_stays_unreadable(tmp_path, layouts, sent):
     (judged,) = judge(write(tmp_path, HEADER, GOOD.replace("3,5", sent)), layouts)

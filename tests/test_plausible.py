@@ -39,6 +39,14 @@ def judge(programme: str, component: str, value: float | None = None, birth_on: 
         ("development", "gross_motor", 60.0, (1, [])),  # another instrument
         ("development", "xyz_unknown", 0.5, (1, ["component_unlisted"])),
         ("phenotype", "head", 50.0, (1, ["value_without_z_score"])),
+        ("blood_spot", "tsh", 50.0, (1, [])),
+        ("blood_spot", "TSH", 50.0, (1, ["component_unlisted"])),
+        ("blood_spot", "ttg", 50.0, (1, ["component_unlisted"])),
+        ("blood_spot", "29575-8", 50.0, (1, ["component_unlisted"])),  # where a reader did not take it for tsh
+        ("blood_spot", "L:X", 50.0, (1, ["component_unlisted"])),
+        ("blood_spot", "38473-5", 50.0, (1, [])),  # a further analyte of the panel
+        ("hearing", "tsh", 50.0, (1, ["component_unlisted"])),
+        ("eyes", "eye_left", 2.0, (1, ["component_unlisted"])),
         ("phenotype", "head_z", -2.1, (1, [])),
         ("phenotype", "micro_anomalies", 3.0, (1, [])),
     ],
@@ -56,6 +64,7 @@ def test_a_score_of_25_is_no_score_of_the_m_chat_r():
 def test_an_impossible_number_may_be_withdrawn_and_an_answer_without_a_number_is_heard():
     assert judge("development", "motor", 0.5, action_code="cancel") == (1, [])
     assert judge("development", "development", None, result_code="refer") == (1, [])
+    assert judge("hearing", "abr_left", 35.0, result_code="refer") == (1, [])
 
 
 @pytest.mark.parametrize(

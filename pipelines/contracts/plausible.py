@@ -13,6 +13,7 @@ _AGE = _DATA["age"]
 UNDOUBTED_DAYS = 28 * UNDER_3_MONTHS
 """Of so many months none is shorter: a child of fewer days is surely under 3, of more it is to be counted."""
 GESTATION_SLACK_WK: int = _DATA["gestation"]["slack_wk"]
+_LOINC = r"^[0-9]{1,5}-[0-9]$"
 _PROGRAMME, _COMPONENT, _VALUE = pl.col("programme"), pl.col("component"), pl.col("value")
 
 
@@ -75,9 +76,12 @@ def _list_age_notices() -> dict[str, Notice]:
 
 def _is_not_judged(code: str) -> pl.Expr:
     """A number of a component that no protocol can judge."""
-    unknown = [
-        (known["programme"] == _PROGRAMME) & ~_COMPONENT.is_in(known["components"])
-        for known in _DATA["judged"]
-        if known["code"] == code
-    ]
+    unknown = []
+    for known in (known for known in _DATA["judged"] if known["code"] == code):
+        is_other = (known["programme"] == _PROGRAMME) & ~_COMPONENT.is_in(known["components"])
+        if known.get("is_answer_heard"):
+            is_other &= pl.col("result_code").is_null()
+        if "misnamed" in known:
+            is_other &= _COMPONENT.is_in(known["misnamed"]) | ~_COMPONENT.str.contains(_LOINC)
+        unknown.append(is_other)
     return pl.any_horizontal(unknown) & _VALUE.is_not_null()

@@ -67,23 +67,34 @@ def write_due(connection: Connection, settings: Settings, on: date, carer: Colle
     verdict = read_rows(connection, """
         select child_key, programme, verdict, decided_on, repeat_due_on, last_usable_on from lake.clinical.verdict v
         join listed_since using (programme) semi join near_child using (child_key) where known_to is null and v.birth_on >= since""")  # fmt: skip
-    result = f"""
-        select {", ".join(EXAMINED)} from lake.clinical.screening semi join {{}} where known_to is null and not is_cancelled
-        and birth_on >= (select min(since) from listed_since)"""
-    told = read_rows(connection, f"""
-        {result.format("near_child using (child_key)")} and (result_code = 'declined' or component in (select unnest(?)))
-        union {result.format("(from asked where is_told) using (child_key, programme)")}""", [list(telling.components)])  # fmt: skip
-    unanswered = list_unanswered(birth, told, verdict, protocols, on, read_horizon())
-    put_frame(connection, "unanswered", unanswered)
-    listed = read_rows(connection, """
-        select u.*, b.phc_id, b.maternity_id from unanswered u
-        join (from lake.clinical.birth where known_to is null) b using (child_key)""")  # fmt: skip
-    put_frame(connection, "listed", keep_carers(listed, carer).with_columns(owner_id=OWNER).drop("phc_id", "maternity_id"))
+    unanswered = list_unanswered(birth, _read_told(connection, telling), verdict, protocols, on, read_horizon())
+    carers = keep_carers(birth.select("child_key", "phc_id", "maternity_id"), carer).select("child_key", owner_id=OWNER)
+    listed = unanswered.join(carers, on="child_key", how="left", validate="m:1")
+    put_frame(connection, "listed", listed)
     _list_own_rows(connection, _OWN_RECORDS)
     told = _name_children(connection, "state, programme, step_code, opens_on, closes_on", ("state", "closes_on", "programme", "child_key"))
     counts = count_unanswered(unanswered)
     write_lists(settings.reports / "due", told, {_COUNTS: json.dumps({"on": on.isoformat(), "counts": counts.to_dicts()})})
     return {"due": int(counts["due"].sum()), "overdue": int(counts["overdue"].sum())}
+
+
+def _read_told(connection: Connection, telling: Telling) -> pl.DataFrame:
+    """EXAMINED of the results that say more than a verdict does; each part is asked for by what one column says, as all are very many."""
+    result = f"""
+        select {", ".join(EXAMINED)} from lake.clinical.screening {{}} where known_to is null and not is_cancelled
+        and birth_on >= (select min(since) from listed_since)"""
+    programmes = {name for name, _ in telling.asked} | telling.going_on.keys()
+    return read_rows(connection, f"""
+        with said as materialized (
+            {result.format("")} and result_code = 'declined' union all {result.format("")} and component in {_say_in(telling.components)})
+        from said semi join near_child using (child_key)
+        union {result.format("semi join (from asked where is_told) using (child_key, programme)")}
+        and programme in {_say_in(programmes)}""")  # fmt: skip
+
+
+def _say_in(names: Collection[str]) -> str:
+    """Names of a protocol as a list of SQL; one that nothing is called, where there are none."""
+    return "(" + ", ".join(f"'{name}'" for name in [*sorted(names), ""]) + ")"
 
 
 def _view_near(connection: Connection, protocol: Protocol, telling: Telling, on: date) -> None:
@@ -108,7 +119,7 @@ def _view_near(connection: Connection, protocol: Protocol, telling: Telling, on:
     ) or "false"  # fmt: skip
     connection.execute(f"""
         create or replace temp table near_child as
-        select child_key, birth_on, gestation_wk, birth_weight_g, is_complicated, died_on from lake.clinical.birth
+        select child_key, birth_on, gestation_wk, birth_weight_g, is_complicated, died_on, phc_id, maternity_id from lake.clinical.birth
         where known_to is null and not is_cancelled and died_on is null and birth_on >= (select min(since) from listed_since)
         and ({near} or child_key in (select child_key from asked))""")
 
