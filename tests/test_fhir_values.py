@@ -69,6 +69,23 @@ def test_a_number_in_two_units_is_refused(path, code, unit, expected):
     assert (codes(read), len(read["screening"])) == (expected, 0 if expected else 1)
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [{"dataAbsentReason": coded("error", ABSENT)}, {"valueCodeableConcept": coded("LA10392-1", "http://loinc.org")}, {"valueInteger": 3},
+     {"valueRange": {"low": {"value": 1}}}, {"valueString": "3.5"}],
+    ids=["reason_of_absence", "answer", "whole_number", "range", "text"],
+)  # fmt: skip
+def test_a_result_that_gives_two_values_is_refused(path, beside):
+    assert codes(lines(path, patient(), seen(**beside))) == {"values_contradict"}
+
+
+def test_a_code_that_means_two_analytes_is_neither(path):
+    both = {"coding": [{"system": "http://loinc.org", "code": code} for code in ("29575-8", "29573-3")]}
+    assert codes(lines(path, patient(), seen(code=both))) == {"component_unknown"}
+    twice = {"coding": [{"system": "http://loinc.org", "code": "29575-8"}, {"system": "urn:lab", "code": "TSH"}]}
+    assert [r["component"] for r in lines(path, patient(), seen(code=twice))["screening"]] == ["tsh"]
+
+
 def test_what_a_sender_of_fhir_is_told_names_the_element_of_fhir():
     read = tomllib.loads((Path(__file__).parents[1] / "pipelines" / "intake" / "messages.toml").read_text("utf-8"))
     for code in ("value_not_numeric", "flag_disagrees"):

@@ -75,6 +75,14 @@ def test_two_versions_of_a_result_of_a_server_in_one_bundle_are_one_record(path)
     assert sources(on_server(path, patient(), seen(valueQuantity=None, component=[ears, ears]))) == ["o1", "o1#2"]
 
 
+def test_a_result_with_a_number_of_its_own_that_a_bundle_holds_twice_is_one_record(path):
+    numbered = {"identifier": [{"system": "urn:lab", "value": "N1"}]}
+    once, again = seen(**numbered), seen(**numbered, valueQuantity={"value": 50, "unit": "mU/L"})
+    assert sources(bundle(path, patient(), once, once)) == ["N1", "N1"]
+    assert sources(on_server(path, patient(), once, again)) == ["N1", "N1"]  # which of them is later is for the versions to say
+    assert sources(bundle(path, patient(), once, seen(number="o2", **numbered))) == ["N1", "N1#2"]
+
+
 @pytest.mark.parametrize(
     "moments", [{"issued": "2027-03-01T08:00:00+05:00"}, {"meta": {"lastUpdated": "2027-03-01T03:00:00Z"}, "status": "corrected"}]
 )

@@ -1,5 +1,6 @@
 """Screenings out of Observations: one of the value, one of each component; a panel is no result, its members are."""
 
+from collections import Counter
 from typing import NamedTuple
 
 from pipelines.intake.fhir.contained import Inside
@@ -20,6 +21,7 @@ from pipelines.intake.fhir.values import (
     Meaning,
     Value,
     has_other_value,
+    has_two_values,
     is_valued,
     name_meaning,
     read_day,
@@ -138,7 +140,7 @@ class Results(Rows):
         entry = number if is_own and source == seen.id else 0
         common = (place, person, self.sender or facility, action, issued_at, facility, told.get("stage_code") or None, day, moment,
                   reported_on, status, told.get("gestation_wk") or None, told.get("is_transfused"), told.get("card_no") or None)  # fmt: skip
-        first = len(self.screening)
+        first, within = len(self.screening), Counter[str]()
         for meaning, part in parts:
             value = self._read_value(number, part, meaning, status)
             results = (
@@ -146,7 +148,8 @@ class Results(Rows):
             )
             is_spoiled = bool(told) and "quality" in told and value.value is not None and meaning.programme == "blood_spot"
             for component, result in results:
-                own = self._repeat(source, component, entry) if self.index.is_bundle else source
+                within[component] += 1
+                own = self._repeat(source, component, entry, (seen.id, within[component])) if self.index.is_bundle else source
                 self.screening.append((
                     number, own, meaning.programme, component, value.value, value.comparator, value.unit,
                     "unsatisfactory" if is_spoiled else result, *common,
@@ -174,8 +177,8 @@ class Results(Rows):
 
     def _read_value(self, number: int, part: Measured, meaning: Meaning, status: str | None) -> Value:
         """A number is judged by the protocol, an answer decides; the sender's interpretation of a number is kept beside it."""
-        if meaning.kind == "unknown":
-            return read_measure(part)._replace(problem="component_unknown")
+        if meaning.kind == "unknown" or (meaning.kind == "result" and has_two_values(part)):
+            return read_measure(part)._replace(problem="component_unknown" if meaning.kind == "unknown" else "values_contradict")
         if meaning.kind != "result":
             return Value(result_code="unsatisfactory" if meaning.kind == "spoiled" else None)
         opinion = self.find_opinion(part.interpretation)
@@ -273,13 +276,17 @@ class Results(Rows):
         if any(not (inside.find(m, Observation) or self.index.find(self.index.observations, m)) for m in members):
             self.findings.append((number, None, "member_absent", "warning"))
 
-    def _repeat(self, source: str | None, component: str, entry: int) -> str | None:
-        """In one message a second result of a kind is a record of its own.
+    def _repeat(self, source: str | None, component: str, entry: int, named: tuple[str | None, int]) -> str | None:
+        """In one message a second result of a kind is a record of its own; one told twice is the same.
 
         `entry`: where its id is its own, the number of the entry: there only a second one of the same entry is; else 0.
+        `named`: the id of its resource, and which result of its kind in it this is.
         """
         if source is None:
             return source
-        self.seen[source, component, entry] += 1
-        again = self.seen[source, component, entry]
+        told = (source, component, entry, named)
+        if named[0] is None or told not in self.named:
+            self.seen[source, component, entry] += 1
+            self.named[told] = self.seen[source, component, entry]
+        again = self.named[told]
         return source if again == 1 else f"{source}#{again}"

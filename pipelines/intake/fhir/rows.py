@@ -48,6 +48,7 @@ class Rows:
         self.told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         self.findings: list[Finding] = []
         self.seen: Counter[tuple[str | None, str, int]] = Counter()
+        self.named: dict[tuple[str, str, int, tuple[str | None, int]], int] = {}
         self._known: dict[str, int] = {}
 
     def refuse(

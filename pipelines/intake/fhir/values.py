@@ -55,9 +55,11 @@ def _look_up(
     tables = read_tables()
     said = tuple((system, code.strip(), display) for system, code, display in said if code.strip())
     codes = [code for _, code, _ in said]
-    listed = next((found for coded in said if (found := _look_up_code(*coded[:2]))), None)
+    listed = [found for coded in said if (found := _look_up_code(*coded[:2]))]
+    if len({(one.programme, one.component) for one in listed if one.kind == "result"}) > 1:
+        return Meaning("unknown", None, "", is_known=False)  # of two analytes in one code neither is surely meant
     if listed:
-        return listed
+        return listed[0]
     first = next((code for code in codes if _LOINC.match(code)), codes[0] if codes else "")
     component = first if _LOINC.match(first) else f"L:{first}"[:80] if first else ""
     if any(code in tables["skip"]["codes"] for code in codes):
@@ -159,6 +161,13 @@ def is_valued(part: Measured) -> bool:
     """True where a value[x] or the reason of its absence is given."""
     given = (part.value_quantity, part.value_codeable_concept, part.value_string, part.value_boolean, part.data_absent_reason)
     return any(value is not None for value in given) or len(bytes(part.value_integer)) > 0 or has_other_value(part)
+
+
+def has_two_values(part: Measured) -> bool:
+    """True where two values are given, or a value and the reason of its absence (obs-6): which of them holds nobody can know."""
+    given = (part.value_quantity, part.value_codeable_concept, part.value_string, part.value_boolean, part.data_absent_reason)
+    raw = (part.value_integer, *(getattr(part, name) for name in _OTHER_VALUES))
+    return sum(value is not None for value in given) + sum(len(bytes(value)) > 0 for value in raw) > 1
 
 
 def has_other_value(part: Measured) -> bool:
