@@ -282,8 +282,8 @@ NO_PRODUCTION = {"processing_not_production": 1}  # MSH-11 is D, of one of them 
 TOLD = {
     "LA__003_LA_ORU_R01_NBS_obr_flatten_0_initial_message.hl7": (10, 0, NO_PRODUCTION),
     "MN__004_MN_ORU_R01_NBS_0_initial_message.hl7": (14, 0, NO_PRODUCTION),
-    "Natus__002_Natus_ORU_R01_NBS.hl7": (20, 0, NO_PRODUCTION),
-    "Natus__004_Natus_ORU_R01_NBS.hl7": (20, 0, NO_PRODUCTION),
+    "Natus__002_Natus_ORU_R01_NBS.hl7": (20, 0, NO_PRODUCTION | {"component_unlisted": 3}),
+    "Natus__004_Natus_ORU_R01_NBS.hl7": (20, 0, NO_PRODUCTION | {"component_unlisted": 3}),
     "NewSTEPs__002_NewSTEPs_ORU_R01.hl7": (53, 1, NO_PRODUCTION | {
         "observed_on_unreadable": 55, "answer_unread": 5, "unit_missing": 1, "unit_unlisted": 1, "value_cleaned": 1}),
     "Test__Automated__008_ORU_R01_micro_character_encoding.hl7": (1, 0, NO_PRODUCTION),
