@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ _OWN_RESULTS = f"select {_OWN_ROW.format('null')} from lake.clinical.screening w
 """Results are asked for worklists only, and for children under 3: they are found by date of birth, and all of them are very many."""
 _NO_FACILITY = "no-facility"
 _COUNTS = "counts.json"
+_WRITERS = 2
+"""Lists that are written at a time: a writer of CSV takes one core."""
 
 
 def write_worklists(connection: Connection, settings: Settings, on: date) -> int:
@@ -82,14 +85,13 @@ def _read_told(connection: Connection, telling: Telling) -> pl.DataFrame:
     """EXAMINED of the results that say more than a verdict does; each part is asked for by what one column says, as all are very many."""
     result = f"""
         select {", ".join(EXAMINED)} from lake.clinical.screening {{}} where known_to is null and not is_cancelled
-        and birth_on >= (select min(since) from listed_since)"""
-    programmes = {name for name, _ in telling.asked} | telling.going_on.keys()
+        and birth_on >= (select min(since) from listed_since where {{}})"""
+    any_of, asked = result.format("", "true"), f"programme in {_say_in({name for name, _ in telling.asked} | telling.going_on.keys())}"
     return read_rows(connection, f"""
         with said as materialized (
-            {result.format("")} and result_code = 'declined' union all {result.format("")} and component in {_say_in(telling.components)})
+            {any_of} and result_code = 'declined' union all {any_of} and component in {_say_in(telling.components)})
         from said semi join near_child using (child_key)
-        union {result.format("semi join (from asked where is_told) using (child_key, programme)")}
-        and programme in {_say_in(programmes)}""")  # fmt: skip
+        union {result.format("semi join (from asked where is_told) using (child_key, programme)", asked)} and {asked}""")  # fmt: skip
 
 
 def _say_in(names: Collection[str]) -> str:
@@ -144,13 +146,18 @@ def write_lists(folder: Path, told: pl.DataFrame, beside: Mapping[str, str] = {}
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True, mode=0o700)
-    for (owner,), part in told.partition_by("owner_id", as_dict=True, maintain_order=True).items():
-        with os.fdopen(os.open(draft / name_list(owner), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            part.drop("owner_id").write_csv(file)
+    parts = told.partition_by("owner_id", as_dict=True, maintain_order=True)
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        list(pool.map(_write_list, (draft / name_list(owner) for (owner,) in parts), parts.values()))
     for name, text in beside.items():
         (draft / name).write_text(text)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
+
+
+def _write_list(path: Path, told: pl.DataFrame) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        told.drop("owner_id").write_csv(file)
 
 
 def name_list(owner_id: object) -> str:

@@ -132,13 +132,16 @@ def _list_steps(
     """The step of a programme that began last: near its end, still needed, and nobody has examined the child since it began."""
     steps = [step for step in protocol.steps if step.programme == programme]
     begun = [
-        begin_step(_pick_near(child, step, protocol, on, horizon), step, protocol).filter(pl.col("opens_on") <= on) for step in steps
+        begin_step(_pick_near(child, step, protocol, on, horizon), step, protocol).drop("needless_after").filter(pl.col("opens_on") <= on)
+        for step in steps
     ]
     if not begun:
         return pl.DataFrame(schema=FAILSAFE)
     last = verdict.select("child_key", "verdict", "last_usable_on")
     declined = seen.filter(DECLINED).group_by("child_key").agg(pl.col("examined_on").max().alias("declined_on"))
-    is_needless = pl.col("needless_after").list.contains(pl.col("verdict")).fill_null(value=False)
+    is_needless = pl.any_horizontal(
+        pl.lit(value=False), *((pl.col("step_code") == s.code) & pl.col("verdict").is_in(s.needless_after).fill_null(value=False) for s in steps)
+    )
     answered = pl.max_horizontal("last_usable_on", "declined_on")
     return (
         pl.concat(begun).sort("opens_on").unique("child_key", keep="last", maintain_order=True)
