@@ -17,7 +17,7 @@ from pipelines.intake.feedback import tell_finding
 from pipelines.intake.judge import name_rule
 from pipelines.intake.layout import Layout, list_layouts, read_layout
 from pipelines.intake.mends import Refused
-from pipelines.intake.receive import judge_chunk
+from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import write_repair
 
@@ -331,3 +331,15 @@ def test_nothing_is_lost_whatever_is_sent(tmp_path_factory, layouts, rows):
     assert len(set(refused)) == len(refused)
     blank = sum(1 for row in rows if len(row) == 8 and not any(row))
     assert len(accepted) + len(refused) == len(rows) + 1 - blank
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    ("text", "code"), [("\r\nMSH|^~\\&|LAB", "message_encoding_unknown"), (' {"resourceType": "Bundle"}', "file_encoding_unknown")]
+)
+def test_a_message_in_16_bits_a_letter_is_refused_by_its_encoding_and_not_as_a_table_without_layout(tmp_path, encoding, text, code):
+    path = tmp_path / "sent"
+    path.write_bytes(("\ufeff" + text).encode(encoding))
+    with pytest.raises(FileRefusedError) as refused:
+        open_submission(path)
+    assert refused.value.code == code

@@ -29,6 +29,7 @@ _READERS: tuple[tuple[tuple[bytes, ...], Reader], ...] = (
 )  # fmt: skip
 """First bytes (after a byte order mark, framing bytes and blanks) -> the reader of that format; anything else is delimited text."""
 QUARANTINE = ("row_no", "source_id", "sender_id", "record_kind", "row_text")
+_WIDE = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _UNSUPPORTED = (b"%PDF", b"<")
 _BEFORE = b"\xef\xbb\xbf\x0b\r\n\t "
 """What may stand before the first bytes: a byte order mark, framing bytes and blanks."""
@@ -67,6 +68,8 @@ def open_submission(path: Path, limits: Limits = Limits(), export: tuple[Path, .
         head = file.read(64)
     if head.startswith(unpack.MAGIC):
         return _open_packed(path, limits, partial(open_submission, export=export))
+    if wide := next((name for mark, name in _WIDE.items() if head.startswith(mark)), None):
+        _refuse_wide(head.decode(wide, "ignore").lstrip("\ufeff\x0b\r\n\t ").encode())
     head = head.lstrip(_BEFORE)
     for starts, reader in _READERS:
         if head.startswith(starts):
@@ -74,6 +77,13 @@ def open_submission(path: Path, limits: Limits = Limits(), export: tuple[Path, .
     if head.startswith(_UNSUPPORTED):
         raise FileRefusedError("format_not_supported")
     return _check(csv.open_file(path, limits))
+
+
+def _refuse_wide(head: bytes) -> None:
+    """Raises FileRefusedError with what to do about a message or resource in UTF-16; delimited text in it is read."""
+    for starts, reader in _READERS:
+        if reader in (hl7, fhir) and head.startswith(starts):
+            raise FileRefusedError("message_encoding_unknown" if reader is hl7 else "file_encoding_unknown")
 
 
 def needs_layout(head: bytes) -> bool:
