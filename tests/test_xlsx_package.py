@@ -11,6 +11,7 @@ from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.xlsx.book import open_book
 from pipelines.intake.xlsx.cells import fill_down, group_areas, spread_rows
+from pipelines.intake.xlsx.look import look_at
 from pipelines.intake.xlsx.package import check_package
 from tests.test_xlsx import GOOD, HEADER, ON, READ, accepted, layouts, pack, refusal  # noqa: F401
 
@@ -124,24 +125,32 @@ FAR_AWAY = {
     "between_near_ones": '<c r="AB1048576"><v>1</v></c></row><row r="4"><c r="A4"><v>1</v></c>',
     "longer_than_a_block": f'<c {" " * (2 << 20)}r="AB1048576"><v>1</v></c>',
 }
+NO_TAGS = {"behind_a_tags_end_that_is_none", "behind_a_tag_that_is_none", "behind_a_row_of_another_number", "longer_than_a_block"}
+"""Those of which it cannot be told where a tag ends."""
 ROOM = Limits(unpacked_mb=8, blank_mb=4_096, columns=1_000)
 
 
-@pytest.mark.parametrize("cell", FAR_AWAY.values(), ids=FAR_AWAY.keys())
-def test_a_cell_far_away_is_found_however_its_place_is_written(tmp_path, layouts, cell):  # noqa: F811
+@pytest.mark.parametrize("spelling", FAR_AWAY)
+def test_a_cell_far_away_is_found_however_its_place_is_written(tmp_path, layouts, spelling):  # noqa: F811
     """Each is one the reader makes a rectangle of a million rows for."""
-    sheet = TABLE + f'<row r="3">{cell}</row>'
-    assert refusal(pack(tmp_path / "a.xlsx", sheet), layouts, ROOM) in ("file_unpacks_too_large", "file_unreadable")
+    path = pack(tmp_path / "a.xlsx", TABLE + f'<row r="3">{FAR_AWAY[spelling]}</row>')
+    assert refusal(path, layouts, ROOM) == ("file_unreadable" if spelling in NO_TAGS else "file_unpacks_too_large")
 
 
-@pytest.mark.parametrize("cell", FAR_AWAY.values(), ids=FAR_AWAY.keys())
-def test_a_place_nearby_is_read_however_it_is_written_or_its_workbook_is_refused_as_unreadable(tmp_path, layouts, cell):  # noqa: F811
-    near = cell.replace("1048576", "5").replace("999999", "5").replace("ab", "g").replace("AB", "G").replace("ZZ", "G")
+@pytest.mark.parametrize("spelling", FAR_AWAY)
+def test_a_place_nearby_is_read_however_it_is_written_unless_no_tag_can_be_told(tmp_path, layouts, spelling):  # noqa: F811
+    near = FAR_AWAY[spelling].replace("1048576", "5").replace("999999", "5").replace("ab", "g").replace("AB", "G").replace("ZZ", "G")
     path = pack(tmp_path / "a.xlsx", TABLE + f'<row r="3">{near}</row>')
-    try:
-        assert accepted(path, layouts)[:1] == [(2, *READ[0])]
-    except FileRefusedError as refused:
-        assert refused.code == "file_unreadable"
+    if spelling in NO_TAGS:
+        assert refusal(path, layouts) == "file_unreadable"
+    else:
+        assert accepted(path, layouts) == [(2, *READ[0])]
+
+
+def test_a_text_with_a_sign_of_equality_between_blanks_makes_a_sheet_no_less_plain():
+    row = '<row r="{0}"><c r="A{0}" t="inlineStr"><is><t>{1}</t></is></c></row>'
+    assert look_at(row.format(1, "TSH = 5").encode() * 3).is_plain
+    assert not look_at(row.format(1, "the r =5").encode()).is_plain  # as an attribute would be written
 
 
 LONG = "<si><t>short</t></si><si><t>" + "x" * 30_000 + "</t></si>"

@@ -14,6 +14,7 @@ PREFIX = rb"<(?:[^<>\s:]*:)?"
 CELL_OPENS, ROW_OPENS = re.compile(PREFIX + rb"c[\s/>]"), re.compile(PREFIX + rb"row[\s/>]")
 _EITHER_OPENS = re.compile(PREFIX + rb"(?:c|row)[\s/>]")
 _CELL, _ROW, _TEXT = b'<c r="', b'<row r="', b"<is>"
+_APART = re.compile(rb"""[\s"']r\s+=""")
 _FEW = 2_000
 """So many tags that are neither are looked at one by one: what stands around the rows of a sheet."""
 _REACH = 16
@@ -58,7 +59,7 @@ def look_at(block: bytes) -> Look:
     if (
         len(others) > _FEW
         or any(_EITHER_OPENS.match(signs, place) for place in others.tolist())
-        or _count_references(byte) != len(cells) + len(found[_ROW])
+        or _count_references(signs, byte) != len(cells) + len(found[_ROW])
     ):
         return Look(is_plain=False, is_near=False, has_formulas=True, cells=len(CELL_OPENS.findall(block)))
     reference = eight[cells + 7]  # from its second sign on
@@ -68,11 +69,11 @@ def look_at(block: bytes) -> Look:
     return Look(is_plain=True, is_near=bool((is_digit & is_short).all()), has_formulas=bool((second == ord("f")).any()), cells=len(cells))
 
 
-def _count_references(byte: Bytes) -> int:
-    """How many attributes are an r; -1 where one may be written with a blank before its sign."""
+def _count_references(signs: bytes, byte: Bytes) -> int:
+    """How many attributes are an r; -1 where one is written with a blank before its sign."""
     equals = np.flatnonzero(byte == ord("="))
     ahead = byte.take(equals - 1)
-    if (ahead <= ord(" ")).any():
+    if (ahead <= ord(" ")).any() and _APART.search(signs):
         return -1
     before = byte.take(equals[ahead == ord("r")] - 2)
     return int(np.count_nonzero((before <= ord(" ")) | (before == ord('"')) | (before == ord("'"))))
