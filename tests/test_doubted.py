@@ -173,3 +173,90 @@ def test_a_referral_sent_on_a_consent_in_doubt_breaks_a_promise(doubted, tmp_pat
     monkeypatch.undo()
     broken = [check for check in verify_store(settings, is_deep=False) if check.broken]
     assert [(check.broken, "open at the gate" in check.promise) for check in broken] == [(3, True)]
+
+
+def withdraw(number, **other):
+    """A withdrawal under a number of its own, of a child that is named by its IIN alone."""
+    row = consent(number, decision="withdrawn") | {"source_id": f"C{number}-ended", "child_iin": name_iin(number)}
+    return {"consent": {name: text for name, text in (row | other).items() if text}}
+
+
+def bear_known(number):
+    """Everything of a child who is to be referred, and who has an IIN."""
+    birth, *rest = flagged(number)
+    return [{"birth": birth["birth"] | {"child_iin": name_iin(number)}}, *rest]
+
+
+BY_IIN = {"mother_iin": "", "birth_on": ""}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        BY_IIN | {"decided_on": "2016-02-17"},  # before the birth, as the spine knows
+        {"birth_on": "2026-02-02"},  # the IIN of a child who was born on another day
+        {"child_iin": "", "birth_on": "2026-02-02"},  # a child the mother does not have
+        {"child_iin": "", "mother_iin": "", "maternity_id": "M1", "history_no": "H2", "birth_on": "2026-02-02"},
+    ],
+    ids=["dated before birth", "another birth date", "another child of the mother", "a history number of another day"],
+)
+def test_a_withdrawal_that_waits_for_its_child_puts_every_child_it_may_mean_in_doubt_until_it_is_found(tmp_path, told):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, [record for n in (2, 4) for record in bear_known(n)], "first")
+    take_in(settings, FIRST)
+    send(settings, tmp_path, [withdraw(2, **told)], "second")
+    run(settings, FIRST)
+    assert place(settings) == {2: ("withheld", "consent_unclear"), 4: ("referred", "awaiting_pmpc")}
+    run(settings, FIRST + NIGHT)
+    assert place(settings)[2] == ("withheld", "consent_unclear")
+    send(settings, tmp_path, [withdraw(2, issued_at="2026-03-01T09:00:00")], "third")
+    run(settings, FIRST + 2 * NIGHT)
+    assert place(settings)[2] == ("withheld", "consent_withdrawn")
+    assert not [check for check in verify_store(settings, is_deep=True) if check.broken]
+
+
+def test_a_withdrawal_that_was_taken_back_before_its_child_was_found_leaves_no_doubt(tmp_path):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, bear_known(2), "first")
+    send(settings, tmp_path, [withdraw(2, **BY_IIN, decided_on="2016-02-17")], "second")
+    run(settings, FIRST)
+    assert place(settings) == {2: ("withheld", "consent_unclear")}
+    send(settings, tmp_path, [withdraw(2, issued_at="2026-03-01T09:00:00", decision="given")], "third")
+    run(settings, FIRST + NIGHT)
+    assert place(settings) == {2: ("referred", "awaiting_pmpc")}
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [({"decided_on": "2016-02-17"}, "consent_unclear"), ({"birth_on": "2026-02-02"}, None)],
+    ids=["of a day nobody knows", "decided before the consent"],
+)
+def test_a_waiting_withdrawal_doubts_no_later_consent_unless_its_own_day_is_not_known(tmp_path, told, reason):
+    settings = settle(tmp_path / "home")
+    first = BY_IIN if "decided_on" in told else {}
+    send(settings, tmp_path, [withdraw(2, **first, **told), *bear_known(2)[:2], bear_known(2)[3]], "first")
+    send(settings, tmp_path, [{"consent": consent(2, day=FIRST - 2 * NIGHT)}], "second")
+    run(settings, FIRST)
+    assert place(settings) == {2: ("withheld", reason) if reason else ("referred", "awaiting_pmpc")}
+
+
+@pytest.mark.parametrize(
+    ("told", "places"),
+    [
+        ({"issued_at": "2016-02-20T09:00:00"}, {("withheld", "consent_unclear")}),
+        ({}, {("withheld", "consent_unclear"), ("withheld", "consent_withdrawn")}),  # whichever of the two is held
+        ({"issued_at": "2016-02-20T09:00:00", "decided_on": "2026-02-12"}, {("referred", "awaiting_pmpc")}),
+    ],
+    ids=["of an older version", "of the same version", "decided before the consent"],
+)
+def test_a_withdrawal_that_loses_by_its_version_is_a_doubt_unless_the_consent_is_the_later_word(tmp_path, told, places):
+    settings = settle(tmp_path / "home")
+    send(settings, tmp_path, flagged(2), "first")
+    take_in(settings, FIRST)
+    given = consent(2)
+    send(settings, tmp_path, [{"consent": given | {"decision": "withdrawn"} | told}], "second")
+    run(settings, FIRST)
+    assert place(settings)[2] in places
+    send(settings, tmp_path, [{"consent": given | {"issued_at": "2026-03-01T09:00:00"}}], "third")
+    run(settings, FIRST + NIGHT)
+    assert place(settings)[2] == ("referred", "awaiting_pmpc")

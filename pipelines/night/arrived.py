@@ -64,22 +64,23 @@ def _view_staged(connection: Connection, kind: str, files: list[Path]) -> str:
 
 def _load_waited(connection: Connection, kind: str) -> int:
     """View `waited`: records of the kind whose child was not known; they are asked again in every run."""
-    waiting = read_rows(
-        connection, "select record from lake.identified.waiting where known_to is null and record_kind = ?", [kind]
-    )
+    waiting = read_waiting(connection, kind)
     if len(waiting):
-        dtypes = {name: column.dtype for name, column in RECORDS[kind].columns().items()}
-        text = pl.Struct({n: pl.String if d.is_temporal() else d for n, d in dtypes.items()})
-        records = waiting.select(pl.col("record").str.json_decode(text)).unnest("record")
-        dated = [
-            pl.col(n).str.to_date("%Y-%m-%d")
-            if d == pl.Date
-            else pl.col(n).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us")
-            for n, d in dtypes.items()
-            if d.is_temporal()
-        ]
-        put_frame(connection, "waited", add_keys(records.with_columns(dated), kind))
+        put_frame(connection, "waited", add_keys(waiting.drop("reason"), kind))
     return len(waiting)
+
+
+def read_waiting(connection: Connection, kind: str) -> pl.DataFrame:
+    """The records of a kind that wait for their child, in the columns of RECORDS; `reason`: why."""
+    waiting = read_rows(connection, """
+        select record, reason from lake.identified.waiting where known_to is null and record_kind = ?""", [kind])  # fmt: skip
+    dtypes = {name: column.dtype for name, column in RECORDS[kind].columns().items()}
+    text = pl.Struct({n: pl.String if d.is_temporal() else d for n, d in dtypes.items()})
+    dated = [
+        pl.col(n).str.to_date("%Y-%m-%d") if d == pl.Date else pl.col(n).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us")
+        for n, d in dtypes.items() if d.is_temporal()
+    ]  # fmt: skip
+    return waiting.select(pl.col("record").str.json_decode(text), "reason").unnest("record").with_columns(dated)
 
 
 def _quote(text: str) -> str:

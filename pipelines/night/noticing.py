@@ -26,9 +26,14 @@ _ASKED_OF = {
 
 
 def open_noticed(connection: Connection, fresh: Sequence[str] = ()) -> None:
-    """Temp table `noticed`: what is found of a run's records, to be kept in the ledger (keep_noticed); `fresh_id`: the files it judged."""
+    """Temp tables `noticed`: what is found of a run's records, to be kept in the ledger (keep_noticed); `fresh_id`: the files it judged.
+
+    Also what a run notes of its records to act upon: births it corrected, and ends of consents that did not count for their version.
+    """
     put_frame(connection, "fresh_id", pl.DataFrame({"submission_id": list(fresh)}, schema={"submission_id": pl.String}))
     connection.execute("create or replace temp table corrected_birth (child_key bigint)")
+    connection.execute("""
+        create or replace temp table outranked_end (submission_id varchar, row_no bigint, record_key bigint, code varchar, decided_on date)""")
     connection.execute("""
         create or replace temp table noticed (submission_id varchar, row_no bigint, source_id varchar, "column" varchar, code varchar,
             record_key bigint, version_at timestamp, version_rank bigint)""")

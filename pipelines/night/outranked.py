@@ -43,6 +43,8 @@ def note_outranked(connection: Connection, kind: str, tables: Sequence[str]) -> 
         where not exists (
             select 1 from once_held h where h.record_key = r.record_key and (h.submission_id, h.row_no) <> (r.submission_id, r.row_no)
               and (h.content_hash = r.content_hash or (h.said = s.said and h.child_key = coalesce(s.child_key, h.child_key))))""")
+    if kind == "consent":
+        _note_ends(connection)
     add_noticed(connection, read_rows(connection, f"""
         with told as (
             select submission_id, row_no, source_id, code, record_key, newest_at as version_at, newest_rank as version_rank from told_rival
@@ -54,6 +56,20 @@ def note_outranked(connection: Connection, kind: str, tables: Sequence[str]) -> 
         select distinct submission_id, row_no, source_id, 'source_id' as "column", code, record_key, version_at, version_rank from told
         where submission_id in (from fresh_id) or (submission_id, row_no, code) not in (from before)
         order by all"""))  # fmt: skip
+
+
+def _note_ends(connection: Connection) -> None:
+    """Add to `outranked_end` the refusals, withdrawals and cancellations among what is told: whether they put a consent in doubt is doubt's."""
+    connection.execute(f"""
+        insert into outranked_end
+        select r.submission_id, r.row_no, record_key, r.code, a.decided_on
+        from told_rival r join every_arrived a using (record_key, submission_id, row_no)
+        where a.decision <> 'given' or a.is_cancelled
+        union
+        select h.submission_id, h.row_no, h.record_key, r.code, c.decided_on
+        from told_rival r join once_held h using (record_key, version_at, version_rank)
+        join lake.clinical.consent c on (c.record_key, c.submission_id, c.row_no) = (h.record_key, h.submission_id, h.row_no)
+        where r.code = '{ELSEWHERE}' and (c.decision <> 'given' or c.is_cancelled)""")
 
 
 def settle_rivals(connection: Connection, table: str, on: date) -> None:
