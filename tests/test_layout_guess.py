@@ -129,7 +129,8 @@ def test_shapes_are_told_without_a_value(values, shape):
     [
         (["13.02.2026"] * 2 + ["?"], ["%d.%m.%Y"]), (["13.02.2026"] * 5 + ["2026-02-13"] * 5, []), ([], []),
         (["02/13/2026", "02/03/2026"], ["%m/%d/%Y"]), (["13/02/2026", "02/03/2026", "02/04/2026"], ["%d/%m/%Y", "%m/%d/%Y"]),
-        (["02/13/2026", "02/03/2026", "02/04/2026"], ["%m/%d/%Y", "%d/%m/%Y"]),
+        (["02/13/2026", "02/03/2026", "02/04/2026"], ["%m/%d/%Y", "%d/%m/%Y"]), (["13.02.26", "14.02.26"], ["%d.%m.%y"]),
+        (["13/02/26", "14/02/26"], []),  # of a year in two digits no form with four is proposed
     ],
 )  # fmt: skip
 def test_a_form_fits_when_most_dates_read_by_it_and_a_day_above_12_decides_between_day_and_month(values, forms):

@@ -188,6 +188,20 @@ def test_each_sheet_a_layout_knows_is_read_and_the_others_are_told(tmp_path, lay
     ]  # fmt: skip
 
 
+def test_a_hidden_sheet_is_read_and_its_sender_is_told_that_it_is_hidden(tmp_path, layouts):
+    path = tmp_path / "a.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        for row in (GOOD, ["2", *GOOD[1:]]):
+            sheet = book.add_worksheet()
+            sheet.write_row(0, 0, HEADER)
+            sheet.write_row(1, 0, row)
+        sheet.hide()
+    opened, judged = judge(path, layouts)
+    assert [row[0] for row in accepted(path, layouts)] == [2, 10_000_002]
+    told = pl.concat([opened.finding, *(j.finding for j in judged)])
+    assert told.filter(pl.col("code") == "sheet_hidden").select("column", "severity").rows() == [("2", "info")]
+
+
 @pytest.mark.parametrize("word", ["Итого", "Барлығы", "Total", "ВСЕГО:", "Итого по району", "Итого 25"])
 def test_a_row_of_totals_is_set_aside_and_told(tmp_path, layouts, word):
     _, judged = judge(write(tmp_path / "a.xlsx", [HEADER, GOOD, [word, None, None, None, None, "25", "25"]]), layouts)

@@ -167,17 +167,17 @@ def _read_column(name: str, column: dy.Column, layout: Layout) -> pl.Expr:
             low = text.str.to_lowercase()
             return pl.when(low.is_in(_TRUE)).then(True).when(low.is_in(_FALSE)).then(False)
         case pl.Date():
-            days = _keep_years(pl.coalesce(text.str.to_date(form, strict=False) for form in layout.dates))
+            days = keep_years(pl.coalesce(text.str.to_date(form, strict=False) for form in layout.dates))
             is_month = name.endswith("_month")
             return text.map_batches(partial(read_months, dates=layout.dates), return_dtype=pl.Date) if is_month else days
         case pl.Datetime():
             forms = (*layout.datetimes, *layout.dates)
-            return _keep_years(pl.coalesce(text.str.to_datetime(form, strict=False, time_unit="us") for form in forms))
+            return keep_years(pl.coalesce(text.str.to_datetime(form, strict=False, time_unit="us") for form in forms))
         case _:
             return text
 
 
-def _keep_years(said: pl.Expr) -> pl.Expr:
+def keep_years(said: pl.Expr) -> pl.Expr:
     """Days and moments of years in four digits: of `25.02.26` the library makes the year 26."""
     return pl.when(said.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR)).then(said)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.contracts import RECORDS
+from pipelines.intake.conform import keep_years
 from pipelines.intake.layout import Component, Layout
 from pipelines.intake.months import read_months
 from pipelines.intake.wide import Form, is_code, is_total, lacks_unit, read_words
@@ -68,7 +69,7 @@ def _rank_forms(values: Sequence[str], kind: str) -> list[tuple[str, int]]:
 def _count_read(values: Sequence[str], kind: str, forms: Sequence[str]) -> int:
     text, said = pl.Series("v", list(values), dtype=pl.String).to_frame(), pl.col("v").str
     read = said.to_datetime if kind == "datetimes" else said.to_date
-    return int(text.select(pl.any_horizontal(read(form, strict=False).is_not_null() for form in forms).sum()).item())
+    return int(text.select(pl.any_horizontal(keep_years(read(form, strict=False)).is_not_null() for form in forms).sum()).item())
 
 
 def _write_forms(guess: Guess, sample: Sample, kind: str) -> str:

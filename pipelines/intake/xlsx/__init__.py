@@ -40,6 +40,7 @@ class _Sheet(NamedTuple):
     name: str
     cells: Cells
     spoiled: Spoiled
+    is_hidden: bool
     table: Table | None
     refused: FileRefusedError | None
 
@@ -71,7 +72,7 @@ def _insist(sheet: _Sheet) -> None:
 
 def _open_sheets(book: Book, limits: Limits, layouts: Sequence[Layout]) -> Iterator[_Sheet]:
     """The sheets that hold cells, one at a time: a sheet's cells are let go of when the next is asked for."""
-    for number, name, cells, spoiled in book.list_sheets():
+    for number, name, cells, spoiled, is_hidden in book.list_sheets():
         height = len(next(iter(cells.values())))
         if height > limits.sheet_rows:
             raise FileRefusedError("file_too_long")
@@ -80,9 +81,9 @@ def _open_sheets(book: Book, limits: Limits, layouts: Sequence[Layout]) -> Itera
         head = list_head(cells)
         try:
             table = find_table(head, layouts, fill_merged(head, book.package.merged.get(name, ())))
-            yield _Sheet(number, name, cells, spoiled, table._replace(headers=_name_places(table, head)), None)
+            yield _Sheet(number, name, cells, spoiled, is_hidden, table._replace(headers=_name_places(table, head)), None)
         except FileRefusedError as refused:
-            yield _Sheet(number, name, {}, {}, None, refused)
+            yield _Sheet(number, name, {}, {}, is_hidden, None, refused)
 
 
 def _name_places(table: Table, head: Sequence[Row]) -> dict[int, str]:
@@ -120,8 +121,9 @@ def _tell_sheet(sheet: _Sheet, passed: Sequence[_Sheet], step: int) -> pl.DataFr
     """What a sheet's header alone tells, and the sheets before it that were passed over."""
     assert sheet.table is not None  # noqa: S101
     header = Header(sheet.table.layout, "utf-8", tuple(_name_columns(sheet)), False, _TEXT)
-    renumbered = list_findings([(None, str(sheet.number), "sheet_rows_renumbered", "info")] if step else [])
-    return pl.concat([_tell_passed(passed), renumbered, list_file_findings(header)])
+    told = {"sheet_hidden": sheet.is_hidden, "sheet_rows_renumbered": bool(step)}
+    about = list_findings([(None, str(sheet.number), code, "info") for code, is_so in told.items() if is_so])
+    return pl.concat([_tell_passed(passed), about, list_file_findings(header)])
 
 
 def _name_columns(sheet: _Sheet) -> list[str]:

@@ -29,12 +29,13 @@ Cells = Mapping[int, pl.Series]
 
 
 class Sheet(NamedTuple):
-    """A sheet that holds cells: its place in the workbook (1 = first), its cells, and those of them that hold no value."""
+    """A sheet that holds cells: its place in the workbook (1 = first), its cells, those of them that hold no value, whether it is hidden."""
 
     number: int
     name: str
     cells: Cells
     spoiled: Spoiled
+    is_hidden: bool
 
 
 class Book(Protocol):
@@ -80,7 +81,8 @@ class _NewBook(NamedTuple):
             if sheet.height and sheet.width:
                 places = [column.absolute_index for column in sheet.available_columns()]
                 frame: pl.DataFrame = _guard(lambda s=sheet: s.to_polars())  # type: ignore[misc]
-                yield Sheet(number, name, dict(zip(places, frame.get_columns(), strict=True)), self.package.spoiled.get(name, {}))
+                spoiled = self.package.spoiled.get(name, {})
+                yield Sheet(number, name, dict(zip(places, frame.get_columns(), strict=True)), spoiled, sheet.visible != "visible")
 
     def is_numeric(self, name: str, first_row: int, places: tuple[int, int]) -> bool:
         first, place = places
@@ -109,7 +111,8 @@ class _OldBook(NamedTuple):
             spoiled: Spoiled = {}
             for row, column in told["spoiled"]:
                 spoiled.setdefault(column, array("I")).append(row)
-            yield Sheet(number, told["name"], dict(zip(told["places"], frame.get_columns(), strict=True)), spoiled)
+            cells = dict(zip(told["places"], frame.get_columns(), strict=True))
+            yield Sheet(number, told["name"], cells, spoiled, told["is_hidden"])
 
     def is_numeric(self, name: str, first_row: int, places: tuple[int, int]) -> bool:
         return self._ask("numbers", name, str(first_row), str(places[1] - places[0])) == b"1"

@@ -3,7 +3,7 @@
 The old format is a file system of its own whose counts the reader trusts: a damaged one asks for any amount of memory and
 ends the process (not by an exception). So it is this process that ends. It imports nothing of ours.
 
-    python old_child.py MEMORY_MB cells PATH               one line of JSON (name, places, bytes, spoiled) and a stream a sheet
+    python old_child.py MEMORY_MB cells PATH               one line of JSON (name, places, bytes, spoiled, is_hidden) and a stream a sheet
     python old_child.py MEMORY_MB numbers PATH NAME ROW PLACE     1 when all cells of a column from a row on are numbers
 """
 
@@ -49,7 +49,8 @@ def main(memory_mb: str, question: str, path: str, *about: str) -> None:
         if blank and empty is None:
             empty = list_empty_formulas(Path(path).read_bytes())
         spoiled |= blank & empty[number] if empty else set()
-        told = json.dumps({"name": name, "places": places, "bytes": content.size, "spoiled": sorted(spoiled)})
+        told = json.dumps({"name": name, "places": places, "bytes": content.size, "spoiled": sorted(spoiled),
+                           "is_hidden": sheet.visible != "visible"})  # fmt: skip
         sys.stdout.buffer.write(told.encode() + b"\n")
         sys.stdout.buffer.write(content)
 

@@ -28,7 +28,7 @@ def sample_workbook(path: Path, limits: Limits) -> Sample:
     """
     best: tuple[int, dict[int, str], int, Cells] | None = None
     book = open_book(path, limits)
-    for _, name, cells, _ in book.list_sheets():
+    for _, name, cells, *_ in book.list_sheets():
         if len(cells) > limits.columns:
             raise FileRefusedError("file_too_wide")
         found = find_header(fill_merged(list_head(cells), book.package.merged.get(name, ())))
