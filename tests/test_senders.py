@@ -2,15 +2,19 @@
 
 import json
 from datetime import timedelta
+from statistics import median_low
 
+import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from pipelines import flow
 from pipelines.cli.commands import app
 from pipelines.intake.feedback import LANGUAGES
 from pipelines.intake.receive import judge_chunk, open_submission
-from pipelines.intake.senders import fold_id, open_register
+from pipelines.intake.senders import Tally, fold_id, open_register
 from pipelines.night.ask import tell_ledger
 from pipelines.night.report_card import write_report_cards
 from tests.nation import BORN, FIRST, ask, bear, copy_home, name_iin, send, settle, take_in, write_file
@@ -167,3 +171,28 @@ def test_a_file_is_tried_with_the_register_too(settings, tmp_path):
     assert codes["sender_id_misspelt"]["lines"] == [3]
     assert "M1" in codes["sender_id_misspelt"]["text_en"]
     assert "sender_id_unregistered" in codes
+
+
+ROWS = st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 46_000)), max_size=12)
+
+
+TALLIED = {"row_no": pl.Int64, "sender_id": pl.String, "received_on": pl.Date, "examined_on": pl.Date}
+
+
+@settings(deadline=None)
+@given(st.lists(ROWS, min_size=1, max_size=20))
+def test_the_delay_of_a_sender_is_the_lower_median_of_the_days_of_its_records_however_they_are_cut(chunks):
+    tally, count = Tally(None), 0
+    quarantine = pl.DataFrame(schema={"row_no": pl.Int64, "sender_id": pl.String})
+    for rows in chunks:
+        told = {
+            "row_no": range(count, count + len(rows)), "sender_id": [sender for sender, _ in rows],
+            "received_on": [FIRST] * len(rows), "examined_on": [FIRST - timedelta(days=days) for _, days in rows],
+        }  # fmt: skip
+        count += len(rows)
+        tally.add("screening", pl.DataFrame(told, TALLIED), quarantine)
+    late: dict[str, list[int]] = {}
+    for sender, days in (row for rows in chunks for row in rows):
+        late.setdefault(sender, []).append(days)
+    told = tally.name_senders(is_refused=False)["senders"]
+    assert told == ({one: (len(days), 0, median_low(days)) for one, days in sorted(late.items())} if len(late) > 1 else {})

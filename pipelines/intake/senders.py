@@ -21,6 +21,8 @@ from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 _LOOK_ALIKES = Path(__file__).parent / "look_alikes.toml"
 _MOST_TOLD = 50
 """Unregistered ids that are told of one file: where more differ, its column of senders holds something else."""
+_MOST_DAYS = 1 << 17
+"""More than any number of days between an event of our calendar and its record (the years of intake.conform)."""
 _FRAMES = 8
 """Chunks whose delays are counted apart before they are summed."""
 _CARERS = ("phc_id", "maternity_id")
@@ -97,6 +99,7 @@ class Tally:
         """Count from nothing."""
         self.accepted, self.refused = Counter[str](), Counter[str]()
         self.delays: list[pl.DataFrame] = []
+        self.numbers: dict[str, int] = {}
         self.strangers: dict[str, int] = {}
         self.carers: dict[tuple[str, str], tuple[int, int]] = {}
 
@@ -110,9 +113,8 @@ class Tally:
         self.refused.update({one: rows for one, rows in _count_rows(quarantine).items() if self.register and self._knows(one)})
         if kind == "birth" and self.register is not None:
             self._add_carers(accepted)
-        if kind in EVENT_ON:
-            days = (pl.col("received_on") - pl.col(EVENT_ON[kind])).dt.total_days()
-            self.delays.append(accepted.group_by("sender_id", days.alias("days")).agg(pl.len().cast(pl.Int64).alias("records")))
+        if kind in EVENT_ON and len(accepted):
+            self.delays.append(self._count_delays(accepted, EVENT_ON[kind]))
             if len(self.delays) == _FRAMES:  # what is counted does not grow with the file
                 self.delays = [_sum_delays(self.delays)]
 
@@ -142,11 +144,27 @@ class Tally:
         known = [one for one in sorted(self.accepted | self.refused) if not is_refused or (self.register and self._knows(one))]
         taken = [one for one in known if self.accepted[one]] or known
         several = known if len(known) > 1 else []
-        late = find_medians(_sum_delays(self.delays)) if several and self.delays else {}
+        late = find_medians(self._name_delays(_sum_delays(self.delays))) if several and self.delays else {}
         rows = {
             one: (0, 0, None) if is_refused else (self.accepted[one] + self.refused[one], self.refused[one], late.get(one)) for one in several
         }
         return {"sender_id": taken[0] if len(taken) == 1 else None, "senders": rows}
+
+    def _count_delays(self, accepted: pl.DataFrame, event_on: str) -> pl.DataFrame:
+        """`packed`: sender and days in one number, and how many `records` came so late: numbers are sorted faster than names are grouped."""
+        for one in accepted["sender_id"].unique().drop_nulls():
+            self.numbers.setdefault(one, len(self.numbers))
+        days = (pl.col("received_on") - pl.col(event_on)).dt.total_days().clip(0, _MOST_DAYS - 1)  # an event is not of the future
+        sender = pl.col("sender_id").replace_strict(self.numbers, return_dtype=pl.Int64)
+        packed = accepted.select(packed=sender * _MOST_DAYS + days)["packed"].drop_nulls().sort()
+        return packed.rle().struct.unnest().select(packed="value", records=pl.col("len").cast(pl.Int64))
+
+    def _name_delays(self, delay: pl.DataFrame) -> pl.DataFrame:
+        """sender_id, days, records of what _count_delays packed."""
+        names = pl.Series(list(self.numbers), dtype=pl.String)
+        return delay.select(
+            sender_id=pl.lit(names).gather(pl.col("packed") // _MOST_DAYS), days=pl.col("packed") % _MOST_DAYS, records="records"
+        )
 
     def _add_carers(self, births: pl.DataFrame) -> None:
         for column in _CARERS:
@@ -168,7 +186,7 @@ def find_medians(delay: pl.DataFrame) -> dict[str, float]:
 
 
 def _sum_delays(delays: list[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(delays).group_by("sender_id", "days").agg(pl.col("records").sum())
+    return delays[0] if len(delays) == 1 else pl.concat(delays).group_by("packed").agg(pl.col("records").sum())
 
 
 def _count_rows(records: pl.DataFrame) -> dict[str, int]:
