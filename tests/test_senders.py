@@ -6,7 +6,8 @@ from statistics import median_low
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -179,7 +180,7 @@ ROWS = st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 46_000)), max_s
 TALLIED = {"row_no": pl.Int64, "sender_id": pl.String, "received_on": pl.Date, "examined_on": pl.Date}
 
 
-@settings(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(st.lists(ROWS, min_size=1, max_size=20))
 def test_the_delay_of_a_sender_is_the_lower_median_of_the_days_of_its_records_however_they_are_cut(chunks):
     tally, count = Tally(None), 0
