@@ -1,7 +1,8 @@
 """Stories of which none has to do with another, lived side by side in one home: a night of twenty of them costs little more than of one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pipelines.night.verify import verify_store
 from pipelines.settings import Settings
 from tests.nation import FIRST, copy_home, take_in
 
-Story = Callable[[Settings, Path], Iterator[None]]
+Story = Callable[..., Iterator[None]]
 
 
 class Together:
@@ -22,33 +23,43 @@ class Together:
     while it runs and sees that night as the last one.
     """
 
-    def __init__(self, first: date = FIRST + timedelta(days=1)) -> None:
-        self._first, self._stories = first, list[Story]()
+    def __init__(self, first: date = FIRST + timedelta(days=1), live_night: Callable[[Settings, date], object] = take_in) -> None:
+        self._first, self._live_night, self._stories = first, live_night, dict[str, Story]()
         self._broken = dict[str, Exception]()
 
     def story(self, story: Story) -> Callable[[Sequence[str]], None]:
         """The test of a story; the module's fixture `lived` has lived all of them."""
 
         def test(lived: Sequence[str]) -> None:
-            if story.__name__ in self._broken:
-                raise self._broken[story.__name__]
-            assert lived == []
+            self._tell(story.__name__, lived)
 
-        self._stories.append(story)
-        test.__name__, test.__doc__, test.__module__ = story.__name__, story.__doc__, story.__module__
-        return test
+        self._stories[story.__name__] = story
+        return _name_after(story, test)
+
+    def cases(self, cases: Mapping[str, tuple]) -> Callable[[Story], Callable[[Sequence[str], str], None]]:
+        """The tests of a story that is lived once for each case, with what the case gives it after home and folder."""
+
+        def make(story: Story) -> Callable[[Sequence[str], str], None]:
+            @pytest.mark.parametrize("case", cases)
+            def test(lived: Sequence[str], case: str) -> None:
+                self._tell(f"{story.__name__}[{case}]", lived)
+
+            self._stories |= {f"{story.__name__}[{case}]": partial(_give, story, given) for case, given in cases.items()}
+            return _name_after(story, test)
+
+        return make
 
     def live(self, home: Settings, folder: Path, *, is_deep: bool = False) -> list[str]:
         """Live the stories in a copy of a home until all have ended; the promises that are broken after the last feeds."""
         home, running = copy_home(home, folder / "home"), dict[str, Iterator[None]]()
-        for number, story in enumerate(self._stories):
+        for number, (name, story) in enumerate(self._stories.items()):
             (folder / f"{number}").mkdir()
-            running[story.__name__] = story(home, folder / f"{number}")
+            running[name] = story(home, folder / f"{number}")
         for night in count():
             running = {name: story for name, story in running.items() if self._go_on(name, story)}
             if not running:
                 break
-            take_in(home, self._first + timedelta(days=night))
+            self._live_night(home, self._first + timedelta(days=night))
         flow.refer(home, self._first + timedelta(days=night))
         return [check.promise for check in verify_store(home, is_deep=is_deep) if check.broken]
 
@@ -62,3 +73,18 @@ class Together:
             self._broken[name] = error
             return False
         return True
+
+    def _tell(self, name: str, lived: Sequence[str]) -> None:
+        """Fail as the story did, or because a promise is broken."""
+        if name in self._broken:
+            raise self._broken[name]
+        assert lived == []
+
+
+def _give(story: Story, given: tuple, home: Settings, folder: Path) -> Iterator[None]:
+    return story(home, folder, *given)
+
+
+def _name_after(story: Story, test: Callable) -> Callable:
+    test.__name__, test.__doc__, test.__module__ = story.__name__, story.__doc__, story.__module__
+    return test
