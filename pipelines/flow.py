@@ -7,11 +7,13 @@ functions and `erte run` calls them in a row; neither knows more than this page.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from pipelines.night import audit, front_door, hold, intake, report_card
+from pipelines.night import audit, front_door, hold, intake, lists, report_card
 from pipelines.night import refer as referring
 from pipelines.night.workers import count_workers, share_work
 from pipelines.settings import Settings
@@ -21,6 +23,7 @@ from pipelines.store.release import swap_release
 from pipelines.store.warehouse import build_warehouse
 
 Progress = Callable[[str], None]
+T = TypeVar("T")
 
 
 def load_settings(**given: object) -> Settings:
@@ -74,8 +77,10 @@ def decide_held(settings: Settings, submission: str, decision: str, reason: str,
 
 
 def refer(settings: Settings, on: date) -> dict[str, int]:
-    """Gate, compose, number and seal the night's feeds; counts."""
-    return referring.refer(settings, on)
+    """Gate, compose, number and seal the night's feeds, and write the lists of facilities; counts."""
+    with lake.hold_lock(settings):
+        sealed = referring.seal_night(settings, on)
+        return sealed if "is_closed" in sealed else {**sealed, **lists.tell_facilities(settings, on)}
 
 
 def refuse_missed(settings: Settings, on: date) -> None:
@@ -88,15 +93,21 @@ def publish(settings: Settings, on: date) -> dict[str, int]:
 
     The day is closed before readers see what was known on it: killed in between, more could be learned on that day (law 10).
     """
-    with lake.hold_lock(settings), lake.open_lake(settings) as connection:
+    return _publish(settings, on, lambda: None)[0]
+
+
+def _publish(settings: Settings, on: date, beside: Callable[[], T]) -> tuple[dict[str, int], T]:
+    """`publish`, and the answer of what is done beside it: that only reads the lake, and is done before the day is closed."""
+    with lake.hold_lock(settings), lake.open_lake(settings) as connection, ThreadPoolExecutor(1) as pool:
+        other = pool.submit(beside)
         registers, at_risk = dict(read_registers(settings)), intake.say_at_risk(settings)
         built = build_warehouse(connection, settings, on, registers, at_risk, referring.gate_referral)
-        counts = {**built.counts, "birth_years_told": len(built.years)}
+        counts, told = {**built.counts, "birth_years_told": len(built.years)}, other.result()
         with lake.transact(connection):
             intake.record_publication(connection, on, counts)
         swap_release(settings, on, built.draft, built.parquet)
         audit.write_anchors(connection, settings)
-    return counts
+    return counts, told
 
 
 def tell_senders(settings: Settings, on: date) -> dict[str, int]:
@@ -121,7 +132,14 @@ def run_night(settings: Settings, on: date, progress: Progress = print) -> dict[
         progress("committing")
         committed = commit_run(settings, run_id, on)
         progress("composing feeds")
-        referred = refer(settings, on)
+        with lake.hold_lock(settings):
+            sealed = referring.seal_night(settings, on)
         progress("publishing")
-        published = publish(settings, on)
-        return {"intake": committed, "referral": referred, "warehouse": published, "senders": tell_senders(settings, on)}
+        published, (listed, senders) = _publish(settings, on, lambda: _tell(settings, on, is_closed="is_closed" in sealed))
+        return {"intake": committed, "referral": sealed | listed, "warehouse": published, "senders": senders}
+
+
+def _tell(settings: Settings, on: date, *, is_closed: bool) -> tuple[dict[str, int], dict[str, int]]:
+    """The lists of facilities, but of a closed night, and then what senders and the steward read, who is told their counts."""
+    listed = {} if is_closed else lists.tell_facilities(settings, on)
+    return listed, tell_senders(settings, on)

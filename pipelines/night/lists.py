@@ -27,7 +27,8 @@ from pipelines.risk.failsafe import Telling, count_unanswered, list_telling, lis
 from pipelines.risk.protocol import choose_protocol, load_protocols
 from pipelines.risk.shape import Protocol
 from pipelines.settings import PACKAGE, Settings
-from pipelines.store.lake import Connection, put_frame, read_rows
+from pipelines.store.lake import Connection, open_lake, put_frame, read_rows
+from pipelines.store.registers import list_carers, read_registers
 
 _SENT_TEXT = ("maternity_id", "history_no", "own_file", "own_source_id")
 _OWN_ROW = "child_key, submission_id, row_no, {} as source_id, version_at, record_key"
@@ -41,6 +42,13 @@ _NO_FACILITY = "no-facility"
 _COUNTS = "counts.json"
 _WRITERS = 2
 """Lists that are written at a time: a writer of CSV takes one core."""
+
+
+def tell_facilities(settings: Settings, on: date) -> dict[str, int]:
+    """Both lists of every facility as of a day; how many examinations are due and overdue. Nobody may write to the lake meanwhile."""
+    with open_lake(settings) as connection:
+        write_worklists(connection, settings, on)
+        return write_due(connection, settings, on, list_carers(read_registers(settings)))
 
 
 def write_worklists(connection: Connection, settings: Settings, on: date) -> int:

@@ -13,14 +13,12 @@ from pipelines.errors import UserError
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.doubt import list_doubted
 from pipelines.night.intake import open_day
-from pipelines.night.lists import write_due, write_worklists
 from pipelines.night.seal import write_drafts
 from pipelines.referral.compose import Placed, compose_feeds, count_withheld, keep_carers, place_flags
 from pipelines.settings import Settings
 from pipelines.store.lake import (
     Connection,
     append_rows,
-    hold_lock,
     open_lake,
     read_current,
     read_rows,
@@ -41,14 +39,14 @@ class Known(NamedTuple):
     referral: pl.DataFrame
 
 
-def refer(settings: Settings, on: date) -> dict[str, int]:
+def seal_night(settings: Settings, on: date) -> dict[str, int]:
     """Compose and seal the feeds of the night `on`; counts. What was sealed already is not sealed again.
 
     A night that was published is closed (law 10): what is still to be sent goes out with the next one; `sealed` says
-    how many feeds of it there are.
+    how many feeds of it there are. To be called with the right to write (lake.hold_lock).
     """
     registers = read_registers(settings)
-    with hold_lock(settings), open_lake(settings) as connection:
+    with open_lake(settings) as connection:
         settled = settle_outbox(connection, settings)
         if open_day(connection, on) != on:
             told = {"delivered": settled, "is_closed": 1, "sealed": _count_sealed(connection, on)}
@@ -57,9 +55,7 @@ def refer(settings: Settings, on: date) -> dict[str, int]:
             counts = _seal_feeds(connection, settings, registers, on)
         write_anchors(connection, settings)
         settled += settle_outbox(connection, settings)
-        write_worklists(connection, settings, on)
-        asked = write_due(connection, settings, on, list_carers(registers))
-    return {**counts, "delivered": settled, **asked}
+    return {**counts, "delivered": settled}
 
 
 def refuse_missed(settings: Settings, on: date) -> None:

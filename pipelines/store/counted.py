@@ -10,7 +10,6 @@ from pipelines.contracts import PUBLISHED
 from pipelines.indicators.disclose import ALL, NATION, UNKNOWN, Limits, disclose
 from pipelines.indicators.interval import add_intervals
 from pipelines.indicators.release import renew_tables
-from pipelines.indicators.withhold import withhold
 from pipelines.settings import PROJECT, Settings
 from pipelines.store.lake import Connection, connect, put_frame, read_rows
 
@@ -57,6 +56,10 @@ def fill_indicators(connection: Connection, settings: Settings, years: Iterable[
     earlier, exact = read_told(settings, on, years)
     told = renew_tables(disclose(valued, limits, [*regions, UNKNOWN]), earlier, on, limits)
     counted = pl.concat([exact, valued.with_columns(pl.lit(on).alias("told_on")).select(*COUNTED)])
+    from pipelines.indicators.withhold import (
+        withhold,  # with scipy, a fifth of a second: most commands have no use for it
+    )
+
     _insert(connection, "published.indicator", withhold(told, earlier, on, limits, counted, is_rebuilt=is_rebuilt))
 
 
