@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,7 +23,15 @@ import polars as pl
 from pipelines.intake.repair import neutralise
 from pipelines.referral.compose import OWNER, keep_carers
 from pipelines.risk.calendar import EXAMINED
-from pipelines.risk.failsafe import Telling, count_unanswered, list_telling, list_unanswered, list_windows, read_horizon
+from pipelines.risk.failsafe import (
+    Telling,
+    Window,
+    count_unanswered,
+    list_telling,
+    list_unanswered,
+    list_windows,
+    read_horizon,
+)
 from pipelines.risk.protocol import choose_protocol, load_protocols
 from pipelines.risk.shape import Protocol
 from pipelines.settings import PACKAGE, Settings
@@ -38,6 +46,9 @@ _OWN_RECORDS = f"""
     union all select {_OWN_ROW.format("source_id")} from lake.identified.confirmation where known_to is null"""
 _OWN_RESULTS = f"select {_OWN_ROW.format('null')} from lake.clinical.screening where known_to is null and birth_on >= date '{{since}}'"
 """Results are asked for worklists only, and for children under 3: they are found by date of birth, and all of them are very many."""
+_VERDICT = """
+    select child_key, programme, birth_on, verdict, decided_on, repeat_due_on, last_usable_on from lake.clinical.verdict
+    where known_to is null"""
 _NO_FACILITY = "no-facility"
 _COUNTS = "counts.json"
 _WRITERS = 2
@@ -75,31 +86,41 @@ def write_due(connection: Connection, settings: Settings, on: date, carer: Colle
     telling = list_telling(protocol, read_horizon())
     _view_near(connection, protocol, telling, on)
     birth = read_rows(connection, "from near_child")
-    verdict = read_rows(connection, """
-        select child_key, programme, verdict, decided_on, repeat_due_on, last_usable_on from lake.clinical.verdict v
-        join listed_since using (programme) semi join near_child using (child_key) where known_to is null and v.birth_on >= since""")  # fmt: skip
+    verdict = _read_verdicts(connection, list_windows(protocol, on, read_horizon()))
     unanswered = list_unanswered(birth, _read_told(connection, telling), verdict, protocols, on, read_horizon())
     carers = keep_carers(birth.select("child_key", "phc_id", "maternity_id"), carer).select("child_key", owner_id=OWNER)
     listed = unanswered.join(carers, on="child_key", how="left", validate="m:1")
     put_frame(connection, "listed", listed)
     _list_own_rows(connection, _OWN_RECORDS)
-    told = _name_children(connection, "state, programme, step_code, opens_on, closes_on", ("state", "closes_on", "programme", "child_key"))
+    order = ("state", "closes_on", "programme", "child_key", "step_code")
+    told = _name_children(connection, "state, programme, step_code, opens_on, closes_on", order, "near_child")
     counts = count_unanswered(unanswered)
     write_lists(settings.reports / "due", told, {_COUNTS: json.dumps({"on": on.isoformat(), "counts": counts.to_dicts()})})
     return {"due": int(counts["due"].sum()), "overdue": int(counts["overdue"].sum())}
 
 
+def _read_verdicts(connection: Connection, windows: Sequence[Window]) -> pl.DataFrame:
+    """What the verdicts say that ask for something, and all of a programme whose child its windows may bring near the end of a step."""
+    near = [
+        f"{_VERDICT} and programme = '{programme}' and {_say_born(w for w in windows if w.programme == programme)}"
+        for programme in dict.fromkeys(w.programme for w in windows)
+    ]
+    return read_rows(connection, f"""
+        select * exclude (is_told) from asked
+        union all select * from ({" union all ".join(near)}) anti join asked using (child_key, programme)""")  # fmt: skip
+
+
 def _read_told(connection: Connection, telling: Telling) -> pl.DataFrame:
-    """EXAMINED of the results that say more than a verdict does; each part is asked for by what one column says, as all are very many."""
+    """EXAMINED of the results that say more than a verdict does; each part asks for one value of one column, as all are very many."""
     result = f"""
         select {", ".join(EXAMINED)} from lake.clinical.screening {{}} where known_to is null and not is_cancelled
-        and birth_on >= (select min(since) from listed_since where {{}})"""
-    any_of, asked = result.format("", "true"), f"programme in {_say_in({name for name, _ in telling.asked} | telling.going_on.keys())}"
+        and birth_on >= (select min(since) from listed_since where {{}}) and {{}}"""
+    named = ["result_code = 'declined'", *(f"component = '{name}'" for name in telling.components)]
+    asked = f"programme in {_say_in({name for name, _ in telling.asked} | telling.going_on.keys())}"
     return read_rows(connection, f"""
-        with said as materialized (
-            {any_of} and result_code = 'declined' union all {any_of} and component in {_say_in(telling.components)})
+        with said as materialized ({" union all ".join(result.format("", "true", one) for one in named)})
         from said semi join near_child using (child_key)
-        union {result.format("semi join (from asked where is_told) using (child_key, programme)", asked)} and {asked}""")  # fmt: skip
+        union {result.format("semi join (from asked where is_told) using (child_key, programme)", asked, asked)}""")  # fmt: skip
 
 
 def _say_in(names: Collection[str]) -> str:
@@ -112,26 +133,34 @@ def _view_near(connection: Connection, protocol: Protocol, telling: Telling, on:
     years = {name: 1 + programme.listed_until_months // 12 for name, programme in protocol.programmes.items()}
     since = [(name, on.replace(year=on.year - back, day=1)) for name, back in years.items()]
     put_frame(connection, "listed_since", pl.DataFrame(since, {"programme": pl.String, "since": pl.Date}, orient="row"))
-    deadlines = ", ".join(f"('{programme}', '{verdict}')" for programme, verdict in telling.asked)
-    going_on = " or ".join(
-        f"(programme = '{name}' and last_usable_on >= date '{on - timedelta(days=days)}')" for name, days in telling.going_on.items()
-    )
-    is_told = " or ".join(part for part in (f"(programme, verdict) in ({deadlines})" if deadlines else "", going_on) if part) or "false"
+    told = [f"programme = '{programme}' and verdict = '{verdict}'" for programme, verdict in telling.asked]
+    told += [f"programme = '{name}' and last_usable_on >= date '{on - timedelta(days=days)}'" for name, days in telling.going_on.items()]
+    is_told = " or ".join(f"({one})" for one in told) or "false"
+    asking = " union ".join(f"{_VERDICT} and {one}" for one in ("verdict = 'repeat_due'", *told))
     connection.execute(f"""
-        create or replace temp table asked as select child_key, programme, coalesce({is_told}, false) as is_told
-        from lake.clinical.verdict v join listed_since using (programme)
-        where known_to is null and v.birth_on >= since and (verdict = 'repeat_due' or {is_told})""")
+        create or replace temp table asked as
+        select v.*, coalesce({is_told}, false) as is_told from ({asking}) v join listed_since using (programme) where birth_on >= since""")
     windows = list_windows(protocol, on, read_horizon())
-    near = " or ".join(
-        f"birth_on between date '{w.earliest}' and date '{w.latest}'"
-        + (f" and gestation_wk < {protocol.age.preterm_below_wk}" if w.is_preterm else "")
-        for w in windows
-    ) or "false"  # fmt: skip
+    near = _say_born(w for w in windows if not w.is_preterm)
+    near_preterm = f"gestation_wk < {protocol.age.preterm_below_wk} and {_say_born(w for w in windows if w.is_preterm)}"
     connection.execute(f"""
         create or replace temp table near_child as
-        select child_key, birth_on, gestation_wk, birth_weight_g, is_complicated, died_on, phc_id, maternity_id from lake.clinical.birth
+        select child_key, record_key, birth_on, sex_code, gestation_wk, birth_weight_g, is_complicated, died_on, phc_id, maternity_id
+        from lake.clinical.birth
         where known_to is null and not is_cancelled and died_on is null and birth_on >= (select min(since) from listed_since)
-        and ({near} or child_key in (select child_key from asked))""")
+        and ({near} or {near_preterm} or child_key in (select child_key from asked))""")
+
+
+def _say_born(windows: Iterable[Window]) -> str:
+    """Born in one of some windows, as SQL; of those that overlap, once."""
+    spans: list[tuple[date, date]] = []
+    for first, last in sorted((w.earliest, w.latest) for w in windows):
+        if spans and first <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(last, spans[-1][1]))
+        else:
+            spans.append((first, last))
+    born = " or ".join(f"birth_on between date '{first}' and date '{last}'" for first, last in spans)
+    return f"({born or 'false'})"
 
 
 def read_due_counts(settings: Settings) -> dict[str, Any]:
@@ -175,19 +204,29 @@ def name_list(owner_id: object) -> str:
     return (owner if plain else hashlib.sha256(owner.encode()).hexdigest()[:16]) + ".csv"
 
 
-def _name_children(connection: Connection, columns: str, order: Sequence[str]) -> pl.DataFrame:
-    """The rows of temp table `listed`, by owner, each with its child named; `own_...`: where the owner itself last told of it."""
+def _name_children(
+    connection: Connection, columns: str, order: Sequence[str], births: str = "(from lake.clinical.birth where known_to is null)"
+) -> pl.DataFrame:
+    """The rows of temp table `listed`, by owner, each with its child named; `own_...`: where the owner itself last told of it.
+
+    `births`: where the clinical births of all these children stand.
+    """
     named = read_rows(connection, f"""
         select owner_id, {columns}, b.birth_on, b.sex_code, i.birth_order, b.maternity_id, i.history_no,
                own.file_name as own_file, own.row_no as own_row, own.source_id as own_source_id, child_key
-        from listed join lake.clinical.birth b using (child_key)
+        from listed join {births} b using (child_key)
         left join lake.identified.birth i on i.record_key = b.record_key and i.known_to is null
-        left join own_row own using (owner_id, child_key)
-        where b.known_to is null""")  # fmt: skip
+        left join own_row own using (owner_id, child_key)""")  # fmt: skip
     assert len(named) == read_rows(connection, "select count(*) from listed").item()  # noqa: S101
-    return named.with_columns(_neutralise(named[name]) for name in _SENT_TEXT).sort(
-        "owner_id", *order, descending=[name == "state" for name in ("owner_id", *order)]  # what is overdue first
-    )
+    return _sort_lists(named.with_columns(_neutralise(named[name]) for name in _SENT_TEXT), ("owner_id", *order))
+
+
+def _sort_lists(named: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
+    """Rows in their order, what is overdue first; few texts are many rows': their places in the alphabet are sorted, in half the time."""
+    texts = {name: pl.Enum(named[name].drop_nulls().unique().sort()) for name in order if named.schema[name] == pl.String}
+    named = named.rechunk()  # rows are gathered from all over it
+    ranked = named.select(pl.col(name).cast(texts[name]).to_physical() if name in texts else pl.col(name) for name in order)
+    return named[ranked.select(pl.arg_sort_by(order, descending=[name == "state" for name in order])).to_series()]
 
 
 def _list_own_rows(connection: Connection, *sources: str) -> None:

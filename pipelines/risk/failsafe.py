@@ -47,8 +47,9 @@ class Telling(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Dates of birth at which the last day of some step is near; `is_preterm`: of children born too early alone."""
+    """Dates of birth at which the last day of some step of a programme is near; `is_preterm`: of children born too early alone."""
 
+    programme: str
     earliest: date
     latest: date
     is_preterm: bool
@@ -67,9 +68,10 @@ def list_windows(protocol: Protocol, on: date, horizon: Horizon) -> list[Window]
         least, most = _reach_days(step.unit, step.end)
         latest = on - timedelta(days=least - horizon.due_within_days - 1)
         earliest = on - timedelta(days=most + horizon.overdue_for_days + 1)
-        windows.append(Window(earliest, latest, is_preterm=False))
+        windows.append(Window(step.programme, earliest, latest, is_preterm=False))
         if protocol.programmes[step.programme].is_age_corrected:
-            windows.append(Window(earliest - timedelta(days=(protocol.age.term_wk - _LEAST_WK) * 7), latest, is_preterm=True))
+            begun = earliest - timedelta(days=(protocol.age.term_wk - _LEAST_WK) * 7)
+            windows.append(Window(step.programme, begun, latest, is_preterm=True))
     return windows
 
 
@@ -97,7 +99,8 @@ def list_unanswered(
     """One row a child and step, repeat or deadline (FAILSAFE), in no order: state `due` or `overdue` on a day.
 
     `birth`: clinical.birth of children of age; `told`: calendar.EXAMINED of the results of `list_telling` and the declined
-    ones, more do no harm; `verdict`: their clinical.verdict, one row a child and programme.
+    ones, more do no harm; `verdict`: clinical.verdict, one row a child and programme: those that ask for something, and all that a
+    programme has of children of its windows.
     """
     protocol = choose_protocol(protocols, on)
     living, seen = birth.filter(pl.col("died_on").is_null()), mark_usable(told, protocol, on)
