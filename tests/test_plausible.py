@@ -1,6 +1,6 @@
 """What a result can be: numbers that no instrument gives are refused, what cannot be judged is told, ages are completed months."""
 
-from datetime import date
+from datetime import date, datetime
 
 import polars as pl
 import pytest
@@ -53,6 +53,17 @@ def judge(programme: str, component: str, value: float | None = None, birth_on: 
 )
 def test_a_number_that_no_instrument_gives_is_refused_and_one_that_nobody_can_judge_is_told(programme, component, value, outcome):
     assert judge(programme, component, value) == outcome
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"examined_at": datetime(2024, 9, 1, 8)}, []), ({"examined_at": datetime(2024, 9, 2)}, ["examined_at_of_another_day"]),
+        ({"reported_on": SEEN}, []), ({"reported_on": date(2024, 8, 31)}, ["reported_before_examined"]),
+    ],
+)  # fmt: skip
+def test_days_of_one_result_that_disagree_are_told(said, told):
+    assert judge("hearing", "oae_left", examined_on=SEEN, result_code="pass", **said) == (1, told)
 
 
 def test_a_score_of_25_is_no_score_of_the_m_chat_r():

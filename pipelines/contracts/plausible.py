@@ -44,6 +44,8 @@ def list_screening_notices() -> dict[str, Notice]:
     return {
         **_list_age_notices(),
         "sample_after_transfusion": Notice("is_transfused", pl.col("is_transfused")),
+        "examined_at_of_another_day": Notice("examined_at", pl.col("examined_at").dt.date() != pl.col("examined_on")),
+        "reported_before_examined": Notice("reported_on", pl.col("reported_on") < pl.col("examined_on")),
         **{code: Notice("component", _is_not_judged(code)) for code in dict.fromkeys(k["code"] for k in _DATA["judged"])},
     }
 
