@@ -56,7 +56,14 @@ def test_the_failsafe_list_of_many_children_says_of_each_what_its_calendar_says(
     )
     some = birth.filter(near | pl.col("child_key").is_in(asked["child_key"].implode()))
     assert some.height < birth.height
-    listed = list_unanswered(some, told, verdict, PROTOCOLS, ON, Horizon(14, 60))
+    of_window = pl.any_horizontal(
+        (pl.col("programme") == w.programme) & pl.col("birth_on").is_between(w.earliest, w.latest)
+        for w in list_windows(choose_protocol(PROTOCOLS, ON), ON, Horizon(14, 60))
+    )
+    of_programme = verdict.join(birth.select("child_key", "birth_on"), on="child_key").filter(of_window).select(verdict.columns)
+    near_verdict = pl.concat([asked, of_programme]).unique(["child_key", "programme"])
+    assert near_verdict.height < verdict.height
+    listed = list_unanswered(some, told, near_verdict, PROTOCOLS, ON, Horizon(14, 60))
     assert sorted(listed.rows()) == sorted(calendar.select(listed.columns).rows())
     assert set(listed["state"]) == {"due", "overdue"}
     assert listed["step_code"].n_unique() > 12

@@ -175,8 +175,6 @@ def test_a_file_is_tried_with_the_register_too(settings, tmp_path):
 
 
 ROWS = st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 46_000)), max_size=12)
-
-
 TALLIED = {"row_no": pl.Int64, "sender_id": pl.String, "received_on": pl.Date, "examined_on": pl.Date}
 
 

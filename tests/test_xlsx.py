@@ -245,6 +245,20 @@ def test_an_old_workbook_reads_as_a_new_one(tmp_path, layouts):
     assert accepted(tmp_path / "a.xls", layouts) == [(3, *READ[0]), (4, *READ[0])]
 
 
+def test_a_hidden_sheet_of_an_old_workbook_is_told_too(tmp_path, layouts):
+    book = xlwt.Workbook()
+    for row in (GOOD, ["2", *GOOD[1:]]):
+        sheet = book.add_sheet(f"Лист{row[0]}")
+        for number, cells in enumerate([HEADER, row]):
+            for place, cell in enumerate(cells):
+                sheet.write(number, place, cell)
+    sheet.visibility = 1
+    book.save(str(tmp_path / "a.xls"))
+    opened, judged = judge(tmp_path / "a.xls", layouts)
+    told = pl.concat([opened.finding, *(j.finding for j in judged)])
+    assert told.filter(pl.col("code") == "sheet_hidden").select("column", "severity").rows() == [("2", "info")]
+
+
 def test_headers_are_known_in_any_case_and_spacing(tmp_path, layouts):
     spelled = ["НОМЕР", "ИИН  матери", "Дата\nрождения", "дата", "Отправитель:", "ВОАЭ\u00a0левое", "воаэ правое"]
     assert accepted(write(tmp_path / "a.xlsx", [spelled, GOOD]), layouts) == [(2, *READ[0])]

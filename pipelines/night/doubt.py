@@ -32,7 +32,7 @@ _DOUBT = "g.record_key, g.content_hash, g.child_key"
 def keep_doubts(connection: Connection, folder: Path, fresh: Sequence[str], held: Collection[str], on: date) -> int:
     """Close the doubts that a run ends and open those it raises (`fresh`: submissions it judged, `held`: of them those held back); how many."""
     connection.execute("""
-        update lake.clinical.consent_doubt d set known_to = ? where known_to is null and (
+        update lake.clinical.consent_doubt set known_to = ? where known_to is null and (
             submission_id in (from fresh_id)
             or submission_id in (select submission_id from lake.ledger.submission where status = 'returned')
             or (submission_id, row_no) in (select (submission_id, row_no) from lake.ledger.resent where outcome = 'accepted')

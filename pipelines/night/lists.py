@@ -12,28 +12,19 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pipelines.intake.repair import neutralise
+from pipelines.night.due import read_told, read_verdicts, view_near
 from pipelines.referral.compose import OWNER, keep_carers
-from pipelines.risk.calendar import EXAMINED
-from pipelines.risk.failsafe import (
-    Telling,
-    Window,
-    count_unanswered,
-    list_telling,
-    list_unanswered,
-    list_windows,
-    read_horizon,
-)
+from pipelines.risk.failsafe import count_unanswered, list_telling, list_unanswered, list_windows, read_horizon
 from pipelines.risk.protocol import choose_protocol, load_protocols
-from pipelines.risk.shape import Protocol
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, open_lake, put_frame, read_rows
 from pipelines.store.registers import list_carers, read_registers
@@ -46,9 +37,6 @@ _OWN_RECORDS = f"""
     union all select {_OWN_ROW.format("source_id")} from lake.identified.confirmation where known_to is null"""
 _OWN_RESULTS = f"select {_OWN_ROW.format('null')} from lake.clinical.screening where known_to is null and birth_on >= date '{{since}}'"
 """Results are asked for worklists only, and for children under 3: they are found by date of birth, and all of them are very many."""
-_VERDICT = """
-    select child_key, programme, birth_on, verdict, decided_on, repeat_due_on, last_usable_on from lake.clinical.verdict
-    where known_to is null"""
 _NO_FACILITY = "no-facility"
 _COUNTS = "counts.json"
 _WRITERS = 2
@@ -83,11 +71,11 @@ def write_due(connection: Connection, settings: Settings, on: date, carer: Colle
     """
     protocols = load_protocols(PACKAGE / "risk" / settings.protocol)
     protocol = choose_protocol(protocols, on)
-    telling = list_telling(protocol, read_horizon())
-    _view_near(connection, protocol, telling, on)
+    telling, windows = list_telling(protocol, read_horizon()), list_windows(protocol, on, read_horizon())
+    view_near(connection, protocol, telling, windows, on)
     birth = read_rows(connection, "from near_child")
-    verdict = _read_verdicts(connection, list_windows(protocol, on, read_horizon()))
-    unanswered = list_unanswered(birth, _read_told(connection, telling), verdict, protocols, on, read_horizon())
+    verdict = read_verdicts(connection, windows)
+    unanswered = list_unanswered(birth, read_told(connection, telling), verdict, protocols, on, read_horizon())
     carers = keep_carers(birth.select("child_key", "phc_id", "maternity_id"), carer).select("child_key", owner_id=OWNER)
     listed = unanswered.join(carers, on="child_key", how="left", validate="m:1")
     put_frame(connection, "listed", listed)
@@ -97,70 +85,6 @@ def write_due(connection: Connection, settings: Settings, on: date, carer: Colle
     counts = count_unanswered(unanswered)
     write_lists(settings.reports / "due", told, {_COUNTS: json.dumps({"on": on.isoformat(), "counts": counts.to_dicts()})})
     return {"due": int(counts["due"].sum()), "overdue": int(counts["overdue"].sum())}
-
-
-def _read_verdicts(connection: Connection, windows: Sequence[Window]) -> pl.DataFrame:
-    """What the verdicts say that ask for something, and all of a programme whose child its windows may bring near the end of a step."""
-    near = [
-        f"{_VERDICT} and programme = '{programme}' and {_say_born(w for w in windows if w.programme == programme)}"
-        for programme in dict.fromkeys(w.programme for w in windows)
-    ]
-    return read_rows(connection, f"""
-        select * exclude (is_told) from asked
-        union all select * from ({" union all ".join(near)}) anti join asked using (child_key, programme)""")  # fmt: skip
-
-
-def _read_told(connection: Connection, telling: Telling) -> pl.DataFrame:
-    """EXAMINED of the results that say more than a verdict does; each part asks for one value of one column, as all are very many."""
-    result = f"""
-        select {", ".join(EXAMINED)} from lake.clinical.screening {{}} where known_to is null and not is_cancelled
-        and birth_on >= (select min(since) from listed_since where {{}}) and {{}}"""
-    named = ["result_code = 'declined'", *(f"component = '{name}'" for name in telling.components)]
-    asked = f"programme in {_say_in({name for name, _ in telling.asked} | telling.going_on.keys())}"
-    return read_rows(connection, f"""
-        with said as materialized ({" union all ".join(result.format("", "true", one) for one in named)})
-        from said semi join near_child using (child_key)
-        union {result.format("semi join (from asked where is_told) using (child_key, programme)", asked, asked)}""")  # fmt: skip
-
-
-def _say_in(names: Collection[str]) -> str:
-    """Names of a protocol as a list of SQL; one that nothing is called, where there are none."""
-    return "(" + ", ".join(f"'{name}'" for name in [*sorted(names), ""]) + ")"
-
-
-def _view_near(connection: Connection, protocol: Protocol, telling: Telling, on: date) -> None:
-    """Temp tables `listed_since` (programme -> births from which it is listed), `asked` and `near_child`: who may be on the list."""
-    years = {name: 1 + programme.listed_until_months // 12 for name, programme in protocol.programmes.items()}
-    since = [(name, on.replace(year=on.year - back, day=1)) for name, back in years.items()]
-    put_frame(connection, "listed_since", pl.DataFrame(since, {"programme": pl.String, "since": pl.Date}, orient="row"))
-    told = [f"programme = '{programme}' and verdict = '{verdict}'" for programme, verdict in telling.asked]
-    told += [f"programme = '{name}' and last_usable_on >= date '{on - timedelta(days=days)}'" for name, days in telling.going_on.items()]
-    is_told = " or ".join(f"({one})" for one in told) or "false"
-    asking = " union ".join(f"{_VERDICT} and {one}" for one in ("verdict = 'repeat_due'", *told))
-    connection.execute(f"""
-        create or replace temp table asked as
-        select v.*, coalesce({is_told}, false) as is_told from ({asking}) v join listed_since using (programme) where birth_on >= since""")
-    windows = list_windows(protocol, on, read_horizon())
-    near = _say_born(w for w in windows if not w.is_preterm)
-    near_preterm = f"gestation_wk < {protocol.age.preterm_below_wk} and {_say_born(w for w in windows if w.is_preterm)}"
-    connection.execute(f"""
-        create or replace temp table near_child as
-        select child_key, record_key, birth_on, sex_code, gestation_wk, birth_weight_g, is_complicated, died_on, phc_id, maternity_id
-        from lake.clinical.birth
-        where known_to is null and not is_cancelled and died_on is null and birth_on >= (select min(since) from listed_since)
-        and ({near} or {near_preterm} or child_key in (select child_key from asked))""")
-
-
-def _say_born(windows: Iterable[Window]) -> str:
-    """Born in one of some windows, as SQL; of those that overlap, once."""
-    spans: list[tuple[date, date]] = []
-    for first, last in sorted((w.earliest, w.latest) for w in windows):
-        if spans and first <= spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(last, spans[-1][1]))
-        else:
-            spans.append((first, last))
-    born = " or ".join(f"birth_on between date '{first}' and date '{last}'" for first, last in spans)
-    return f"({born or 'false'})"
 
 
 def read_due_counts(settings: Settings) -> dict[str, Any]:

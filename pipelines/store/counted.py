@@ -53,13 +53,11 @@ def fill_indicators(connection: Connection, settings: Settings, years: Iterable[
     _insert(connection, "indicator", valued.with_columns(met.alias("threshold_met")))
     limits = Limits(settings.small_count, settings.rounding, settings.least_denominator)
     regions = [region for (region,) in connection.execute("select kato2 from region").fetchall()]
+    from pipelines.indicators.withhold import withhold  # with scipy: most commands have no use for it
+
     earlier, exact = read_told(settings, on, years)
     told = renew_tables(disclose(valued, limits, [*regions, UNKNOWN]), earlier, on, limits)
     counted = pl.concat([exact, valued.with_columns(pl.lit(on).alias("told_on")).select(*COUNTED)])
-    from pipelines.indicators.withhold import (
-        withhold,  # with scipy, a fifth of a second: most commands have no use for it
-    )
-
     _insert(connection, "published.indicator", withhold(told, earlier, on, limits, counted, is_rebuilt=is_rebuilt))
 
 
