@@ -104,6 +104,26 @@ def test_results_of_one_child_component_and_day_contradict_one_another_wherever_
     assert told([ear(2, "pass", "A"), other], tmp_path) == ({"results_contradict": rows} if rows else {})
 
 
+def spot(number: int, value: str, name: str, **other):
+    """The TSH of a blood spot, as ear tells an ear."""
+    return ear(number, "", name, programme="blood_spot", component="tsh", value=value, unit="mU/L") | other
+
+
+@pytest.mark.parametrize(
+    ("other", "rows"),
+    [
+        (spot(2, "12.5", "B"), [2, 3]),
+        (spot(2, "3.1", "B"), []),
+        (spot(3, "12.5", "B"), []),
+        (spot(2, "12.5", "B", stage_code="retest"), []),  # the same spot is tested again, as order 704 asks
+        (spot(2, "12.5", "B", status_code="cancelled"), []),
+        (spot(2, "", "B", result_code="unsatisfactory"), []),
+    ],
+)
+def test_two_unlike_numbers_of_one_child_analyte_and_day_are_told(tmp_path, other, rows):
+    assert told([spot(2, "3.1", "A"), other], tmp_path) == ({"results_contradict": rows} if rows else {})
+
+
 def test_a_child_is_the_same_by_its_own_number_whatever_else_its_rows_say(tmp_path):
     by_iin = [ear(2, answer, answer, child_iin=name_iin(700), history_no=history) for answer, history in (("pass", "H2"), ("refer", ""))]
     assert told(by_iin, tmp_path) == {"results_contradict": [2, 3]}
@@ -142,8 +162,9 @@ def test_contradictory_answers_of_a_fhir_file_are_told_and_a_version_contradicts
 @pytest.fixture(scope="module")
 def far_apart(tmp_path_factory):
     """A file in which one record is told differently, and two results contradict one another, further apart than what is read at a time."""
-    results = [result(number, "1") for number in range(100, 40_100)]
-    twice = [result(30_000, "1"), result(100, "1", valueQuantity={"value": 7, "unit": "mU/L"})]
+    same = {"valueQuantity": {"value": 3.1, "unit": "mU/L"}}
+    results = [result(number, "1", **same) for number in range(100, 40_100)]
+    twice = [result(30_000, "1", **same), result(100, "1", valueQuantity={"value": 7, "unit": "mU/L"})]
     lines = [*child(1), LABORATORY, hear(1, "LA10392-1"), *results, *twice, hear(2, "LA10393-9"), hear(3, "LA10393-9")]
     return write(tmp_path_factory.mktemp("far") / "a.json", *lines)
 

@@ -172,3 +172,11 @@ def test_a_cancelled_result_is_taken_back_whatever_it_holds(path):
     accepted, _, _ = read(path, coded("54108-6", "Pass~Refer", status="X"), coded("L9^Report^L", "a text", "TX", status="X"), TSH)
     assert accepted.select("component", "status_code").rows() == [("hearing_left", "cancelled"), ("tsh", "final")]
     assert accepted["examined_on"].to_list() == [date(2026, 1, 5)] * 2
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"), [("mU/L~mIU/L", ("m[IU]/L", set())), ("mU/L~", ("m[IU]/L", set())), ("mU/L~mg/dL", (None, {("unit", "unit_unknown")}))]
+)
+def test_repeated_units_are_read_where_they_are_one_unit(path, unit, expected):
+    accepted, finding, _ = read(path, result("29575-8^TSH^LN", "33", unit))
+    assert (accepted["unit"].first() if len(accepted) else None, codes(finding)) == expected

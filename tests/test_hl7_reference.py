@@ -149,7 +149,8 @@ def expect(text):
             continue
         code = said(parsed, segment, 3) or said(parsed, segment, 3, 4) or said(parsed, segment, 3, 2) or "?"
         status = {"F": "final", "P": "preliminary", "C": "corrected"}[said(parsed, segment, 11) or order_status or "F"]
-        unit = next((u for n in (1, 2, 4) if (u := said(parsed, segment, 6, n))), None)
+        units = [next((u for n in (1, 2, 4) if (u := said_of(parsed, one, n))), None) for one in segment[6]]
+        unit = ", ".join(dict.fromkeys(u for u in units if u)) or None
         all_told = {read_one(said_of(parsed, one), unit) for one in segment[5]}
         if len(all_told) > 1 and said(parsed, segment, 2) == "TX" and said(parsed, segment, 8) != "H":
             continue  # a text of several lines

@@ -40,6 +40,10 @@ def judge(programme: str, component: str, value: float | None = None, birth_on: 
         ("development", "xyz_unknown", 0.5, (1, ["component_unlisted"])),
         ("phenotype", "head", 50.0, (1, ["value_without_z_score"])),
         ("blood_spot", "tsh", 50.0, (1, [])),
+        ("blood_spot", "tsh", 1000.0, (1, [])),
+        ("blood_spot", "tsh", 99_999.0, (1, ["value_unlikely"])),
+        ("blood_spot", "phe", 127.0, (1, ["value_unlikely"])),  # umol/L said to be mg/dL
+        ("hearing", "phe", 127.0, (1, ["component_unlisted"])),
         ("blood_spot", "TSH", 50.0, (1, ["component_unlisted"])),
         ("blood_spot", "ttg", 50.0, (1, ["component_unlisted"])),
         ("blood_spot", "29575-8", 50.0, (1, ["component_unlisted"])),  # where a reader did not take it for tsh

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -30,13 +30,13 @@ class Notice(NamedTuple):
 
 def is_possible() -> pl.Expr:
     """False where a number is one that its instrument cannot give."""
-    impossible = [
-        (known["programme"] == _PROGRAMME)
-        & _COMPONENT.is_in(known["components"])
-        & ~_VALUE.is_between(known["lowest"], known["highest"])
-        for known in _DATA["possible"]
-    ]
-    return ~pl.any_horizontal(impossible)
+    return ~pl.any_horizontal(
+        _is_of(known) & ~_VALUE.is_between(known["lowest"], known["highest"]) for known in _DATA["possible"]
+    )
+
+
+def _is_of(known: dict[str, Any]) -> pl.Expr:
+    return (known["programme"] == _PROGRAMME) & _COMPONENT.is_in(known["components"])
 
 
 def list_screening_notices() -> dict[str, Notice]:
@@ -46,6 +46,7 @@ def list_screening_notices() -> dict[str, Notice]:
         "sample_after_transfusion": Notice("is_transfused", pl.col("is_transfused")),
         "examined_at_of_another_day": Notice("examined_at", pl.col("examined_at").dt.date() != pl.col("examined_on")),
         "reported_before_examined": Notice("reported_on", pl.col("reported_on") < pl.col("examined_on")),
+        "value_unlikely": Notice("value", pl.any_horizontal(_is_of(known) & (_VALUE > known["highest"]) for known in _DATA["likely"])),
         **{code: Notice("component", _is_not_judged(code)) for code in dict.fromkeys(k["code"] for k in _DATA["judged"])},
     }
 

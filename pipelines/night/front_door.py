@@ -228,7 +228,8 @@ def _note_contradictions(draft: Path, layout: Layout) -> None:
     unlike = find_contradictions(draft)
     if unlike.is_empty():
         return
-    found = unlike.select("row_no", name_cell("result_code", layout).alias("column"), code=pl.lit("results_contradict"), severity=pl.lit("warning"))
+    column = pl.when(pl.col("said") == "value").then(name_cell("value", layout)).otherwise(name_cell("result_code", layout))
+    found = unlike.select("row_no", column.alias("column"), code=pl.lit("results_contradict"), severity=pl.lit("warning"))
     detail_findings(found.unique(maintain_order=True)).write_parquet(draft / "finding-whole.parquet", compression="lz4")
     noted = [pl.read_parquet(part, columns=["row_no"]) for part in draft.glob("noted-*.parquet")]
     named = unlike.select("row_no", "source_id").unique("row_no", keep="first", maintain_order=True)

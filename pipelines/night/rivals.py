@@ -21,8 +21,10 @@ _NAMED_BY = (
     (("maternity_id", "history_no"), ()),
 )
 """The ways of naming a child, strongest first: what each needs, and what it says besides."""
-_TOLD = ("row_no", "source_id", "record_key", "component", "result_code")
-_TOLD_SCHEMA = {"row_no": pl.Int64, "source_id": pl.String, "component": pl.String}
+_SAYS = {"result_code": (), "value": ("stage_code",)}
+"""What says how an examination ended, and what parts it from others of its day: the same spot is tested again by order 704."""
+_TOLD = ("row_no", "source_id", "record_key", "component", *_SAYS, "stage_code")
+_TOLD_SCHEMA = {"row_no": pl.Int64, "source_id": pl.String, "component": pl.String, "said": pl.String}
 
 
 def find_rivals(draft: Path) -> pl.Series:
@@ -35,17 +37,33 @@ def find_rivals(draft: Path) -> pl.Series:
 
 
 def find_contradictions(draft: Path) -> pl.DataFrame:
-    """row_no, source_id, component of results staged as accepted that another record of that child, component and day contradicts.
+    """Results staged as accepted that another record of that child, component and day contradicts.
 
-    A child is known by the strongest name that its row gives; a result that was withdrawn contradicts nothing.
+    row_no, source_id, component, and `said`: the column in which they do.
+    Coded answers and numbers are compared, each with its like. A child is known by the strongest name that its row gives;
+    a result that was withdrawn contradicts nothing.
     """
-    parts = [part for part in _list_parts(draft, "screening") if {"result_code", *_EXAMINED} <= pl.read_parquet_schema(part).keys()]
+    parts = [part for part in _list_parts(draft, "screening") if _tells_results(part)]
     repeated = _list_repeated(parts, lambda part: _read_answers(part)["exam"])
     if repeated.is_empty():
         return pl.DataFrame(schema=_TOLD_SCHEMA)
-    told = pl.concat(_read_answers(part, *_TOLD).filter(pl.col("exam").is_in(repeated.implode())) for part in parts)
-    is_unlike = (pl.col("result_code").n_unique() > 1) & (pl.col("record_key").n_unique() > 1)
-    return told.filter(is_unlike.over("exam")).select(_TOLD_SCHEMA.keys())
+    found = (_read_answers(part, *_TOLD).filter(pl.col("exam").is_in(repeated.implode())) for part in parts)
+    told = pl.concat(found, how="diagonal")
+    unlike = [pl.when(_tell_unlike(told, said)).then(pl.lit(said)) for said in _SAYS if said in told.columns]
+    return told.with_columns(pl.coalesce(*unlike).alias("said")).filter(pl.col("said").is_not_null()).select(_TOLD_SCHEMA.keys())
+
+
+def _tell_unlike(told: pl.DataFrame, said: str) -> pl.Expr:
+    """True of rows whose examination two records tell differently by `said`, where a row says it."""
+    parted = [name for name in _SAYS[said] if name in told.columns]
+    is_told = pl.col(said).is_not_null()
+    others = (pl.col(name).filter(is_told).n_unique().over("exam", *parted) > 1 for name in (said, "record_key"))
+    return is_told & pl.all_horizontal(others)
+
+
+def _tells_results(part: Path) -> bool:
+    there = pl.read_parquet_schema(part).keys()
+    return there >= set(_EXAMINED) and not there.isdisjoint(_SAYS)
 
 
 def _list_parts(draft: Path, kind: str) -> list[Path]:
@@ -75,17 +93,18 @@ def _list_rivals(parts: Sequence[Path]) -> pl.Series:
 
 
 def _read_answers(part: Path, *columns: str) -> pl.DataFrame:
-    """The coded results of a part that hold, each with `exam`: which child was examined by what and when."""
+    """The results of a part that hold, each with `exam`: which child was examined by what and when."""
     names = dict.fromkeys(name for needed, beside in _NAMED_BY for name in (*needed, *beside))
-    found = _read_part(part, *dict.fromkeys((*columns, *_EXAMINED, *names, "result_code", "is_cancelled")))
-    answers = found.filter(pl.col("result_code").is_not_null() & ~pl.col("is_cancelled"))
+    found = _read_part(part, *dict.fromkeys((*columns, *_EXAMINED, *names, *_SAYS, "is_cancelled")))
+    is_told = pl.any_horizontal(pl.col(name).is_not_null() for name in _SAYS if name in found.columns)
+    answers = found.filter(is_told & ~pl.col("is_cancelled"))
     contract = RECORDS["screening"].columns()
     answers = answers.with_columns(pl.lit(None, contract[name].dtype).alias(name) for name in names if name not in found.columns)
     exams = (
         pl.when(pl.all_horizontal(pl.col(name).is_not_null() for name in needed)).then(pl.struct(*needed, *beside, *_EXAMINED).hash())
         for needed, beside in _NAMED_BY
     )
-    return answers.select(pl.coalesce(*exams).alias("exam"), *columns)
+    return answers.select(pl.coalesce(*exams).alias("exam"), *(name for name in columns if name in answers.columns))
 
 
 def _read_part(part: Path, *columns: str) -> pl.DataFrame:

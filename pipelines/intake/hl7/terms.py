@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipelines.intake.conform import name_unit
 from pipelines.intake.hl7.fields import Marks, clean_number, is_loinc_whole, pick, read_time, unescape
 from pipelines.intake.hl7.groups import SubId, read_sub_id
 from pipelines.intake.hl7.split import name_charset
@@ -146,7 +147,11 @@ class Terms:
         return first if is_one else Answer(None, first.first, None, None, False, is_contradictory=True)
 
     def _read_unit(self, field: str) -> str | None:
-        return pick(self.marks, field, 0) or pick(self.marks, field, 1) or pick(self.marks, field, 3)
+        """The unit of an OBX-6; repetitions that spell several units are none that we know, and are told all."""
+        repeated = field.split(self.marks.repeat) if self.marks.repeat in field else (field,)
+        said = (pick(self.marks, one, 0) or pick(self.marks, one, 1) or pick(self.marks, one, 3) for one in repeated)
+        units = {name_unit(unit) or unit: unit for unit in said if unit}
+        return ", ".join(units.values()) or None
 
     def _read_time(self, field: str) -> tuple[str | None, str | None]:
         """(ISO day, ISO moment) of a field; 2.3 adds a component of precision."""
