@@ -46,7 +46,7 @@ def list_screening_notices() -> dict[str, Notice]:
         "sample_after_transfusion": Notice("is_transfused", pl.col("is_transfused")),
         "examined_at_of_another_day": Notice("examined_at", pl.col("examined_at").dt.date() != pl.col("examined_on")),
         "reported_before_examined": Notice("reported_on", pl.col("reported_on") < pl.col("examined_on")),
-        "value_unlikely": Notice("value", pl.any_horizontal(_is_of(known) & (_VALUE > known["highest"]) for known in _DATA["likely"])),
+        "value_unlikely": Notice("value", pl.any_horizontal(_is_of(known) & (known["highest"] < _VALUE) for known in _DATA["likely"])),
         **{code: Notice("component", _is_not_judged(code)) for code in dict.fromkeys(k["code"] for k in _DATA["judged"])},
     }
 
