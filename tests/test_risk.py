@@ -75,6 +75,32 @@ BLOOD_SPOT = {
     "a high retest of the same spot is no repeat sample": (
         (*spot(2, 12.0), ("blood_spot", "tsh", 4, 13.0, {"stage_code": "retest"})), "repeat_due", set()),
     "a repeat whose first sample never came counts": (spot(12, 12.0, stage_code="repeat"), "risk", {"tsh_high"}),
+    "the first high sample after a normal one is the first": (
+        (*spot(2, 4.0), *spot(10, 12.0)), "repeat_due", set()),
+    "so it is where the other analyte was recalled": ((*spot(2, 4.0, 3.0), *spot(9, 12.0)), "repeat_due", set()),
+    "and where the sample before was of an unknown unit": (
+        (("blood_spot", "tsh", 2, 4.0, {"unit": "mg/dL"}), ("blood_spot", "phe", 2, 1.0), *spot(9, 12.0)), "repeat_due", set()),
+    "and where its retest took the one before back": (
+        (*spot(2, 12.0), ("blood_spot", "tsh", 4, 3.0, {"stage_code": "retest"}), *spot(12, 11.0)), "repeat_due", set()),
+    "a repeat counts where of the sample before nothing is known yet": (
+        (*spot(2, 12.0, status_code="preliminary"), *spot(9, 12.0, stage_code="repeat")), "risk", {"tsh_high"}),
+    "or where it was not taken": ((*spot(2, "not_done", "not_done"), *spot(9, 12.0, stage_code="repeat")), "risk", {"tsh_high"}),
+    "a sample instead of an unsuitable card is the first": (
+        (*spot(2, "unsatisfactory", "unsatisfactory"), *spot(9, 12.0, stage_code="repeat")), "repeat_due", set()),
+    "a retest is of the sample, not of what was not taken after it": (
+        (*spot(2, 12.0), *spot(3, "not_done", "not_done"), ("blood_spot", "tsh", 4, 13.0, {"stage_code": "retest"})), "repeat_due", set()),
+    "a confirmed disorder is one, whatever number stands beside it": (
+        (("blood_spot", "tsh", 15, 6.0, {"result_code": "confirmed"}), ("blood_spot", "phe", 15, 1.0)), "risk", {"tsh_phe_confirmed"}),
+    "and whatever is measured under its treatment": (
+        (*spot(2, 30.0), *spot(9, 40.0), ("blood_spot", "tsh", 15, "confirmed"), *spot(60, 3.0)), "risk", {"tsh_high"}),
+    "until it is excluded": (
+        (*spot(2, 30.0), *spot(9, 40.0), ("blood_spot", "tsh", 15, "confirmed"), ("blood_spot", "tsh", 60, "excluded")), "clear", {"tsh_high"}),
+    "the endocrinologist excludes it whatever the number": (
+        (*spot(2, 12.0), *spot(9, 11.0), ("blood_spot", "tsh", 15, 9.5, {"result_code": "excluded", "stage_code": "diagnostic"})),
+        "clear", {"tsh_high"}),
+    "a laboratory does not": ((("blood_spot", "tsh", 2, 85.0, {"result_code": "excluded"}), ("blood_spot", "phe", 2, 1.0)), "repeat_due", set()),
+    "another disorder, confirmed, stands whatever follows": (
+        (*spot(2, 4.0), ("blood_spot", "46740-7", 9, "confirmed"), ("blood_spot", "46740-7", 40, "in_range")), "risk", {"disorder_confirmed"}),
     "TSH alone does not clear a child": ((("blood_spot", "tsh", 2, 4.0),), None, set()),
     "a transfusion spoils the sample": (spot(2, 4.0, is_transfused=True), "repeat_due", set()),
     "an unsuitable card is sampled again": (spot(2, "unsatisfactory", "unsatisfactory"), "repeat_due", set()),
@@ -99,6 +125,8 @@ HEARING = {
         (*ears(2, oae_left="refer"), ("hearing", "surdology", 30, "confirmed")), "risk", {"hearing_loss_confirmed"}),
     "the surdologist's exclusion clears stage 1": (
         (*ears(2, oae_left="refer"), ("hearing", "surdology", 30, "excluded")), "clear", set()),
+    "a loss confirmed by another than the surdologist is no less than a refer": (
+        (*ears(95, "pass", "pass", "pass", "confirmed"),), "risk", {"hearing_refer_stage_2"}),
     "one method alone is not a pass": ((("hearing", "oae_left", 2, "pass"), ("hearing", "oae_right", 2, "pass")), None,
                                        set()),
 }  # fmt: skip
@@ -109,6 +137,23 @@ DEVELOPMENT = {
     "the overall mean under 1.75 is a risk": ((("development", "overall", 200, 1.5),), "risk", {"development_mean_low"}),
     "a later clear examination changes the verdict, not the flag": (
         (("development", "motor", 200, 1.5), ("development", "motor", 300, 2.8)), "clear", {"development_mean_low"}),
+    "a later examination takes back only what it looked at": (
+        (("development", "motor", 200, 1.8), ("development", "social", 300, 2.9)), "repeat_due", set()),
+    "a risk too": (
+        (("development", "motor", 200, 1.5), ("development", "social", 300, 2.9)), "risk", {"development_mean_low"}),
+    "a whole one takes back all": (
+        (("development", "motor", 200, 1.8), *(("development", name, 300, 2.9) for name in ("sensory", "motor", "social", "speech", "cognitive"))),
+        "clear", set()),
+    "also one of other names, at another age": (
+        (("development", "sensory_speech", 200, 1.8),
+         *(("development", name, 500, 2.9) for name in ("sensory", "motor", "social", "speech", "cognitive"))), "clear", set()),
+    "so does its overall mean": ((("development", "motor", 200, 1.8), ("development", "overall", 300, 2.9)), "clear", set()),
+    "and an answer without means": ((("development", "motor", 200, 1.8), ("development", "scale", 300, "in_range")), "clear", set()),
+    "the worst of several that stand decides": (
+        (("development", "motor", 200, 1.8), ("development", "social", 200, 1.5), ("development", "motor", 300, 2.9)),
+        "risk", {"development_mean_low"}),
+    "an examination that was not done takes nothing back": (
+        (("development", "motor", 200, 1.5), ("development", "overall", 300, "not_done")), "risk", {"development_mean_low"}),
     "a mean above 3 is impossible and decides nothing": ((("development", "motor", 200, 3.5),), None, set()),
     "a mean below 1 is impossible and decides nothing": ((("development", "motor", 200, 0.5),), None, set()),
     "a mean of 1 is the worst there is": ((("development", "motor", 200, 1.0),), "risk", {"development_mean_low"}),
@@ -132,6 +177,7 @@ OTHERS = {
     "retinopathy found is a risk": ((("eyes", "rop", 28, "refer"),), "risk", {"rop_found"}),
     "no retinopathy is clear": ((("eyes", "rop", 28, "pass"),), "clear", set()),
     "five micro-anomalies go to the geneticist": ((("phenotype", "micro_anomalies", 1, 5),), "repeat_due", set()),
+    "a weight is not taken back by a head": ((("phenotype", "weight_z", 60, -2.6), ("phenotype", "head_z", 90, 0.0)), "repeat_due", set()),
     "four micro-anomalies are clear": ((("phenotype", "micro_anomalies", 1, 4),), "clear", set()),
     "a head beyond -2 SD goes to the neurologist": ((("phenotype", "head_z", 60, -2.1),), "repeat_due", set()),
     "a head at -2 SD is clear": ((("phenotype", "head_z", 60, -2.0),), "clear", set()),

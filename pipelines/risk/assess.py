@@ -134,7 +134,7 @@ def _stand(rows: pl.DataFrame, programme: str, protocols: tuple[Protocol, ...], 
         if described is None or mine.is_empty():
             continue
         staged = described.combine == "staged"
-        standing = stand_staged(mine, count, described.full_pass) if staged else stand_latest(mine, count)
+        standing = stand_staged(mine, count, described.full_pass) if staged else stand_latest(mine, count, described.whole)
         parts.append(standing.with_columns(protocol_no=pl.lit(number, pl.Int16)))
     empty = {
         "child_no": pl.UInt32,

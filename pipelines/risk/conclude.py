@@ -9,12 +9,11 @@ import polars as pl
 
 from pipelines.contracts.age import reach_months
 from pipelines.risk.age import close_step, is_for, open_step
+from pipelines.risk.combine import pack_level, unpack_level
 from pipelines.risk.dense import count_rows, take_greatest
 from pipelines.risk.shape import LEVELS, NEXT_VISIT, Programme, Protocol, Rule
 
 _NAMES = {level: name for name, level in LEVELS.items()}
-_DAYS = 1 << 32
-"""More than any day since 1970: a level and a day in one number, the level first."""
 _CLEAR, _REPEAT = LEVELS["clear"], LEVELS["repeat_due"]
 
 
@@ -56,15 +55,13 @@ def _describe_first(read: pl.DataFrame, count: int) -> pl.DataFrame:
 
 def _take_worst(standing: pl.DataFrame, programme: str, protocols: Sequence[Protocol], count: int) -> pl.DataFrame:
     """By child: level, decided_on; the worst disorder decides; clear only with the mandatory ones."""
-    level, day = pl.col("level"), pl.col("decided_on").to_physical().cast(pl.Int64)
+    level = pl.col("level")
     mandatory = [p.programmes[programme].mandatory if programme in p.programmes else () for p in protocols]
     cleared = {d: f"cleared_{no}" for no, d in enumerate(sorted({d for needed in mandatory for d in needed}))}
     worst = take_greatest(
-        standing, count, packed=level.cast(pl.Int64) * _DAYS + day, protocol_no=pl.col("protocol_no"),
+        standing, count, packed=pack_level(), protocol_no=pl.col("protocol_no"),
         **{column: pl.when((level == _CLEAR) & (pl.col("disorder") == d)).then(1) for d, column in cleared.items()},
-    ).with_columns(
-        level=(pl.col("packed") // _DAYS).cast(pl.Int8), decided_on=(pl.col("packed") % _DAYS).cast(pl.Int32).cast(pl.Date)
-    )  # fmt: skip
+    ).with_columns(unpack_level())  # fmt: skip
     lacks = pl.lit(value=False)
     for number, needed in enumerate(mandatory):
         if needed:

@@ -171,8 +171,9 @@ def _check_rule(rule: Rule, programme: Programme, clocks: Mapping[str, int]) -> 
         _refuse(unmeasured, f"{rule.code}: components without a unit")
     if rule.needs_repeat and rule.verdict != "risk":
         raise ValueError(f"{rule.code}: only a risk needs a repeat")
-    if rule.cleared_by == "correction" and (rule.needs_repeat or rule.verdict != "risk" or programme.combine == "staged"):
-        raise ValueError(f"{rule.code}: only a risk that needs no repeat stands until it is corrected, in a programme without stages")
+    is_standing = rule.cleared_by == "correction" or (rule.cleared_by == "settlement" and programme.combine != "staged")
+    if is_standing and (rule.needs_repeat or rule.verdict != "risk" or programme.combine == "staged"):
+        raise ValueError(f"{rule.code}: only a risk that needs no repeat stands whatever follows, in a programme without stages")
     if programme.combine == "staged" and rule.needs_repeat:
         raise ValueError(f"{rule.code}: a staged programme has no repeat samples")
 

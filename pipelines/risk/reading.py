@@ -119,9 +119,12 @@ def _is_transfused(programme: Programme) -> pl.Expr:
 def _is_number(programme: Programme) -> pl.Expr:
     """True where the value is a possible number in the unit the protocol speaks of.
 
-    Where cut-offs go by age, one at an age without any cut-off is none: the sender's answer decides (decision 16).
+    Where cut-offs go by age, one at an age without any cut-off is none: the sender's answer decides (decision 16). Nor is one
+    beside a diagnosis, which is no interpretation of it: a disorder confirmed, or excluded by a diagnostic examination.
     """
-    is_number = is_usable(programme) & pl.any_horizontal(
+    result, is_diagnostic = pl.col("result_code"), pl.col("stage_code").eq_missing("diagnostic")
+    is_diagnosed = ((result == "confirmed") | ((result == "excluded") & is_diagnostic)).fill_null(False)
+    is_number = is_usable(programme) & ~is_diagnosed & pl.any_horizontal(
         [_is_measured(measure, programme) for measure in programme.measures] or [pl.lit(False)]
     )
     if not programme.cutoffs:

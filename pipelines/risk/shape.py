@@ -113,6 +113,7 @@ class Programme(NamedTuple):
     disorders: Mapping[str, tuple[str, ...]] = {}
     settled_by: tuple[str, ...] = ()
     full_pass: tuple[tuple[str, ...], ...] = ()
+    whole: tuple[tuple[str, ...], ...] = ()
     second_stage_from_months: int | None = None
     is_age_corrected: bool = False
     is_spoiled_by_transfusion: bool = False
