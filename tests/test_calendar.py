@@ -142,6 +142,60 @@ def test_the_examinations_of_the_fundus_end_when_the_end_is_told_or_at_45_weeks(
     assert look(("eyes", "rop", 25, "not_done"), on=60) is None  # its own repeat is due
 
 
+def test_the_end_of_one_eye_ends_nothing_of_the_other_and_what_is_found_again_goes_on():
+    found = (("eyes", "rop", 28, "refer"), ("eyes", "rop", 42, "excluded"))
+    assert look(*found, on=60) is None
+    assert look(*found, ("eyes", "rop", 60, "refer"), on=66) == "due"
+    assert look(("eyes", "rop_left", 42, "excluded"), ("eyes", "rop_right", 42, "refer"), on=48) == "due"
+    assert look(("eyes", "rop_left", 42, "excluded"), ("eyes", "rop_right", 42, "pass"), on=48) == "due"
+
+
+def test_the_examinations_of_the_fundus_go_on_of_children_at_risk_of_those_of_whom_nothing_is_known_and_where_something_was_found():
+    passed = ("eyes", "rop", 25, "pass")
+    assert look(passed, on=30, gestation=39) is None
+    unknown = bear(gestation=None).with_columns(birth_weight_g=pl.lit(None, pl.Int64))
+    assert ask(passed, on=30, birth=unknown, programme="eyes")["next_examination"] == "due"
+    assert look(("eyes", "rop", 25, "refer"), on=30, gestation=39) == "due"
+
+
+@pytest.mark.parametrize(
+    ("rows", "step"),
+    [
+        ((("blood_spot", "tsh", 2, 4.0),), "blood_spot_term"),
+        ((("blood_spot", "tsh", 2, 4.0, {"unit": "mg/dL"}), ("blood_spot", "phe", 2, 1.0)), "blood_spot_term"),
+        ((("hearing", "oae_left", 2, "pass"), ("hearing", "oae_right", 2, "pass")), "hearing_newborn"),
+        ((("hearing", "hearing_left", 2, "pass"),), "hearing_newborn"),
+    ],
+)
+def test_an_examination_that_does_not_decide_leaves_its_step_open_until_the_rest_of_it_comes(rows, step):
+    programme = rows[0][0]
+    assert ask(*rows, on=60, programme=programme)[step] == "overdue"
+    rest = {"blood_spot": spot(50, 4.0), "hearing": ears(50)}[programme]
+    assert ask(*rows, *rest, on=60, programme=programme)[step] == "done"
+
+
+def test_the_repeat_of_one_disorder_is_asked_for_by_its_own_clock_whatever_becomes_of_another():
+    high = spot(2, 12.0)
+    assert recall(*high, ("blood_spot", "phe", 9, "unsatisfactory"), on=15)["repeat"] == "overdue"
+    assert recall(*high, ("blood_spot", "46740-7", 2, "out_of_range"), on=15)["repeat"] == "overdue"
+    anomalies, head = ("phenotype", "micro_anomalies", 1, 5), ("phenotype", "head_z", 200, -2.6)
+    assert ask(anomalies, head, on=201, programme="phenotype")["repeat"] == "overdue"
+
+
+def test_a_result_that_another_record_corrects_says_nothing_in_the_calendar():
+    lost = ("hearing", "surdology", 30, "confirmed")
+    found_none = ("hearing", "surdology", 30, "excluded", {"status_code": "corrected"})
+    assert ask(*ears(2), lost, found_none, on=400, programme="hearing")["hearing_1_year"] == "due"
+    not_done = [(*ear[:3], "not_done", {"status_code": "corrected"}) for ear in ears(2)]
+    assert ask(*ears(2), *not_done, on=30, programme="hearing")["hearing_newborn"] == "overdue"
+
+
+def test_a_step_by_corrected_age_does_not_begin_after_one_of_a_later_age():
+    on = date(2027, 3, 25)
+    steps = ask(("development", "motor", 100, 2.8), on=on, birth=bear(gestation=24), programme="development")
+    assert steps == {"development_birth": "late", "development_24_months": "due"}
+
+
 def test_the_order_of_results_changes_nothing_in_the_calendar():
     rows = (*spot(2, 12.0), *spot(9, "pending", "pending"), *ears(2, abr_left="refer"), ("hearing", "surdology", 30, "confirmed"))
     assert ask(*rows, on=60) == ask(*reversed(rows), on=60)

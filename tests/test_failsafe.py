@@ -13,9 +13,11 @@ from tests.test_risk import BORN, PROTOCOLS, SCHEMA, bear, draw, spot
 ON = date(2025, 9, 15)
 RESULTS = [
     ("hearing", "oae_left", "pass"), ("hearing", "oae_left", "refer"), ("hearing", "oae_left", "not_done"), ("hearing", "oae_left", "declined"),
-    ("hearing", "diagnosis", "confirmed"), ("hearing", "diagnosis", "excluded"), ("blood_spot", "tsh", "abnormal"), ("blood_spot", "tsh", "declined"),
-    ("eyes", "rop", "normal"), ("eyes", "rop", "excluded"), ("eyes", "rop", "confirmed"), ("phenotype", "syndrome", "normal"),
-    ("development", "motor", "normal"), ("development", "motor", "pending"), ("autism", "mchat_r", "normal"),
+    ("hearing", "surdology", "confirmed"), ("hearing", "surdology", "excluded"),
+    ("blood_spot", "tsh", "out_of_range"), ("blood_spot", "tsh", "declined"),
+    ("eyes", "rop", "pass"), ("eyes", "rop", "excluded"), ("eyes", "rop", "confirmed"), ("phenotype", "syndrome", "pass"),
+    ("development", "motor", "in_range"), ("development", "motor", "pending"), ("autism", "mchat_r", "in_range"), ("autism", "mchat_r", "of no kind"),
+    ("blood_spot", "46740-7", "out_of_range"),
 ]  # fmt: skip
 
 
@@ -44,7 +46,7 @@ def test_the_failsafe_list_of_many_children_says_of_each_what_its_calendar_says(
         *((pl.col("programme") == programme) & (pl.col("verdict") == found) for programme, found in telling.asked),
         *((pl.col("programme") == name) & (pl.col("last_usable_on") >= ON - timedelta(days=days)) for name, days in telling.going_on.items()),
     )  # fmt: skip
-    asked = verdict.filter(is_told | (pl.col("verdict") == "repeat_due"))
+    asked = verdict.filter(is_told | pl.col("repeat_due_on").is_not_null() | (pl.col("verdict") == "repeat_due"))
     told = pl.concat([
         screening.filter((pl.col("result_code") == "declined") | pl.col("component").is_in(telling.components)),
         screening.join(asked.filter(is_told), on=["child_key", "programme"], how="semi"),

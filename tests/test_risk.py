@@ -1,7 +1,7 @@
 """The protocol of order 704: what a child's results make of it, in each programme, and what it may never do."""
 
 import tomllib
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -221,6 +221,22 @@ def test_the_window_of_a_preterm_child_is_days_7_to_14():
     for age, gestation, is_in in ((2, 39, True), (8, 39, False), (8, 32, True), (2, 32, False), (15, 32, False)):
         verdict = assess_risk(draw(*spot(age, 4.0)), bear(gestation=gestation), PROTOCOLS).verdict
         assert verdict["is_in_window"].to_list() == [is_in], (age, gestation)
+
+
+@pytest.mark.parametrize(("hours", "is_in"), [(24, False), (25, True), (48, True), (72, True), (73, False), (None, True)])
+def test_the_window_of_a_term_child_is_kept_to_the_hour_where_both_moments_are_known(hours, is_in):
+    born_at = datetime(2025, 1, 1, 22)
+    seen_at = None if hours is None else born_at + timedelta(hours=hours)
+    age = 2 if seen_at is None else (seen_at.date() - BORN).days
+    birth = bear().with_columns(birth_at=pl.lit(born_at, pl.Datetime("us")))
+    verdict = assess_risk(draw(*spot(age, 4.0, examined_at=seen_at)), birth, PROTOCOLS).verdict
+    assert verdict["is_in_window"].to_list() == [is_in]
+
+
+def test_a_high_spot_that_its_retest_took_back_is_no_positive_first_examination():
+    retested = (*spot(2, 12.0), ("blood_spot", "tsh", 4, 3.0, {"stage_code": "retest"}))
+    found = [assess_risk(draw(*rows), bear(), PROTOCOLS).verdict["is_first_positive"].item() for rows in (retested, spot(2, 12.0))]
+    assert found == [False, True]
 
 
 def test_a_test_that_was_not_done_declined_or_spoiled_is_no_first_examination():

@@ -17,6 +17,9 @@ _VERDICT = """
     select child_key, programme, birth_on, verdict, decided_on, repeat_due_on, last_usable_on from lake.clinical.verdict
     where known_to is null"""
 
+_IS_BESIDE = "verdict = 'risk' and repeat_due_on is not null"
+"""A repeat of one disorder beside the risk of another."""
+
 
 def view_near(connection: Connection, protocol: Protocol, telling: Telling, windows: Sequence[Window], on: date) -> None:
     """Temp tables `listed_since` (programme -> births from which it is listed), `asked` and `near_child`: who may be on the list."""
@@ -26,7 +29,7 @@ def view_near(connection: Connection, protocol: Protocol, telling: Telling, wind
     told = [f"programme = '{programme}' and verdict = '{verdict}'" for programme, verdict in telling.asked]
     told += [f"programme = '{name}' and last_usable_on >= date '{on - timedelta(days=days)}'" for name, days in telling.going_on.items()]
     is_told = " or ".join(f"({one})" for one in told) or "false"
-    asking = " union ".join(f"{_VERDICT} and {one}" for one in ("verdict = 'repeat_due'", *told))
+    asking = " union ".join(f"{_VERDICT} and {one}" for one in ("verdict = 'repeat_due'", _IS_BESIDE, *told))
     connection.execute(f"""
         create or replace temp table asked as
         select v.*, coalesce({is_told}, false) as is_told from ({asking}) v join listed_since using (programme) where birth_on >= since""")

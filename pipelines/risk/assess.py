@@ -15,7 +15,7 @@ from pipelines.contracts import PROGRAMMES, Flag, Verdict
 from pipelines.risk.combine import stand_latest, stand_staged, weigh_repeats
 from pipelines.risk.conclude import conclude_verdicts
 from pipelines.risk.flags import raise_flags
-from pipelines.risk.reading import read_results
+from pipelines.risk.reading import read_results, supersede
 from pipelines.risk.shape import Protocol, Rule
 
 SCREENING = (
@@ -56,7 +56,7 @@ def assess_risk(screening: pl.DataFrame, birth: pl.DataFrame, protocols: tuple[P
     result is of a child without a birth, or a child is born twice.
     """
     child = birth.select(BIRTH)
-    results = screening.select(SCREENING).filter(pl.col("status_code") != "cancelled").pipe(_supersede)
+    results = screening.select(SCREENING).filter(pl.col("status_code") != "cancelled").pipe(supersede)
     number_of = child.select("child_key").with_row_index("child_no")
     rows = results.join(number_of, on="child_key", how="left", validate="m:1")
     if rows.height != results.height or rows["child_no"].null_count():
@@ -83,20 +83,6 @@ def assess_risk(screening: pl.DataFrame, birth: pl.DataFrame, protocols: tuple[P
         found = [one for one in pool.map(assess, PROGRAMMES) if one]
     verdicts, flags = [one.verdict for one in found], [one.flag for one in found]
     return Assessed(_shape(verdicts, Verdict, ["child_key", "programme"]), _shape(flags, Flag, ["flag_id"]))
-
-
-def _supersede(results: pl.DataFrame) -> pl.DataFrame:
-    """A final result of which there is a corrected one (same sample and component) is read like a preliminary one."""
-    key = ["child_key", "programme", "component", "stage_code", "examined_on"]
-    corrected = results.filter(pl.col("status_code") == "corrected").select(key).unique()
-    if corrected.is_empty():
-        return results
-    is_final = pl.col("status_code") != "corrected"
-    marked = results.join(corrected.with_columns(is_corrected=pl.lit(True)), on=key, how="left", nulls_equal=True)
-    if marked.height != results.height:
-        raise AssertionError(f"{results.height} results, {marked.height} with their corrections")
-    status = pl.when(is_final & pl.col("is_corrected")).then(pl.lit("preliminary")).otherwise("status_code")
-    return marked.with_columns(status_code=status).drop("is_corrected")
 
 
 def _read(

@@ -1,7 +1,8 @@
 """The calendar: what is due, overdue and late for each child, by the steps and clocks of the protocol in force.
 
 Sources: O704 p. 36-119, annex 14 (steps of the TOML), DOMAIN decision 3 (a missing repeat is overdue, never silently
-clear). A step is answered by a usable examination of its programme between its first day and the first day of the next step.
+clear). A step is answered by a usable examination of its programme between its first day and the first day of the next step; the
+last one that began only when the results decide (both analytes, both ears by both methods), or a representative declined.
 """
 
 from datetime import date
@@ -12,10 +13,10 @@ from pipelines.contracts.age import reach_months
 from pipelines.risk.age import close_step, is_at_risk, is_for, open_step
 from pipelines.risk.deadlines import CALENDAR, KEY, list_deadlines, list_examinations_to_come, list_repeats
 from pipelines.risk.protocol import choose_protocol
-from pipelines.risk.reading import is_usable
+from pipelines.risk.reading import is_usable, supersede
 from pipelines.risk.shape import Programme, Protocol, Step
 
-EXAMINED = ("child_key", "programme", "component", "examined_on", "result_code", "status_code", "is_transfused")
+EXAMINED = ("child_key", "programme", "component", "stage_code", "examined_on", "result_code", "status_code", "is_transfused")
 DECLINED = pl.col("result_code").eq_missing("declined")
 
 
@@ -42,9 +43,9 @@ def list_calendar(
 
 def mark_usable(examined: pl.DataFrame, protocol: Protocol, on: date) -> pl.DataFrame:
     """Results of the protocol's programmes up to a day, each with is_usable."""
+    held = examined.select(EXAMINED).pipe(supersede)
     return pl.concat(
-        examined.select(EXAMINED)
-        .filter((pl.col("programme") == name) & (pl.col("examined_on") <= on))
+        held.filter((pl.col("programme") == name) & (pl.col("examined_on") <= on))
         .with_columns(is_usable=is_usable(programme))
         for name, programme in protocol.programmes.items()
     )
@@ -69,9 +70,13 @@ def _list_steps(
     )
     if answered.height != steps.height:
         raise AssertionError(f"{steps.height} steps, {answered.height} with their answers")
-    is_needed = pl.col("next_on").is_null() & ~pl.col("needless_after").list.contains(pl.col("verdict")).fill_null(False)
-    silent = answered.filter(pl.col("is_declined").is_null() & is_needed).join(find_left(seen, protocol), on=KEY, how="anti")
-    told = answered.filter(pl.col("is_declined").is_not_null())
+    is_last, is_told = pl.col("next_on").is_null(), pl.col("examined_on").is_not_null() | pl.col("is_declined")
+    # What was examined in part decides nothing, and nobody else would ask for the rest.
+    is_counted = ~is_last | pl.col("verdict").is_not_null()
+    answered = answered.with_columns(pl.when(is_counted).then("examined_on"), pl.col("is_declined").fill_null(value=False))
+    is_needed = is_last & ~pl.col("needless_after").list.contains(pl.col("verdict")).fill_null(False)
+    silent = answered.filter(~is_told & is_needed).join(find_left(seen, protocol), on=KEY, how="anti")
+    told = answered.filter(is_told)
     return _name_state(pl.concat([told, silent]), on)
 
 
@@ -80,13 +85,16 @@ def begin_step(child: pl.DataFrame, step: Step, protocol: Protocol) -> pl.DataFr
     meant = is_for(step)
     if step.only_at_risk and protocol.at_risk is not None:  # reading refuses such a step where nobody is described
         meant &= is_at_risk(protocol.at_risk)
-    is_corrected = protocol.programmes[step.programme].is_age_corrected
+    is_corrected, age = protocol.programmes[step.programme].is_age_corrected, protocol.age
+    opens_on = open_step(step, age, is_corrected)
+    if is_corrected and step.unit == "months" and step.start < age.corrected_below_months:  # else it would begin after one of a later age
+        meant &= opens_on < reach_months(pl.col("birth_on"), age.corrected_below_months)
     return child.filter(meant).select(
         "child_key",
         pl.lit(step.programme).alias("programme"),
         pl.lit(step.code).alias("step_code"),
-        open_step(step, protocol.age, is_corrected).alias("opens_on"),
-        close_step(step, protocol.age, is_corrected).alias("closes_on"),
+        opens_on.alias("opens_on"),
+        close_step(step, age, is_corrected).alias("closes_on"),
         pl.lit(list(step.needless_after), pl.List(pl.String)).alias("needless_after"),
     )
 

@@ -21,13 +21,13 @@ def conclude_verdicts(
     read: pl.DataFrame, weighed: pl.DataFrame, standing: pl.DataFrame, programme: str, child: pl.DataFrame,
     protocols: Sequence[Protocol], rules: Sequence[tuple[Protocol, Rule]],
 ) -> pl.DataFrame:  # fmt: skip
-    """One row a child with results: columns of clinical.verdict; `child`: child_key, birth_on, gestation_wk by child_no.
+    """One row a child with results: columns of clinical.verdict; `child`: child_key, birth_on, birth_at, gestation_wk by child_no.
 
     Clear needs every mandatory disorder clear; a child with results, none of which decides yet, has a null verdict.
     """
     worst = _take_worst(standing, programme, protocols, child.height)
-    due = _set_due(worst, weighed, programme, rules, child.height)
-    whole = pl.concat([child, _describe_first(read, child.height), worst, due], how="horizontal")
+    due = _set_due(standing, weighed, programme, rules, child.height)
+    whole = pl.concat([child, _describe_first(read, weighed, child.height), worst, due], how="horizontal")
     return whole.filter(pl.col("result_count") > 0).with_columns(
         programme=pl.lit(programme),
         verdict=pl.col("level").replace_strict(_NAMES, default=None, return_dtype=pl.String),
@@ -35,16 +35,24 @@ def conclude_verdicts(
     )
 
 
-def _describe_first(read: pl.DataFrame, count: int) -> pl.DataFrame:
-    """By child: first usable and last examination, results held, and whether the first that decides was not clear."""
+def _describe_first(read: pl.DataFrame, weighed: pl.DataFrame, count: int) -> pl.DataFrame:
+    """By child: first usable and last examination, its moment if known, results held, and whether the first that decides was not clear.
+
+    A high spot that its retest took back was clear: of the first that decides the results are weighed.
+    """
     is_usable = pl.col("is_usable") & pl.col("level").is_not_null()
     day = pl.col("examined_on").to_physical().cast(pl.Int64)
     found = take_greatest(
         read, count, first=pl.when(pl.col("is_usable")).then(-day), last=day,
         last_usable=pl.when(pl.col("is_usable")).then(day),
-        usable=pl.when(is_usable).then(-day), positive=pl.when(is_usable & (pl.col("level") > _CLEAR)).then(-day),
+        first_at=pl.when(pl.col("is_usable")).then(-pl.col("examined_at").to_physical().cast(pl.Int64)),
     )  # fmt: skip
+    positive = take_greatest(
+        weighed, count, usable=pl.when(is_usable).then(-day), positive=pl.when(is_usable & (pl.col("level") > _CLEAR)).then(-day)
+    )
+    found = pl.concat([found, positive.drop("child_no")], how="horizontal")
     return found.select(
+        (-pl.col("first_at")).cast(pl.Datetime("us")).alias("first_examined_at"),
         (-pl.col("first")).cast(pl.Int32).cast(pl.Date).alias("first_examined_on"),
         pl.col("last").cast(pl.Int32).cast(pl.Date).alias("last_examined_on"),
         pl.col("last_usable").cast(pl.Int32).cast(pl.Date).alias("last_usable_on"),
@@ -75,14 +83,12 @@ def _take_worst(standing: pl.DataFrame, programme: str, protocols: Sequence[Prot
 
 
 def _set_due(
-    worst: pl.DataFrame, weighed: pl.DataFrame, programme: str, rules: Sequence[tuple[Protocol, Rule]], count: int
+    standing: pl.DataFrame, weighed: pl.DataFrame, programme: str, rules: Sequence[tuple[Protocol, Rule]], count: int
 ) -> pl.DataFrame:
-    """By child: repeat_due_on, the earliest clock of the rules that made the child repeat_due."""
-    asked = worst.select(pl.when(pl.col("level") == _REPEAT).then("decided_on"))["decided_on"]
-    rows = weighed.filter(
-        (pl.col("examined_on") == asked.gather(weighed["child_no"]))
-        & pl.col("rule_no").is_not_null() & (pl.col("level") > _CLEAR)
-    )  # fmt: skip
+    """By child: repeat_due_on, the earliest clock of the rules that made a disorder repeat_due, whatever the others are."""
+    key = ["child_no", "disorder", "examined_on"]
+    asked = standing.filter(pl.col("level") == _REPEAT).select(*key[:2], examined_on="decided_on")
+    rows = weighed.filter(pl.col("rule_no").is_not_null() & (pl.col("level") > _CLEAR)).join(asked, on=key, how="semi")
     due = [
         pl.when(pl.col("rule_no") == no).then(_run_clock(rule, protocol, protocol.programmes[programme]))
         for no, (protocol, rule) in enumerate(rules)
@@ -102,8 +108,12 @@ def _run_clock(rule: Rule, protocol: Protocol, programme: Programme) -> pl.Expr:
 
 
 def _judge_window(programme: str, protocols: Sequence[Protocol]) -> pl.Expr:
-    """True where the first examination lies in a window of its protocol; null where there is none for the child."""
-    day = pl.col("first_examined_on")
+    """True where the first examination lies in a window of its protocol; null where there is none for the child.
+
+    A window of hours is kept to the hour where both moments are known, else to the day.
+    """
+    day, seen_at, birth_at = pl.col("first_examined_on"), pl.col("first_examined_at"), pl.col("birth_at")
+    hours = pl.when((seen_at.dt.date() == day) & (birth_at.dt.date() == pl.col("birth_on"))).then(seen_at - birth_at)
     number = pl.sum_horizontal([day >= p.valid_from for p in protocols[1:]] or [pl.lit(0)])
     answers = []
     for no, protocol in enumerate(protocols):
@@ -112,5 +122,8 @@ def _judge_window(programme: str, protocols: Sequence[Protocol]) -> pl.Expr:
             if described and step.programme == programme and step.is_window:
                 bound = (step, protocol.age, described.is_age_corrected)
                 within = (open_step(*bound) <= day) & (day <= close_step(*bound))
+                if step.unit == "hours":
+                    to_the_hour = hours.is_between(pl.duration(hours=step.start), pl.duration(hours=step.end))
+                    within = pl.coalesce(to_the_hour, within)
                 answers.append(pl.when((number == no) & is_for(step)).then(within))
     return pl.max_horizontal(*answers, pl.lit(None, pl.Boolean))

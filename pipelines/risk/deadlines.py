@@ -7,6 +7,7 @@ from datetime import date
 
 import polars as pl
 
+from pipelines.risk.age import is_at_risk
 from pipelines.risk.shape import Deadline, Programme, Protocol
 
 CALENDAR = {
@@ -20,8 +21,8 @@ NEXT_EXAMINATION = "next_examination"
 
 
 def list_repeats(child: pl.DataFrame, verdict: pl.DataFrame, on: date) -> pl.DataFrame:
-    """One row a repeat that is asked for: due or overdue."""
-    asked = verdict.filter((pl.col("verdict") == "repeat_due") & pl.col("repeat_due_on").is_not_null())
+    """One row a repeat that is asked for, also where another disorder is a risk: due or overdue."""
+    asked = verdict.filter(pl.col("repeat_due_on").is_not_null())
     repeats = asked.join(child.select("child_key"), on="child_key", how="semi")
     return _tell(repeats, REPEAT, pl.col("repeat_due_on"), _is_due(pl.col("repeat_due_on"), on))
 
@@ -59,24 +60,31 @@ def list_deadlines(
 def list_examinations_to_come(
     child: pl.DataFrame, seen: pl.DataFrame, verdict: pl.DataFrame, protocol: Protocol, programme: Programme, on: date
 ) -> pl.DataFrame:
-    """One row a child whose examinations go on: due within so many days of the last usable one, by the verdict."""
+    """One row a child whose examinations go on: due within so many days of the last usable one, by the verdict.
+
+    Of a child who is at risk by the protocol, or of whom nothing is known that says so, or of whom something was found. The end is
+    told of each component, and of nobody whose verdict is a risk.
+    """
     follow_up = programme.follow_up
     if follow_up is None or protocol.at_risk is None:
         return pl.DataFrame(schema=CALENDAR)
     usable = seen.filter((pl.col("programme") == programme.name) & pl.col("is_usable"))
-    last = usable.group_by(KEY).agg(
-        decided_on=pl.col("examined_on").max(), is_ended=pl.col("result_code").is_in(follow_up.ended_by).any()
-    )
+    ends = pl.col("result_code").is_in(follow_up.ended_by).fill_null(value=False)
+    on_last = pl.col("examined_on") == pl.col("examined_on").max()
+    each = usable.group_by(*KEY, "component").agg(pl.col("examined_on").max(), is_ended=ends.filter(on_last).any())
+    last = each.group_by(KEY).agg(decided_on=pl.col("examined_on").max(), is_ended=pl.col("is_ended").all())
     # An unknown gestation is taken as the longest that is still at risk.
     weeks = pl.col("gestation_wk").fill_null(protocol.at_risk.gestation_below_wk)
     until = pl.col("birth_on") + pl.duration(days=(follow_up.until_postconceptual_wk - weeks) * 7)
     within = pl.col("verdict").replace_strict(follow_up.within_days, default=None, return_dtype=pl.Int64)
     closes = pl.col("decided_on") + pl.duration(days=within)
+    is_found, is_unknown = pl.col("verdict") == "risk", pl.all_horizontal(pl.col("birth_weight_g", "gestation_wk").is_null())
+    is_meant = is_at_risk(protocol.at_risk) | is_unknown | is_found
+    born = child.select("child_key", "birth_on", "gestation_wk", "birth_weight_g", "is_complicated")
     going_on = (
-        last.filter(~pl.col("is_ended").fill_null(False))
-        .join(child.select("child_key", "birth_on", "gestation_wk"), on="child_key", how="inner", validate="m:1")
+        last.join(born, on="child_key", how="inner", validate="m:1")
         .join(verdict.select(*KEY, "verdict"), on=KEY, how="inner", validate="1:1")
-        .filter((pl.col("decided_on") < until) & within.is_not_null())
+        .filter((pl.col("decided_on") < until) & within.is_not_null() & is_meant & (~pl.col("is_ended") | is_found))
     )
     return _tell(going_on, NEXT_EXAMINATION, closes, _is_due(closes, on))
 

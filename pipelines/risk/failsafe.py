@@ -145,7 +145,7 @@ def _list_steps(
     is_needless = pl.any_horizontal(
         pl.lit(value=False), *((pl.col("step_code") == s.code) & pl.col("verdict").is_in(s.needless_after).fill_null(value=False) for s in steps)
     )
-    answered = pl.max_horizontal("last_usable_on", "declined_on")
+    answered = pl.max_horizontal(pl.when(pl.col("verdict").is_not_null()).then("last_usable_on"), "declined_on")  # in part is not answered
     return (
         pl.concat(begun).sort("opens_on").unique("child_key", keep="last", maintain_order=True)
         .filter(_is_near(on, horizon))

@@ -70,6 +70,20 @@ def read_results(rows: pl.DataFrame, programme: Programme, age: Age, first_no: i
     )
 
 
+def supersede(results: pl.DataFrame) -> pl.DataFrame:
+    """A final result of which there is a corrected one (same sample and component) is read like a preliminary one."""
+    key = ["child_key", "programme", "component", "stage_code", "examined_on"]
+    corrected = results.filter(pl.col("status_code") == "corrected").select(key).unique()
+    if corrected.is_empty():
+        return results
+    is_final = pl.col("status_code") != "corrected"
+    marked = results.join(corrected.with_columns(is_corrected=pl.lit(True)), on=key, how="left", nulls_equal=True)
+    if marked.height != results.height:
+        raise AssertionError(f"{results.height} results, {marked.height} with their corrections")
+    status = pl.when(is_final & pl.col("is_corrected")).then(pl.lit("preliminary")).otherwise("status_code")
+    return marked.with_columns(status_code=status).drop("is_corrected")
+
+
 def is_usable(programme: Programme) -> pl.Expr:
     """True for a final result of an examination that was done and not spoiled."""
     final = pl.col("status_code") != "preliminary"

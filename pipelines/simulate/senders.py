@@ -1,8 +1,9 @@
 """Files as senders write them: driven by the same layouts that read them, and dirty in named ways at known rates."""
 
 from collections.abc import Mapping
+from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -43,11 +44,11 @@ def write_messages(rows: pl.DataFrame, path: Path) -> int:
     return len(rows)
 
 
-def _write_message(row: dict[str, object]) -> str:
+def _write_message(row: Mapping[str, Any]) -> str:
     def day(name: str) -> str:
         return f"{row[name]:%Y%m%d}"
 
-    status = "F"
+    status, sampled_at = "F", f"{_draw_moment(row):%Y%m%d%H%M%S}"
     sample = f"{row['source_id']}"
     out = [
         f"MSH|^~\\&|LIS|{row['sender_id']}|ERTE|MOH|{day('sent_on')}100000||ORU^R01^ORU_R01|{sample}-{day('sent_on')}|P|2.5.1"
@@ -56,11 +57,11 @@ def _write_message(row: dict[str, object]) -> str:
         f"{'M' if row['sex_code'] == 'male' else 'F'}||||||||||||||||{'Y' if row['plurality'] != 1 else 'N'}|{row['birth_order']}",
         f"NK1|1|{row['mother_family_name']}^{row['mother_given_name']}|MTH^Mother^HL70063{'|' * 30}{row['mother_iin']}^^^KZ^NI",
         f"ORC|RE||{sample}^{row['sender_id']}{'|' * 18}^^^^^^^^^{row['maternity_id']}",
-        f"OBR|1||{sample}^{row['sender_id']}|54089-8^Newborn screening panel^LN|||{day('examined_on')}090000{'|' * 15}"
+        f"OBR|1||{sample}^{row['sender_id']}|54089-8^Newborn screening panel^LN|||{sampled_at}{'|' * 15}"
         f"{day('sent_on')}090000|||{status}",
     ]
     reason = "LA12425-7^Subsequent screen^LN" if row["stage_code"] == "repeat" else "LA12421-6^Initial screen^LN"
-    when = f"|||{status}|||{day('examined_on')}090000"
+    when = f"|||{status}|||{sampled_at}"
     out.append(f"OBX|1|CWE|57721-3^Reason for lab test^LN||{reason}||||{when[1:]}")
     if row["result_code"] == "unsatisfactory":
         out.append(f"OBX|2|CWE|57718-9^Sample quality^LN||LA20627-8^Specimen has uneven saturation^LN||||{when[1:]}")
@@ -69,6 +70,16 @@ def _write_message(row: dict[str, object]) -> str:
     if row["phe"] is not None:
         out.append(f"OBX|4|NM|29573-3^Phenylalanine^LN||{float(str(row['phe'])) * 60.54:.1f}|umol/L^^UCUM||{when}")
     return "\r".join(out) + "\r"
+
+
+def _draw_moment(row: Mapping[str, Any]) -> datetime:
+    """When a sample was taken on its day: in the first days between the 25th and the 72nd hour, as far as the day allows."""
+    day = datetime.combine(row["examined_on"], time())
+    days = (row["examined_on"] - row["birth_on"]).days
+    if not 1 <= days <= 3:
+        return day + timedelta(hours=9)
+    moment = row["birth_at"] + timedelta(days=days, minutes=150 - 60 * days)
+    return min(max(moment, day), day + timedelta(hours=23, minutes=59))
 
 
 def _write_column(rows: pl.DataFrame, name: str, layout: Layout, ours: str | None = None) -> pl.Expr:
