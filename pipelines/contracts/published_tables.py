@@ -12,7 +12,7 @@ from pipelines.contracts.codes import DECISIONS
 from pipelines.contracts.columns import KATO2, count, published
 
 _VERDICT = (
-    "verdict: clear, repeat_due, risk, undecided; not_examined = results, none usable (declined, not done, spoiled, "
+    "verdict: clear, repeat_due, risk; undecided = usable results that do not decide (one analyte, one ear); not_examined = results, none usable (declined, not done, spoiled, "
     "pending); null = no result"
 )
 
@@ -93,7 +93,7 @@ class Pathway(dy.Schema):
         dy.Bool,
         nullable=False,
     )
-    is_unattended = published("awaited, and the PMPC reported that nobody came", dy.Bool, nullable=False)
+    is_unattended = published("awaited, and the last word of the PMPC is that nobody came", dy.Bool, nullable=False)
     is_overdue = published("awaited, and sent more than 60 days ago", dy.Bool, nullable=False)
     is_concluded = published("the PMPC concluded", dy.Bool, nullable=False)
     concluded_programmes = published("programmes of the flags of a referral that the PMPC concluded, separated by spaces", nullable=False)
@@ -198,9 +198,9 @@ class Indicator(dy.Schema):
     indicator_id = published("indicator_definition", primary_key=True, references="indicator_definition (indicator_id)")
     kato2 = published("region, unknown = children of no known region, KZ = the nation, with them", primary_key=True)
     birth_year = published("year of birth", dy.Int32, primary_key=True)
-    sex_code = published("male, female, all", primary_key=True)
+    sex_code = published("male, female, unknown, all", primary_key=True)
     stratum = published("programme, category or decision; all", primary_key=True)
-    age_band = published("under 1, 1 year, 2 years (completed, on the day of the release); all", primary_key=True)
+    age_band = published("under 1, 1 year, 2 years (completed on the day of the release by the youngest of the month of birth); all", primary_key=True)
     eligible = count("children looked at")
     excluded = count("left out, by the definition")
     denominator = count("eligible - excluded")
@@ -228,10 +228,13 @@ class PublishedIndicator(dy.Schema):
     birth_year = published("year of birth", dy.Int32, primary_key=True)
     sex_code = published("all; by sex for the nation only", primary_key=True)
     stratum = published("programme, category or decision; all", primary_key=True)
-    age_band = published("under 1, 1 year, 2 years (completed, on the day of the release); all", primary_key=True)
+    age_band = published("under 1, 1 year, 2 years (completed on the day of the release by the youngest of the month of birth); all", primary_key=True)
     numerator = published("null = hidden; regions rounded to 5, 0 is told as 0 where zeros give no count away", dy.Int64)
     denominator = published("null = hidden; regions rounded to 5", dy.Int64)
-    value = published("from the rounded counts; null = hidden or too few", dy.Float64)
+    value = published(
+        "from the rounded counts, of small regions many points beside the true one: not to be held against a threshold; null = hidden or too few",
+        dy.Float64,
+    )
     is_hidden = published("a small count, or one that would give a small count back", dy.Bool, nullable=False)
     told_on = published(
         "day as known on which this row is told; regions are told anew only when they change, and enough children with them",

@@ -24,7 +24,8 @@ def add_intervals(counts: pl.DataFrame) -> pl.DataFrame:
     low_share, high_share = wilson(x, n)
     low_count, high_count = poisson(x)
     over = np.where(n > 0, n, np.nan)
-    limits = np.where(is_rate, low_count / over, low_share), np.where(is_rate, high_count / over, high_share)
+    high_rate = np.minimum(high_count / over, 1.0)  # of children, each counted once, no more than all
+    limits = np.where(is_rate, low_count / over, low_share), np.where(is_rate, high_rate, high_share)
     method = np.where(is_rate, np.where(x < _LEAST_FOR_BYAR, "poisson_exact", "byar"), "wilson")
     return counts.with_columns(
         pl.Series("value", x / over * per).fill_nan(None),

@@ -27,7 +27,7 @@ FAMILIES: Mapping[str, Family] = {
     "decision": Family(
         {"consent": ("{}", ALL), "consent_delay": ("late {}", "{}")},
         tuple((of + ALL, tuple(of + state for state in ("given", "refused", "withdrawn", "pending"))) for of in ("", "late ")),
-        falls=("pending", "late pending"),
+        falls=("pending", "late pending", ALL, "late " + ALL),  # a flag that is rejected is nobody's to decide on any more
     ),
     "referral": Family({"seen": ("seen", ALL), "lost_to_follow_up": ("lost", ALL)}, ((ALL, ("seen", "lost")),), falls=("lost",)),
     "programme": Family(

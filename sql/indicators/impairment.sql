@@ -6,7 +6,7 @@ with category as (
 
 child as (
     select kato2, birth_year, sex_code, impairment, is_severe, string_split(category_codes, ' ') as codes,
-        unnest(case when age_months < 12 then ['all', 'under 1'] when age_months < 24 then ['all', '1 year'] when age_months < 36
+        unnest(case when is_dead then ['all'] when age_months < 12 then ['all', 'under 1'] when age_months < 24 then ['all', '1 year'] when age_months < 36
             then ['all', '2 years'] else ['all'] end) as age_band
     from pathway
 )

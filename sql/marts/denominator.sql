@@ -55,14 +55,15 @@ side_by_side as (
     where birth_year in (select birth_year from spine union select birth_year from declared)
 )
 
-select
+select  -- a nation's figure of a register is that of all its regions, or none
     coalesce(kato2, 'KZ') as kato2,
     birth_year,
     sum(spine_births)::bigint as spine_births,
     sum(declared_births)::bigint as declared_births,
     sum(declaring_count)::bigint as declaring_count,
-    sum(bureau_births)::bigint as bureau_births,
-    sum(register_children)::bigint as register_children,
+    case when grouping(kato2) = 0 or count(bureau_births) = count(*) filter (kato2 <> 'unknown') then sum(bureau_births)::bigint end as bureau_births,
+    case when grouping(kato2) = 0 or count(register_children) = count(*) filter (kato2 <> 'unknown') then sum(register_children)::bigint
+        end as register_children,
     string_agg(distinct source, ', ' order by source) as source
 from side_by_side
 group by grouping sets ((kato2, birth_year), (birth_year))

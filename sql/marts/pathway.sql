@@ -72,9 +72,11 @@ awaited as (  -- referrals that were neither answered for good nor taken back: t
 ),
 
 unattended as (
-    select distinct referral_id
+    select referral_id
     from known_pmpc_report
-    where report_status = '5.1.2' and not is_cancelled
+    where not is_cancelled
+    group by referral_id
+    having arg_max(report_status, row(reported_on, version_at, report_status)) = '5.1.2'  -- a new appointment is an answer
 ),
 
 waited as (
