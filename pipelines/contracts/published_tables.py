@@ -87,6 +87,7 @@ class Pathway(dy.Schema):
     place_reason = published("why it is there")
     is_referred = published("sent to a PMPC in a feed", dy.Bool, nullable=False)
     referred_delay_days = published("days from the flag to the first feed with a flag that is held still; null = none", dy.Int32)
+    is_visit_due = published("sent more than 60 days ago, of what is awaited or else the first time; null = not sent", dy.Bool)
     is_seen = published("the PMPC reported a visit or a conclusion", dy.Bool, nullable=False)
     is_awaited = published(
         "sent, and a visit is to come: not seen, not dead, the referral neither recalled nor declined (4.0) or cancelled (6.0) by the PMPC",
@@ -117,7 +118,9 @@ class Pathway(dy.Schema):
         "consent_delay_days >= 0",
         "consent_delay_days is not null or consent is null or consent = 'pending'",
         "referred_delay_days >= 0",
+        "(is_visit_due is null) = not is_referred",
         "not is_awaited or not is_seen",
+        "not is_overdue or is_visit_due",
         "is_awaited or not is_unattended and not is_overdue",
     )
 

@@ -125,6 +125,8 @@ def _build_programme(name: str, entry: Mapping[str, Any], rules: tuple[Rule, ...
     _refuse({programme.combine} - set(COMBINE), "unknown ways to combine")
     if programme.combine == "staged" and not (programme.full_pass and programme.second_stage_from_months):
         raise ValueError(f"{name}: staged needs full_pass and second_stage_from_months")
+    if programme.combine == "staged" and programme.whole:
+        raise ValueError(f"{name}: what is staged is whole by full_pass")
     return programme
 
 

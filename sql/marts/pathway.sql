@@ -57,6 +57,7 @@ placed as (  -- of flags that are held still: one taken back by day stays placed
 sent as (  -- referred_on is of a flag that is held still, and a recall repeats the referral that it takes back
     select
         known_referral.child_key,
+        min(composed_on) filter (item_kind = 'referral') as first_on,
         min(composed_on) filter (item_kind = 'referral' and list_has_any(string_split(known_referral.flag_ids, ' '), flagged.flag_ids)) as referred_on,
         count(*) filter (item_kind = 'referral') > count(*) filter (item_kind = 'recall') as is_standing
     from known_referral
@@ -180,6 +181,7 @@ select
     placed.place_reason,
     sent.child_key is not null as is_referred,
     case when sent.referred_on is not null then greatest(sent.referred_on - flagged.flagged_on, 0) end as referred_delay_days,
+    case when sent.child_key is not null then known_on() - coalesce(waited.sent_on, sent.first_on) > overdue_days() end as is_visit_due,
     coalesce(reported.is_seen, false) as is_seen,
     waited.child_key is not null and birth.died_on is null and not coalesce(reported.is_seen, false) as is_awaited,
     is_awaited and waited.is_unattended as is_unattended,
