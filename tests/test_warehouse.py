@@ -251,6 +251,15 @@ def test_coverage_counts_a_month_of_births_from_the_day_the_youngest_of_it_is_du
     assert told == [[], [("hearing", 1)], spotless, [("blood_spot", 0), *spotless]]
 
 
+def test_an_indicator_is_read_beside_its_definition(published):
+    told = ask_published(published, """
+        select indicator_id, title, numerator, denominator, counted, counted_over from indicator natural join indicator_definition
+        where (indicator_id, kato2, sex_code, stratum, age_band) = ('impairment', 'KZ', 'all', 'all', 'all')""")  # fmt: skip
+    assert [(row[:4], len(row[4]) > 10, len(row[5]) > 10) for row in told] == [
+        (("impairment", "Confirmed impairment per 1,000 children", 1, 9), True, True)
+    ]
+
+
 def test_regions_sum_to_the_nation(published):
     assert ask_published(published, """
         select count(*) from (

@@ -37,7 +37,7 @@ def fill_indicators(connection: Connection, settings: Settings, years: Iterable[
             group by indicator_id, birth_year, stratum, age_band,
                 grouping sets ((kato2, sex_code), (kato2), (sex_code), ())"""))  # fmt: skip
     counted = pl.concat(parts)
-    joined = counted.join(definitions, on="indicator_id", how="left", suffix="_text", validate="m:1")
+    joined = counted.join(definitions, on="indicator_id", how="left", validate="m:1")
     if len(joined) != len(counted) or joined["unit"].null_count():
         raise AssertionError("an indicator without a definition")
     valued = add_intervals(joined.with_columns((pl.col("eligible") - pl.col("excluded")).alias("denominator")))
@@ -98,7 +98,7 @@ def read_definitions() -> pl.DataFrame:
     raw = tomllib.loads((PROMISED / "indicators.toml").read_text("utf-8"))
     rows = [
         {"indicator_id": name, "acceptable": None, "achievable": None, "is_high_good": None, **entry,
-         "method": "byar" if entry["unit"] == "rate" else "wilson", "valid_from": date(2026, 1, 1)}
+         "interval": "byar" if entry["unit"] == "rate" else "wilson", "valid_from": date(2026, 1, 1)}
         for name, entry in raw.items()
     ]  # fmt: skip
     return pl.DataFrame(rows, infer_schema_length=None)
