@@ -596,6 +596,11 @@ def test_a_release_is_swapped_under_readers_and_the_last_ones_are_kept(home, tmp
     assert sorted(p.name for p in settings.published.glob("erte-*.duckdb")) == ["erte-2026-03-03.duckdb", "erte-2026-03-04.duckdb"]
     with open_published(settings) as published:
         assert ask_published(published, "select known_on from release") == [(FIRST + 2 * DAY,)]
+    with open_published(settings, FIRST + DAY) as published:
+        assert ask_published(published, "select known_on from release") == [(FIRST + DAY,)]
+    with pytest.raises(UserError, match="one of 2026-03-03, 2026-03-04") as told:
+        open_published(settings, FIRST)
+    assert told.value.code == "release_missing"
     assert len(list((settings.published / "parquet").glob("*.parquet"))) == 11
 
 

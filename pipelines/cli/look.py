@@ -107,7 +107,14 @@ def explain(
 
 
 @app.command()
-def query(sql: str, home: Home = None, as_json: AsJson = False) -> None:
+def query(
+    sql: str,
+    release: Annotated[
+        datetime | None, typer.Option("--release", formats=["%Y-%m-%d"], help="The release of a day that is still kept (default: the newest).")
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
     """Ask the published warehouse (read only).
 
     Example: erte query "select kato2, count(*) as children from pathway group by kato2 order by kato2"
@@ -120,7 +127,7 @@ def query(sql: str, home: Home = None, as_json: AsJson = False) -> None:
         if not sql.strip(" \n\t;"):
             raise UserError("query_empty", 'there is no question: erte query "select ..."')
         try:
-            frame = open_published(settings_of(home)).execute(sql).pl()
+            frame = open_published(settings_of(home), release.date() if release else None).execute(sql).pl()
         except duckdb.Error as error:
             raise UserError("query_failed", str(error)) from None
         told = frame.to_dicts() if not as_json else [{k: _say_number(v) for k, v in row.items()} for row in frame.to_dicts()]

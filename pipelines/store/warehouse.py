@@ -86,10 +86,13 @@ def build_warehouse(
     return Built(counts, years.told, draft, parquet)
 
 
-def open_published(settings: Settings) -> Connection:
-    """The published file, read only and shut in: a query reads it and nothing else of the machine."""
-    path = settings.published / "erte.duckdb"
+def open_published(settings: Settings, on: date | None = None) -> Connection:
+    """The published file, or the release of a day that is still kept, read only and shut in: a query reads it and nothing else."""
+    path = settings.published / (f"erte-{on}.duckdb" if on else "erte.duckdb")
     if not path.exists():
+        kept = ", ".join(sorted(p.stem.removeprefix("erte-") for p in settings.published.glob("erte-*.duckdb")))
+        if kept:
+            raise UserError("release_missing", f"no release of {on} is kept: ask for one of {kept}")
         raise UserError("warehouse_missing", f"nothing is published under {settings.published}: run `erte publish` first")
     connection = connect(path, read_only=True)
     connection.execute("set enable_external_access = false")
