@@ -21,6 +21,7 @@ import polars as pl
 from pipelines.expect.compare import KEPT_SCHEMA, History
 from pipelines.expect.docs import Page, write_docs
 from pipelines.expect.profile import CODE_SCHEMA, profile_batches
+from pipelines.expect.put_off import put_off
 from pipelines.expect.suite import FOLDER, Suite, read_suite
 
 if TYPE_CHECKING:
@@ -97,16 +98,22 @@ def judge_profiles(
 def _import_quietly() -> Any:
     """The library; at import it would tell of every method it documents.
 
-    What it brought stays for good: the collector of garbage need not look through it again.
+    Half of the time would go into what two of its expectations are made of, which no suite need have. What it brought stays for good:
+    the collector of garbage need not look through it, neither meanwhile nor again.
     """
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     is_first = "great_expectations.render.view" not in sys.modules
-    import great_expectations as gx
-    import great_expectations.render.renderer
-    import great_expectations.render.view
-
     if is_first:
-        gc.freeze()
+        gc.disable()
+    try:
+        with put_off("altair", "scipy.stats"):
+            import great_expectations as gx
+            import great_expectations.render.renderer
+            import great_expectations.render.view
+    finally:
+        if is_first:
+            gc.freeze()
+            gc.enable()
     return gx
 
 
