@@ -169,7 +169,9 @@ def _fill_marts(connection: Connection, years: Years, on: date, at_risk: pl.Expr
         _mark_at_risk(connection, at_risk)
         _gate_consents(connection, gate, on)
         _make_table(connection, "pathway", PUBLISHED["pathway"], f"pathway_{year}")
+        connection.execute("set preserve_insertion_order = true")  # children lie in their secret order, and say nothing of when they came
         connection.execute(f"insert into pathway_{year} by name {told}")
+        connection.execute("set preserve_insertion_order = false")
         connection.execute(f"insert into facility_month by name {by_month}")
     every = " union all ".join(f"from pathway_{year}" for year in sorted(years.spine))
     connection.execute(f"create view pathway as select *, {say_age('birth_month', on)} as age_months from ({every})")
