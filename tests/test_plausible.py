@@ -11,6 +11,8 @@ from pipelines.intake.layout import speak_ours
 from pipelines.intake.refusal import list_findings
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE
+from tests.nation import bear, write_file
+from tests.test_chunks import stage
 
 ORDER = load_protocols(PACKAGE / "risk" / "order-704")[0]
 BORN, SEEN = date(2024, 2, 1), date(2024, 9, 1)
@@ -112,3 +114,10 @@ def test_what_is_impossible_at_the_front_door_decides_nothing_in_the_protocol_ei
         (measure,) = ORDER.programmes[name].measures
         assert components <= set(measure.components)
         assert (measure.lowest, measure.highest) == limits
+
+
+def test_a_residence_in_no_region_of_today_is_told_and_taken(tmp_path):
+    births = [bear(number, residence_kato=kato) for number, kato in ((2, "751010000"), (3, "511610000"), (4, "991010000"), (5, ""))]
+    finding, _, accepted, refused = stage(write_file(tmp_path / "a.csv", births), tmp_path, 10)
+    assert {row[:3] for row in finding if row[0]} == {(row_no, "residence_kato", "residence_kato_unlisted") for row_no in (3, 4)}
+    assert (accepted, refused) == ([2, 3, 4, 5], [])

@@ -256,7 +256,7 @@ def test_an_indicator_is_read_beside_its_definition(published):
         select indicator_id, title, numerator, denominator, counted, counted_over from indicator natural join indicator_definition
         where (indicator_id, kato2, sex_code, stratum, age_band) = ('impairment', 'KZ', 'all', 'all', 'all')""")  # fmt: skip
     assert [(row[:4], len(row[4]) > 10, len(row[5]) > 10) for row in told] == [
-        (("impairment", "Confirmed impairment per 1,000 children", 1, 9), True, True)
+        (("impairment", "Impairment confirmed by a PMPC, per 1,000 children", 1, 9), True, True)
     ]
 
 

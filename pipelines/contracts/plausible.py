@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pipelines.contracts.age import UNDER_3_MONTHS, count_months
+from pipelines.settings import PROJECT
 
 _DATA = tomllib.loads((Path(__file__).parent / "plausible.toml").read_text("utf-8"))
 _AGE = _DATA["age"]
 UNDOUBTED_DAYS = 28 * UNDER_3_MONTHS
 """Of so many months none is shorter: a child of fewer days is surely under 3, of more it is to be counted."""
 GESTATION_SLACK_WK: int = _DATA["gestation"]["slack_wk"]
+_REGIONS = pl.read_csv(PROJECT / "warehouse" / "reference" / "regions.csv", infer_schema=False)["kato2"].to_list()
 _LOINC = r"^[0-9]{1,5}-[0-9]$"
 _PROGRAMME, _COMPONENT, _VALUE = pl.col("programme"), pl.col("component"), pl.col("value")
 
@@ -57,6 +59,12 @@ def list_consent_notices() -> dict[str, Notice]:
     is_in_doubt = pl.col("authority_code").is_null() | (~is_parent & is_unproven)
     is_given = (pl.col("decision") == "given") & (pl.col("action_code") != "cancel")  # a refusal or a withdrawal is heard from whoever gives it
     return {"authority_unproven": Notice("authority_document", is_given & is_in_doubt)}
+
+
+def list_residence_notices() -> dict[str, Notice]:
+    """Finding code -> notice, of one birth: a residence in no region of today has no PMPC, and is counted in none."""
+    is_of_none = ~pl.col("residence_kato").str.slice(0, 2).is_in(_REGIONS)
+    return {"residence_kato_unlisted": Notice("residence_kato", is_of_none.fill_null(value=False))}
 
 
 def list_birth_notices() -> dict[str, Notice]:

@@ -27,7 +27,13 @@ from pipelines.contracts.codes import (
 )
 from pipelines.contracts.columns import ICD10, KATO9, clinical, coded, identified
 from pipelines.contracts.kept import DOCUMENT_AT
-from pipelines.contracts.plausible import Notice, is_possible, list_consent_notices, list_screening_notices
+from pipelines.contracts.plausible import (
+    Notice,
+    is_possible,
+    list_consent_notices,
+    list_residence_notices,
+    list_screening_notices,
+)
 from pipelines.identity.iin import is_valid_iin
 
 PROBLEMS = {
@@ -287,6 +293,7 @@ EVENT_ON: Mapping[str, str] = {"birth": "birth_on", "screening": "examined_on", 
 """Record kind -> the day of what it tells: from that day to the day of receipt goes the delay that is its sender's."""
 
 NOTICES: Mapping[str, Mapping[str, Notice]] = {
+    "birth": list_residence_notices(),
     "screening": list_screening_notices(),
     "consent": list_consent_notices(),
 }
