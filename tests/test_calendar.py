@@ -69,6 +69,11 @@ def test_a_child_with_a_confirmed_loss_leaves_the_hearing_cohort_until_the_loss_
     assert ask(*excluded, on=date(2026, 6, 1), programme="hearing")["hearing_1_year"] == "overdue"
 
 
+def test_a_hearing_test_passed_before_its_hours_is_not_asked_for_again_and_a_blood_spot_is():
+    steps = ask(*ears(0), *spot(0, 4.0), on=30)
+    assert ("hearing hearing_newborn" in steps, steps["blood_spot blood_spot_term"]) == (False, "overdue")
+
+
 def test_the_scale_is_due_at_birth_and_again_at_one_month():
     at_birth = ("development", "motor", 3, 2.8)
     assert ask(at_birth, on=20, programme="development") == {"development_birth": "done"}
