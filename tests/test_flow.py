@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,8 @@ from pipelines.errors import UserError
 from pipelines.night import assess, front_door
 from pipelines.night.ask import explain_child
 from pipelines.night.verify import verify_store
-from pipelines.settings import Settings
+from pipelines.risk.protocol import parse_protocol
+from pipelines.settings import PACKAGE, Settings
 from pipelines.store import lake
 from pipelines.store.lake import hold_lock
 from tests.nation import (
@@ -473,22 +475,42 @@ def test_a_release_killed_while_it_was_built_leaves_nothing_that_the_next_one_wo
     assert len(read_published(published, "pathway")) == 2
 
 
-@pytest.mark.parametrize("step", ["assess_touched", "_write_ledger", "keep_history"])
-def test_a_run_that_breaks_off_leaves_nothing_of_itself_in_the_lake_and_its_files_in_landing(settings, tmp_path, monkeypatch, step):
+def test_a_run_that_breaks_off_leaves_nothing_of_itself_in_the_lake_and_its_files_in_landing(settings, tmp_path, monkeypatch):
     def count():
         return {table: ask(settings, f"select count(*) from lake.{table}")[0][0] for table in LAKE}
 
     send(settings, tmp_path, flagged(2))
-    with monkeypatch.context() as killed:
-        killed.setattr(f"pipelines.night.intake.{step}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            take_in(settings, FIRST)
-    assert set(count().values()) == {0}
-    assert len(list(settings.landing.glob("*.csv"))) == 4
+    for step in ("assess_night", "_write_ledger", "keep_history"):
+        with monkeypatch.context() as killed:
+            killed.setattr(f"pipelines.night.intake.{step}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                take_in(settings, FIRST)
+        assert (step, set(count().values()), len(list(settings.landing.glob("*.csv")))) == (step, {0}, 4)
     take_in(settings, FIRST)
     assert {table: rows for table, rows in count().items() if table.startswith("clinical.") and rows} == {
         "clinical.birth": 1, "clinical.screening": 1, "clinical.consent": 1, "clinical.confirmation": 1, "clinical.verdict": 1, "clinical.flag": 1,
     }  # fmt: skip
+
+
+def test_when_what_judges_them_has_changed_the_next_commit_judges_all_children_anew(settings, tmp_path, monkeypatch):
+    send(settings, tmp_path, [{"birth": bear(n)} for n in (2, 4)] + [{"screening": examine(n, "motor", 1.8, 14)} for n in (2, 4)])
+    take_in(settings, FIRST)
+    state = "select verdict, count(*) from lake.clinical.verdict where known_to is null group by all"
+    assert ask(settings, state) == [("repeat_due", 2)]
+    order = PACKAGE / "risk" / settings.protocol / "2022-11-01.toml"
+    stricter = order.read_text("utf-8").replace("bound = 1.75", "bound = 1.85")
+    protocols = (parse_protocol("order-704/2022-11-01", date(2022, 11, 1), tomllib.loads(stricter)),)
+    for module in ("assess", "verify"):
+        monkeypatch.setattr(f"pipelines.night.{module}.load_protocols", lambda _: protocols)
+    assert broken(settings)
+    monkeypatch.setattr("pipelines.night.assess.hash_rules", lambda _: "other rules")
+    counts = take_in(settings, SECOND)
+    assert (counts["verdicts"], counts["flags"]) == (2, 2)
+    assert ask(settings, state) == [("risk", 2)]
+    assert not broken(settings)
+    assert take_in(settings, SECOND)["children"] == 0
+    told = "select count(*), count(distinct subject), max(detail ->> 'children') from lake.ledger.event where kind = 'rules'"
+    assert ask(settings, told) == [(2, 2, "2")]
 
 
 def test_a_day_is_closed_before_readers_see_it_so_that_after_a_kill_in_between_nothing_more_is_learned_on_it(referred, tmp_path, monkeypatch):

@@ -1,14 +1,23 @@
-"""Verdicts and flags of children of the lake, from their whole sequence of results: read by many, assessed by some at a time."""
+"""Verdicts and flags of children of the lake, from their whole sequence of results: read by many, assessed by some at a time.
 
+A night assesses the children whom it touches. When what judges them has changed since, a redaction that came late or a new release
+of Erte, it assesses all of them: else two children of the same results would be told differently (law 11).
+"""
+
+import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import date
+from functools import cache
 
 import polars as pl
 
 from pipelines.contracts import LAKE
 from pipelines.night.arrived import count_rows
+from pipelines.night.audit import record_event
 from pipelines.risk.assess import Assessed, assess_risk
+from pipelines.risk.protocol import load_protocols
 from pipelines.risk.shape import Protocol
+from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, put_frame, read_rows, replace_state
 
 _READ_AT_ONCE, _AT_ONCE = 400_000, 50_000
@@ -16,6 +25,36 @@ _READ_AT_ONCE, _AT_ONCE = 400_000, 50_000
 _BIRTH = """
     select child_key, birth_on, birth_at, sex_code, birth_weight_g, gestation_wk, is_complicated, died_on
     from lake.clinical.birth {} where known_to is null and not is_cancelled order by birth_on, child_key"""
+
+
+_EVER_ASSESSED = "select count(*) from (from lake.clinical.verdict limit 1)"
+
+
+def assess_night(connection: Connection, settings: Settings, on: date) -> dict[str, int]:
+    """Keep the verdicts and flags of the children in temp table `touched`, or of all when they are judged by other rules; counts."""
+    protocols, rules = load_protocols(PACKAGE / "risk" / settings.protocol), hash_rules(settings.protocol)
+    last = connection.execute("select subject from lake.ledger.event where kind = 'rules' order by event_no desc limit 1").fetchone()
+    if last == (rules,):
+        return assess_touched(connection, protocols, on)
+    living = "from lake.clinical.birth where known_to is null and not is_cancelled"
+    years = connection.execute(f"select distinct year(birth_on) {living} order by 1").fetchall() if count_rows(connection, _EVER_ASSESSED) else []
+    counts = [assess_touched(connection, protocols, on)]
+    for (year,) in years:  # one by one: memory is that of a year
+        connection.execute(f"create or replace temp table touched as select child_key {living} and year(birth_on) = {year}")
+        counts.append(assess_touched(connection, protocols, on))
+    told = {name: sum(one[name] for one in counts) for name in counts[0]}
+    record_event(connection, "rules", rules, {"protocol": settings.protocol, "years": len(years), **told})
+    return told
+
+
+@cache
+def hash_rules(protocol: str) -> str:
+    """sha256 of all that verdicts and flags are made by, but the results themselves."""
+    told = hashlib.sha256(protocol.encode())
+    folders = [(PACKAGE / "risk" / protocol, "*.toml"), (PACKAGE / "risk", "*.py"), (PACKAGE / "contracts", "age.py")]
+    for path in sorted(path for folder, names in folders for path in folder.glob(names)):
+        told.update(path.name.encode() + b"\0" + path.read_bytes())
+    return told.hexdigest()
 
 
 def assess_touched(connection: Connection, protocols: tuple[Protocol, ...], on: date) -> dict[str, int]:

@@ -11,7 +11,7 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.expect.judge import hold_batches, prepare
 from pipelines.night.aggregate import keep_aggregates
-from pipelines.night.assess import assess_touched
+from pipelines.night.assess import assess_night
 from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.commit import Kept, commit_kind
 from pipelines.night.delivery import forget_first_day, hash_file, keep_deliveries, sweep_landing
@@ -103,7 +103,7 @@ def _commit_fresh(
         elif files or kind in waiting:
             kept[kind] = commit_kind(connection, kind, files, settings, day)
     note_by_corrected_births(connection, day)
-    assessed = assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
+    assessed = assess_night(connection, settings, day)
     note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)
     keep_doubts(connection, folder, [str(r["submission_id"]) for r in fresh], held, day)
     _write_ledger(connection, settings, run_id, folder, fresh, held, day)
