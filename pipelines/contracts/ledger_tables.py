@@ -125,7 +125,7 @@ class Event(dy.Schema):
     event_no = clinical("1, 2, 3 ...", dy.Int64, nullable=False)
     happened_at = clinical("moment, UTC", dy.Datetime, nullable=False)
     kind = clinical(
-        "commit, hold, release, return, notice, refer, publish, read_identified, maintain, merge, unmerge", nullable=False
+        "commit, rules, hold, release, return, notice, refer, publish, read_identified, maintain, merge, unmerge", nullable=False
     )
     subject = clinical("run, submission or child it is about", nullable=False)
     detail = clinical("JSON of counts; of a decision the person and the reason", nullable=False)
