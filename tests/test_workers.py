@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,13 @@ def test_files_judged_by_processes_are_staged_as_by_one(tmp_path, monkeypatch):
         staged.append([(path.relative_to(settings.staging), pl.read_parquet(path).rows()) for path in files])
     assert len(staged[0]) >= 4
     assert staged[0] == staged[1]
+
+
+def test_what_workers_are_forked_from_has_begun_no_thread_of_polars():
+    """A forked worker would wait for ever for threads that only the other process has."""
+    script = "import os, pipelines.flow; print(*(open(f'/proc/self/task/{t}/comm').read().strip() for t in os.listdir('/proc/self/task')))"
+    told = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+    assert not [name for name in told.stdout.split() if re.match(r"polars-[0-9]|tokio|async-ex", name)]
 
 
 def double_or_die(of_the_tests: int, number: int) -> int:

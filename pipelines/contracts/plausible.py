@@ -1,5 +1,6 @@
 """What a screening result can be, and what of a record is worth telling its sender: from plausible.toml."""
 
+import csv
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ _AGE = _DATA["age"]
 UNDOUBTED_DAYS = 28 * UNDER_3_MONTHS
 """Of so many months none is shorter: a child of fewer days is surely under 3, of more it is to be counted."""
 GESTATION_SLACK_WK: int = _DATA["gestation"]["slack_wk"]
-_REGIONS = pl.read_csv(PROJECT / "warehouse" / "reference" / "regions.csv", infer_schema=False)["kato2"].to_list()
+with (PROJECT / "warehouse" / "reference" / "regions.csv").open(encoding="utf-8") as _file:
+    _REGIONS = [row["kato2"] for row in csv.DictReader(_file)]  # not by polars, whose threads a worker that is forked would wait for
 _LOINC = r"^[0-9]{1,5}-[0-9]$"
 _PROGRAMME, _COMPONENT, _VALUE = pl.col("programme"), pl.col("component"), pl.col("value")
 
