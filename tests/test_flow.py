@@ -355,7 +355,8 @@ def test_a_kill_between_any_two_steps_loses_nothing_and_the_next_run_goes_on(set
             nights.stdin.write(f"{settings.home}\n")
             nights.stdin.flush()
             night = int(nights.stdout.readline())
-            while Path(f"/proc/{night}").exists() and set(settings.home.glob(trace)) <= before:
+            patience = time.monotonic() + 120
+            while Path(f"/proc/{night}").exists() and set(settings.home.glob(trace)) <= before and time.monotonic() < patience:
                 time.sleep(0.01)
             with suppress(ProcessLookupError):  # what comes last may be there only when the night has ended
                 os.kill(night, signal.SIGKILL)
