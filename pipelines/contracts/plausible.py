@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pipelines.contracts.age import UNDER_3_MONTHS, count_months
-from pipelines.settings import PROJECT
 
 _DATA = tomllib.loads((Path(__file__).parent / "plausible.toml").read_text("utf-8"))
 _AGE = _DATA["age"]
 UNDOUBTED_DAYS = 28 * UNDER_3_MONTHS
 """Of so many months none is shorter: a child of fewer days is surely under 3, of more it is to be counted."""
 GESTATION_SLACK_WK: int = _DATA["gestation"]["slack_wk"]
-with (PROJECT / "warehouse" / "reference" / "regions.csv").open(encoding="utf-8") as _file:
+with (Path(__file__).parents[2] / "warehouse" / "reference" / "regions.csv").open(encoding="utf-8") as _file:
     _REGIONS = [row["kato2"] for row in csv.DictReader(_file)]  # not by polars, whose threads a worker that is forked would wait for
 _LOINC = r"^[0-9]{1,5}-[0-9]$"
 _PROGRAMME, _COMPONENT, _VALUE = pl.col("programme"), pl.col("component"), pl.col("value")
