@@ -12,8 +12,8 @@ from pipelines.contracts.codes import DECISIONS
 from pipelines.contracts.columns import KATO2, count, published
 
 _VERDICT = (
-    "verdict: clear, repeat_due, risk; undecided = usable results that do not decide (one analyte, one ear); not_examined = results, none usable (declined, not done, spoiled, "
-    "pending); null = no result"
+    "verdict: clear, repeat_due, risk; undecided = usable results that do not decide (one analyte, one ear); "
+    "not_examined = results, none usable (declined, not done, spoiled, pending); null = no result"
 )
 
 

@@ -25,8 +25,6 @@ _READ_AT_ONCE, _AT_ONCE = 400_000, 50_000
 _BIRTH = """
     select child_key, birth_on, birth_at, sex_code, birth_weight_g, gestation_wk, is_complicated, died_on
     from lake.clinical.birth {} where known_to is null and not is_cancelled order by birth_on, child_key"""
-
-
 _EVER_ASSESSED = "select count(*) from (from lake.clinical.verdict limit 1)"
 
 

@@ -191,7 +191,7 @@ select
     coalesce(reported.is_seen, false) as is_seen,
     waited.child_key is not null and birth.died_on is null and not coalesce(reported.is_seen, false) as is_awaited,
     is_awaited and waited.is_unattended as is_unattended,
-    is_awaited and known_on() - waited.sent_on > overdue_days() as is_overdue,
+    is_awaited and is_visit_due as is_overdue,
     concluded.child_key is not null as is_concluded,
     coalesce(answered.concluded_programmes, '') as concluded_programmes,
     coalesce(answered.confirmed_programmes, '') as confirmed_programmes,
