@@ -126,6 +126,20 @@ def test_after_a_second_high_sample_diagnosis_is_due_by_day_21_and_treatment_by_
     assert recall(*high, ("blood_spot", "tsh", 25, "confirmed"), on=31)["diagnosis"] == "late"
 
 
+def test_a_diagnosis_is_asked_for_each_suspected_disorder_and_of_no_card_that_was_unusable():
+    high = ("blood_spot", "tsh", 2, 12.0), ("blood_spot", "phe", 2, 3.1), ("blood_spot", "tsh", 9, 11.0), ("blood_spot", "phe", 9, 3.0)
+    excluded = ("blood_spot", "tsh", 15, "excluded")
+    assert recall(*high, excluded, on=21)["diagnosis"] == "due"
+    assert recall(*high, ("blood_spot", "tsh", 15, "confirmed"), on=22)["diagnosis"] == "overdue"
+    other = ("blood_spot", "38473-5", 15, "confirmed")
+    assert recall(*spot(2, 12.0), *spot(9, 11.0), other, on=22)["diagnosis"] == "overdue"
+    both = ("blood_spot", "tsh", 15, "confirmed"), ("blood_spot", "phe", 20, "confirmed")
+    assert recall(*high, *both, on=25)["diagnosis"] == "done"
+    assert recall(*high, both[0], ("blood_spot", "phe", 23, "confirmed"), on=25)["diagnosis"] == "late"
+    assert "diagnosis" not in recall(*spot(2, "unsatisfactory", "unsatisfactory"), on=22)
+    assert "repeat" in recall(*spot(2, "unsatisfactory", "unsatisfactory"), on=22)
+
+
 def look(*rows, on, gestation=30):
     return ask(*rows, on=on, birth=bear(gestation=gestation), programme="eyes").get("next_examination")
 

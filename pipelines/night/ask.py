@@ -132,7 +132,7 @@ def explain_child(settings: Settings, child: str) -> dict[str, object]:
             "birth": ask("clinical.birth", "birth_on, sex_code, birth_weight_g, gestation_wk, plurality, kato4, phc_id", "1"),
             "results": ask("clinical.screening", "examined_on, programme, component, stage_code, value, unit, result_code, "
                            "status_code, suggested_icd10, known_from", "examined_on, programme, component"),
-            "verdicts": ask("clinical.verdict", "programme, verdict, decided_on, repeat_due_on, known_from", "programme"),
+            "verdicts": ask("clinical.verdict", "programme, verdict, decided_on, suspected, repeat_due_on, known_from", "programme"),
             "flags": flags,
             "consents": ask("clinical.consent", "purpose, decision, is_cancelled, decided_on, valid_until, authority_code", "decided_on"),
             "confirmations": ask("clinical.confirmation", "programme, confirmation, confirmed_on", "confirmed_on"),

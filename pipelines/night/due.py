@@ -14,7 +14,7 @@ from pipelines.risk.shape import Protocol
 from pipelines.store.lake import Connection, put_frame, read_rows
 
 _VERDICT = """
-    select child_key, programme, birth_on, verdict, decided_on, repeat_due_on, last_usable_on from lake.clinical.verdict
+    select child_key, programme, birth_on, verdict, decided_on, repeat_due_on, suspected, last_usable_on from lake.clinical.verdict
     where known_to is null"""
 
 _IS_BESIDE = "verdict = 'risk' and repeat_due_on is not null"

@@ -26,8 +26,9 @@ def conclude_verdicts(
     Clear needs every mandatory disorder clear; a child with results, none of which decides yet, has a null verdict.
     """
     worst = _take_worst(standing, programme, protocols, child.height)
-    due = _set_due(standing, weighed, programme, rules, child.height)
-    whole = pl.concat([child, _describe_first(read, weighed, child.height), worst, due], how="horizontal")
+    doubted = _find_doubted(standing, weighed)
+    told = [_set_due(doubted, programme, rules, child.height), _name_suspected(doubted, child.height)]
+    whole = pl.concat([child, _describe_first(read, weighed, child.height), worst, *told], how="horizontal")
     return whole.filter(pl.col("result_count") > 0).with_columns(
         programme=pl.lit(programme),
         verdict=pl.col("level").replace_strict(_NAMES, default=None, return_dtype=pl.String),
@@ -82,13 +83,24 @@ def _take_worst(standing: pl.DataFrame, programme: str, protocols: Sequence[Prot
     )
 
 
-def _set_due(
-    standing: pl.DataFrame, weighed: pl.DataFrame, programme: str, rules: Sequence[tuple[Protocol, Rule]], count: int
-) -> pl.DataFrame:
-    """By child: repeat_due_on, the earliest clock of the rules that made a disorder repeat_due, whatever the others are."""
+def _find_doubted(standing: pl.DataFrame, weighed: pl.DataFrame) -> pl.DataFrame:
+    """The results that put a disorder above clear, with `stands`: the level at which it is."""
     key = ["child_no", "disorder", "examined_on"]
-    asked = standing.filter(pl.col("level") == _REPEAT).select(*key[:2], examined_on="decided_on")
-    rows = weighed.filter(pl.col("rule_no").is_not_null() & (pl.col("level") > _CLEAR)).join(asked, on=key, how="semi")
+    doubted = standing.filter(pl.col("level") > _CLEAR).select(*key[:2], examined_on="decided_on", stands="level")
+    rows = weighed.filter(pl.col("rule_no").is_not_null() & (pl.col("level") > _CLEAR))
+    return rows.join(doubted, on=key, how="inner", validate="m:1")
+
+
+def _name_suspected(doubted: pl.DataFrame, count: int) -> pl.DataFrame:
+    """By child: suspected, the disorders that a usable examination puts above clear."""
+    named = doubted.filter("is_usable").group_by("child_no").agg(pl.col("disorder").unique().sort().str.join(" ").alias("suspected"))
+    children = pl.select(child_no=pl.int_range(count).cast(doubted["child_no"].dtype))
+    return children.join(named, on="child_no", how="left", validate="1:1", maintain_order="left").select("suspected")
+
+
+def _set_due(doubted: pl.DataFrame, programme: str, rules: Sequence[tuple[Protocol, Rule]], count: int) -> pl.DataFrame:
+    """By child: repeat_due_on, the earliest clock of the rules that made a disorder repeat_due, whatever the others are."""
+    rows = doubted.filter(pl.col("stands") == _REPEAT)
     due = [
         pl.when(pl.col("rule_no") == no).then(_run_clock(rule, protocol, protocol.programmes[programme]))
         for no, (protocol, rule) in enumerate(rules)

@@ -8,6 +8,7 @@ from datetime import date
 import polars as pl
 
 from pipelines.risk.age import is_at_risk
+from pipelines.risk.reading import name_disorder
 from pipelines.risk.shape import Deadline, Programme, Protocol
 
 CALENDAR = {
@@ -30,28 +31,26 @@ def list_repeats(child: pl.DataFrame, verdict: pl.DataFrame, on: date) -> pl.Dat
 def list_deadlines(
     child: pl.DataFrame, seen: pl.DataFrame, verdict: pl.DataFrame, protocol: Protocol, deadline: Deadline, on: date
 ) -> pl.DataFrame:
-    """One row a child whose verdict asks for it; `examined_on`: the day of the answer that tells it done."""
+    """One row a child whose verdict asks for it; `examined_on`: the day of the answer that tells it done.
+
+    What an answer tells done is asked of each disorder that is suspected, and of nobody of whom there was only a card that is unusable.
+    """
     asked = verdict.filter(
         (pl.col("programme") == deadline.programme) & pl.col("verdict").is_in(deadline.verdicts) & (pl.col("decided_on") <= on)
-    ).select(*KEY, "decided_on")
+    ).select(*KEY, "decided_on", "suspected")
+    asked = asked.filter(pl.col("suspected").is_not_null()) if deadline.done_by else asked
     start = pl.col("birth_on" if deadline.starts == "birth" else "decided_on")
     closes = start + pl.duration(days=protocol.clocks[deadline.clock])
-    answer = pl.col("examined_on")
-    answers = (
-        asked.join(seen, on=KEY, how="inner")
-        .group_by(KEY)
-        .agg(
-            examined_on=answer.filter(pl.col("is_usable") & pl.col("result_code").is_in(deadline.done_by)).min(),
-            is_sampled=(answer.filter(pl.col("result_code").is_null() | ~pl.col("result_code").is_in(["declined", "not_done"]))
-                        > pl.col("decided_on").first()).any(),
-        )
-    )  # fmt: skip
+    answer, is_sampled = pl.col("examined_on"), pl.lit(value=False)
     whole = asked.join(child.select("child_key", "birth_on"), on="child_key", how="inner", validate="m:1")
-    whole = whole.join(answers, on=KEY, how="left", validate="1:1")
+    if deadline.is_done_by_sample:
+        is_sampled = pl.col("is_sampled")
+        whole = whole.join(_find_sampled(asked, seen), on=KEY, how="left", validate="1:1")
+    whole = whole.join(_find_answered(asked, seen, protocol, deadline), on=KEY, how="left", validate="1:1")
     state = (
         pl.when(answer <= closes).then(pl.lit("done"))
         .when(answer.is_not_null()).then(pl.lit("late"))
-        .when(pl.col("is_sampled") & deadline.is_done_by_sample).then(pl.lit("done"))
+        .when(is_sampled).then(pl.lit("done"))
         .otherwise(_is_due(closes, on, passed="overdue" if deadline.is_told else "untold"))
     )  # fmt: skip
     return _tell(whole, deadline.code, closes, state, answer)
@@ -87,6 +86,24 @@ def list_examinations_to_come(
         .filter((pl.col("decided_on") < until) & within.is_not_null() & is_meant & (~pl.col("is_ended") | is_found))
     )
     return _tell(going_on, NEXT_EXAMINATION, closes, _is_due(closes, on))
+
+
+def _find_sampled(asked: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
+    """KEY and is_sampled: a sample was taken after the day that decided."""
+    result = pl.col("result_code")
+    taken = seen.filter(result.is_null() | ~result.is_in(["declined", "not_done"])).group_by(KEY).agg(pl.col("examined_on").max())
+    return asked.join(taken, on=KEY, how="inner", validate="1:1").select(*KEY, is_sampled=pl.col("examined_on") > pl.col("decided_on"))
+
+
+def _find_answered(asked: pl.DataFrame, seen: pl.DataFrame, protocol: Protocol, deadline: Deadline) -> pl.DataFrame:
+    """KEY and examined_on: the day by which every suspected disorder has one of the answers; null where one has none."""
+    answer = pl.col("examined_on")
+    said = seen.filter(pl.col("is_usable") & pl.col("result_code").is_in(deadline.done_by) & (pl.col("programme") == deadline.programme))
+    disorder = name_disorder(protocol.programmes[deadline.programme]).alias("disorder")
+    answers = said.with_columns(disorder).group_by(*KEY, "disorder").agg(answer.min())
+    each = asked.select(*KEY, disorder=pl.col("suspected").str.split(" ")).explode("disorder", empty_as_null=True)
+    each = each.join(answers, on=[*KEY, "disorder"], how="left", validate="1:1")
+    return each.group_by(KEY).agg(pl.when(answer.is_not_null().all()).then(answer.max()))
 
 
 def _is_due(closes: pl.Expr, on: date, passed: str = "overdue") -> pl.Expr:

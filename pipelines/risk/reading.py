@@ -27,7 +27,7 @@ def read_results(rows: pl.DataFrame, programme: Programme, age: Age, first_no: i
     aged = _add_cutoffs(_add_months(rows, programme, age), programme, age).with_columns(
         is_usable=is_usable(programme),
         is_number=_is_number(programme),
-        disorder=_name_disorder(programme),
+        disorder=name_disorder(programme),
         is_settling=pl.col("component").is_in(programme.settled_by) if programme.settled_by else pl.lit(False),
         is_second=_is_second(programme),
     )
@@ -220,7 +220,8 @@ def _compare(operator: str, bound: float | pl.Expr) -> pl.Expr:
     return compared[operator]
 
 
-def _name_disorder(programme: Programme) -> pl.Expr:
+def name_disorder(programme: Programme) -> pl.Expr:
+    """The disorder of `component`."""
     component = pl.col("component")
     others = [name for name, parts in programme.disorders.items() if OTHERS in parts]
     named = {part: name for name, parts in programme.disorders.items() for part in parts if part != OTHERS}
