@@ -1,7 +1,8 @@
 """Every night at 22:00 in Almaty: gate, compose, number and seal one feed for every PMPC.
 
 The night is the day on which the run was due. Run again, it changes nothing: a sealed feed stays sealed, and one that
-was sealed but not delivered is delivered. A feed that is empty is sent too, and says why.
+was sealed but not delivered is delivered. A feed that is empty is sent too, and says why. A night that comes late, after
+something of the next day was taken in, is sealed as of that day: a withdrawal that came meanwhile is heard.
 """
 
 from datetime import timedelta

@@ -11,7 +11,7 @@ from pipelines.consent.gate import Gated, gate_consent
 from pipelines.contracts import AUTHORITIES, DECISIONS, PURPOSES
 
 ON = date(2026, 3, 20)
-FLAG = {"flag_id": pl.String, "child_key": pl.Int64, "programme": pl.String, "examined_on": pl.Date}
+FLAG = {"flag_id": pl.String, "child_key": pl.Int64, "programme": pl.String, "examined_on": pl.Date, "last_risk_on": pl.Date}
 CONSENT = {
     "record_key": pl.Int64, "child_key": pl.Int64, "purpose": pl.String, "decision": pl.String, "decided_on": pl.Date,
     "valid_until": pl.Date, "authority_code": pl.String, "has_authority_document": pl.Boolean, "is_cancelled": pl.Boolean,
@@ -27,7 +27,8 @@ def day(number):
 
 
 def draw_flags(*rows):
-    return pl.DataFrame(rows, schema=FLAG, orient="row")
+    """Rows of (flag, child, programme, examined on, found again on: without, only once)."""
+    return pl.DataFrame([(*row, None)[:5] for row in rows], schema=FLAG, orient="row")
 
 
 def draw_consents(*rows):
@@ -52,6 +53,7 @@ def draw_answers(*rows):
 ONE_FLAG = draw_flags(("F1", 1, "hearing", day(5)))
 CONFIRMED = draw_answers(("confirmed", 6))
 NO_ANSWER = draw_answers()
+FOUND_AGAIN = draw_flags(("F1", 1, "hearing", day(5), day(9)))
 
 
 def gate(consent, answers=CONFIRMED, flag=ONE_FLAG, on=ON) -> Gated:
@@ -120,6 +122,20 @@ def test_consent_to_another_purpose_is_not_consent():
 def test_latest_decision_decides_and_on_the_same_day_withdrawal_beats_refusal_beats_consent(consents, lack):
     assert lack_of(gate(draw_consents(*consents))) == lack
     assert lack_of(gate(draw_consents(*reversed(consents)))) == lack
+
+
+@pytest.mark.parametrize(
+    ("answers", "lack"),
+    [
+        ([("rejected", 6)], "confirmation_pending"),
+        ([("confirmed", 6)], None),
+        ([("confirmed", 6), ("rejected", 7)], "confirmation_pending"),
+        ([("rejected", 9)], "rejected_by_worker"),
+        ([("rejected", 6), ("confirmed", 10)], None),
+    ],
+)
+def test_what_is_found_again_after_a_rejection_is_proposed_again(answers, lack):
+    assert lack_of(gate(draw_consents(("given", 7)), draw_answers(*answers), FOUND_AGAIN)) == lack
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ CATCHMENT = pl.DataFrame(
 )
 FLAG = {
     "flag_id": pl.String, "child_key": pl.Int64, "programme": pl.String, "disorder": pl.String, "rule_code": pl.String,
-    "protocol": pl.String, "paragraph": pl.String, "examined_on": pl.Date, "age_days": pl.Int64, "inputs": pl.String,
+    "protocol": pl.String, "paragraph": pl.String, "examined_on": pl.Date, "last_risk_on": pl.Date, "age_days": pl.Int64, "inputs": pl.String,
 }  # fmt: skip
 BIRTH = {
     "child_key": pl.Int64, "birth_on": pl.Date, "kato4": pl.String, "maternity_id": pl.String, "phc_id": pl.String,
@@ -81,6 +81,7 @@ def draw_flags(*rows):
                 "tsh_high",
                 PROTOCOL,
                 "p. 47",
+                day(1),
                 day(1),
                 60,
                 json.dumps(list(row[3:]) or [TSH]),
@@ -541,10 +542,18 @@ def test_feeds_are_numbered_without_gaps_and_a_night_is_not_composed_twice():
     assert late.select("pmpc_id", "feed_no", "item_count").rows() == [("P-71", 4, 1)]
 
 
-def test_item_for_an_unknown_pmpc_is_refused():
-    none_withheld = pl.DataFrame(schema={"pmpc_id": pl.String, "withheld_count": pl.Int64})
+NONE_WITHHELD = pl.DataFrame(schema={"pmpc_id": pl.String, "withheld_count": pl.Int64})
+
+
+def test_referral_to_an_unknown_pmpc_is_refused():
     with pytest.raises(ValueError, match="P-71"):
-        compose_feeds(place().item, PMPC.tail(1), NO_FEED, none_withheld, ON, had_arrivals=True)
+        compose_feeds(place().item, PMPC.tail(1), NO_FEED, NONE_WITHHELD, ON, had_arrivals=True)
+
+
+def test_pmpc_that_has_left_the_register_is_told_what_is_taken_back_of_what_it_was_sent():
+    taken_back = place(consent=WITHDRAWN, referral=SENT).item
+    feeds = compose_feeds(taken_back, PMPC.tail(1), NO_FEED, NONE_WITHHELD, ON, had_arrivals=True)
+    assert feeds.select("pmpc_id", "pmpc_name", "recall_count").rows() == [("P-71", "P-71", 1), ("P-75", PMPC["pmpc_name"][-1], 0)]
 
 
 # ------------------------------------------------------------------------------------------------ files

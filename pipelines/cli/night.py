@@ -80,6 +80,8 @@ def run(on: On = None, home: Home = None, as_json: AsJson = False) -> None:
 def refer(on: On = None, home: Home = None, as_json: AsJson = False) -> None:
     """Compose and seal the night's feeds. A second time the same night changes nothing.
 
+    A night that comes late, when something of a later day is known or sealed, is sealed as of that day (`days_later`).
+
     Example: erte refer --on 2026-11-23
     """
     with telling(as_json):

@@ -24,6 +24,7 @@ class Gated(NamedTuple):
     authority_unproven, consent_unclear or confirmation_pending: the first that is lacking).
     closed: flag_id, child_key, reason (rejected_by_worker).
 
+    in_force: child_key of every child of whom a consent is in force, flagged or not.
     revoked: child_key of every child of whom a refusal or a withdrawal stands, flagged or not: what was sent of it
     is to be recalled (decision 9), unless it was sent on an upheld consent.
     upheld: consent_key of every proven consent that no later refusal or withdrawal ended, in force or run out: what
@@ -35,6 +36,7 @@ class Gated(NamedTuple):
     open: pl.DataFrame
     withheld: pl.DataFrame
     closed: pl.DataFrame
+    in_force: pl.DataFrame
     revoked: pl.DataFrame
     upheld: pl.DataFrame
     unconfirmed: pl.DataFrame
@@ -54,7 +56,7 @@ def gate_consent(
     processed = hear_decisions(consent, "automated_processing", on, doubted)
     automated = decide_consent(processed)
     judged = (
-        flag.select("flag_id", "child_key", "programme", "examined_on")
+        flag.select("flag_id", "child_key")
         .join(referral, on="child_key", how="left", validate="m:1")
         .join(
             automated.select("child_key", is_automated=pl.col("lack").is_null()),
@@ -81,6 +83,7 @@ def gate_consent(
         open=judged.filter(pl.col("reason").is_null()).select("flag_id", "child_key", "consent_key"),
         withheld=judged.filter(pl.col("reason").is_not_null() & ~is_rejected).select("flag_id", "child_key", "reason"),
         closed=judged.filter(is_rejected).select("flag_id", "child_key", "reason"),
+        in_force=referral.filter(pl.col("lack").is_null()).select("child_key"),
         revoked=referral.filter(pl.col("lack").is_in(["consent_refused", "consent_withdrawn"])).select("child_key"),
         upheld=said.filter("is_upheld").select(consent_key="record_key"),
         unconfirmed=judged.filter(pl.col("confirmation").is_null())
@@ -146,9 +149,14 @@ def decide_consent(said: pl.DataFrame) -> pl.DataFrame:
 
 
 def _answer_flag(flag: pl.DataFrame, confirmation: pl.DataFrame, on: date) -> pl.DataFrame:
-    """flag_id, confirmation: the latest answer given from the examination on; on one day a rejection wins."""
+    """flag_id, confirmation: the latest answer given from the examination on; on one day a rejection wins.
+
+    A rejection is of what was found by its day: what a later examination finds again is proposed again, and nobody has answered it.
+    """
+    found_on = pl.col("last_risk_on").fill_null(pl.col("examined_on"))
+    is_answer = (pl.col("confirmation") != "rejected") | (pl.col("confirmed_on") >= found_on)
     return (
-        flag.select("flag_id", "child_key", "programme", "examined_on")
+        flag.select("flag_id", "child_key", "programme", "examined_on", "last_risk_on")
         .join(
             confirmation.filter(pl.col("confirmed_on") <= on, ~pl.col("is_cancelled")).select(
                 "child_key",
@@ -162,6 +170,7 @@ def _answer_flag(flag: pl.DataFrame, confirmation: pl.DataFrame, on: date) -> pl
         .filter(pl.col("confirmed_on") >= pl.col("examined_on"))
         .sort("flag_id", "confirmed_on", "rank", descending=[False, True, True])
         .unique("flag_id", keep="first", maintain_order=True)
+        .filter(is_answer)
         .select("flag_id", "confirmation")
     )
 

@@ -141,6 +141,7 @@ class Flag(Kept):
     protocol = clinical("protocol folder and file, for example order-704/2022-11-01", nullable=False)
     paragraph = clinical("paragraph of the act", nullable=False)
     examined_on = clinical("examination that raised it", dy.Date, nullable=False)
+    last_risk_on = clinical("last examination under 3 that found the same: a rejection before it does not answer it", dy.Date)
     age_days = clinical("age on that day, days", dy.Int64, nullable=False)
     inputs = clinical("JSON: the results the rule saw (component, value, unit, result, date)", nullable=False)
 

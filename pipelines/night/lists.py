@@ -54,10 +54,18 @@ def write_worklists(connection: Connection, settings: Settings, on: date) -> int
     """Flags that are withheld or aged out, with the reason and since when, under reports/worklist; how many."""
     connection.execute("""
         create or replace temp table listed as
-        select p.owner_id, p.place, p.reason, p.known_from as since, f.flag_id, f.programme, f.disorder, f.examined_on, p.child_key
-        from lake.clinical.placement p
-        join lake.clinical.flag f on f.flag_id = p.flag_id and f.known_to is null
-        where p.known_to is null and p.place in ('withheld', 'aged_out')""")
+        with held as (
+            select flag_id, owner_id, place, reason, child_key from lake.clinical.placement
+            where known_to is null and place in ('withheld', 'aged_out')),
+        said as (
+            select h.flag_id, p.known_from, p.known_to, (p.place, p.reason) = (h.place, h.reason) as is_same
+            from lake.clinical.placement p join held h using (flag_id)),
+        begun as (  -- another owner is no other reason: who waits has waited since it began
+            select flag_id, min(known_from) filter (is_same and known_from >= coalesce(other_until, known_from)) as since
+            from (select *, max(known_to) filter (not is_same) over (partition by flag_id) as other_until from said) group by flag_id)
+        select owner_id, place, reason, since, flag_id, f.programme, f.disorder, f.examined_on, h.child_key
+        from held h join begun using (flag_id)
+        join (from lake.clinical.flag where known_to is null) f using (flag_id)""")
     _list_own_rows(connection, _OWN_RECORDS, _OWN_RESULTS.format(since=on.replace(year=on.year - 3, day=1)))
     told = _name_children(connection, "place, reason, since, flag_id, programme, disorder, examined_on", ("since", "flag_id"))
     write_lists(settings.reports / "worklist", told)

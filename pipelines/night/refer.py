@@ -43,7 +43,9 @@ def seal_night(settings: Settings, on: date) -> dict[str, int]:
     """Compose and seal the feeds of the night `on`; counts. What was sealed already is not sealed again.
 
     A night that was published is closed (law 10): what is still to be sent goes out with the next one; `sealed` says
-    how many feeds of it there are. To be called with the right to write (lake.hold_lock).
+    how many feeds of it there are. A night that comes late, when something of a later day is known or sealed, is the night of
+    that day (`days_later`): a withdrawal that is in the lake is heard whenever the feeds are sealed, and the days of a chain
+    run one way. To be called with the right to write (lake.hold_lock).
     """
     registers = read_registers(settings)
     with open_lake(settings) as connection:
@@ -51,11 +53,13 @@ def seal_night(settings: Settings, on: date) -> dict[str, int]:
         if open_day(connection, on) != on:
             told = {"delivered": settled, "is_closed": 1, "sealed": _count_sealed(connection, on)}
             return {"feeds": 0, "referrals": 0, "recalls": 0, **told}
+        night = _find_night(connection, on)
         with transact(connection):
-            counts = _seal_feeds(connection, settings, registers, on)
+            counts = _seal_feeds(connection, settings, registers, night)
         write_anchors(connection, settings)
         settled += settle_outbox(connection, settings)
-    return {**counts, "delivered": settled}
+    late = {"days_later": (night - on).days} if night > on else {}
+    return {**counts, "delivered": settled, **late}
 
 
 def refuse_missed(settings: Settings, on: date) -> None:
@@ -101,6 +105,14 @@ def gate_referral(connection: Connection, consent: pl.DataFrame, on: date) -> pl
     return decide_consent(hear_decisions(consent, "pmpc_referral", on, list_doubted(connection, on))).select("child_key", "lack")
 
 
+def _find_night(connection: Connection, on: date) -> date:
+    """`on`, or the newest day of which anything was received, decided by a person or sealed."""
+    newest = read_rows(connection, """
+        select greatest((select max(received_on) from lake.ledger.submission), (select max(composed_on) from lake.ledger.feed),
+                        (select max(known_from) from lake.identified.decision))""").item()  # fmt: skip
+    return max(on, newest or on)
+
+
 def _count_sealed(connection: Connection, on: date) -> int:
     return int(read_rows(connection, "select count(*) from lake.ledger.feed where composed_on = ?", [on]).item())
 
@@ -108,15 +120,16 @@ def _count_sealed(connection: Connection, on: date) -> int:
 def _seal_feeds(connection: Connection, settings: Settings, registers: Registers, on: date) -> dict[str, int]:
     known = read_known(connection)
     gated = gate_consent(known.flag, known.consent, known.confirmation, on, list_doubted(connection, on))
-    gated = gated._replace(revoked=_add_merged(connection, gated.revoked))
+    gated = gated._replace(in_force=_add_merged(connection, gated.in_force), revoked=_add_merged(connection, gated.revoked))
     birth = keep_carers(known.birth, list_carers(registers))
-    placed = place_flags(known.flag, gated, birth, known.referral, known.report, registers["catchment"], on, settings.key)
+    catchment = registers["catchment"].join(registers["pmpc"], on="pmpc_id", how="semi")  # of one that has closed nobody is sent there
+    placed = place_flags(known.flag, gated, birth, known.referral, known.report, catchment, on, settings.key)
     _assert_gate_still_open(connection, placed, on)
     earlier = read_rows(connection, "from lake.ledger.feed")
     had_arrivals = connection.execute(
         "select count(*) from lake.ledger.submission where received_on >= ?", [on]
     ).fetchone() != (0,)
-    withheld = count_withheld(placed.placement, known.birth, registers["catchment"], on)
+    withheld = count_withheld(placed.placement, known.birth, catchment, on)
     feeds = compose_feeds(placed.item, registers["pmpc"], earlier, withheld, on, had_arrivals)
     numbered = placed.item.join(feeds.select("pmpc_id", "feed_no"), on="pmpc_id", how="left")
     assert len(numbered) == len(placed.item)  # noqa: S101
@@ -156,12 +169,12 @@ def read_known(connection: Connection) -> Known:
     )
 
 
-def _add_merged(connection: Connection, revoked: pl.DataFrame) -> pl.DataFrame:
-    """A revoked consent also takes back what was sent of a child who was merged into this one."""
+def _add_merged(connection: Connection, children: pl.DataFrame) -> pl.DataFrame:
+    """The children, and those who were merged into one of them: what was sent of those stands or falls by its consents."""
     merged = read_rows(connection, """
         select distinct earlier_key, child_key from lake.identified.decision where known_to is null and decision = 'merge'""")  # fmt: skip
-    earlier = merged.join(revoked, on="child_key", how="semi").select(pl.col("earlier_key").alias("child_key"))
-    return pl.concat([revoked, earlier]).unique()
+    earlier = merged.join(children, on="child_key", how="semi").select(pl.col("earlier_key").alias("child_key"))
+    return pl.concat([children, earlier]).unique()
 
 
 def _assert_gate_still_open(connection: Connection, placed: Placed, on: date) -> None:

@@ -19,7 +19,7 @@ from pipelines.store.lake import Connection, read_rows
 _ON = date(2000, 1, 1)
 """The day to which the night of every case is moved."""
 _LOOKED_AT = {
-    "flag": ("flag_id, programme, examined_on", pl.lit(value=True)),
+    "flag": ("flag_id, programme, examined_on, last_risk_on", pl.lit(value=True)),
     "consent": ("record_key, purpose, decision, decided_on, valid_until, authority_code, has_authority_document, is_cancelled",
                 pl.col("decision") == "given"),
     "confirmation": ("programme, confirmation, confirmed_on, is_cancelled", pl.col("confirmation") == "confirmed"),
@@ -64,7 +64,7 @@ def _count_shut(versions: Versions, sent: pl.DataFrame) -> int:
     held = said.filter("is_upheld", pl.col("lack").is_null()).select("child_key", consent_key="record_key")
     shut = explode_flags(case).join(gated.open, on="flag_id", how="anti")
     unheld = case.join(held, on=["child_key", "consent_key"], how="anti")
-    doubted = _hold(case.join(versions["doubt"], on="consent_key"), pl.lit(value=False))
+    doubted = _hold(case.join(versions["doubt"], left_on="sent_on", right_on="record_key"), pl.lit(value=False))
     return pl.concat([shut, unheld, doubted], how="diagonal")["child_key"].n_unique()
 
 
@@ -72,27 +72,30 @@ def _judge(versions: Versions, sent: pl.DataFrame, *, is_for_sending: bool) -> J
     """What the gate and the recalls say of each referral on its `night`; in doubt for sending it, or else against."""
     known = {table: _know(versions, table, sent, is_for_sending) for table in _LOOKED_AT}
     case = _name_cases(sent)
+    consent = _forget_doubted(versions, known["consent"], case, is_for_sending).with_columns(_name("child_key", "record_key"))
     flag = (
         explode_flags(case).select("child_key", "flag_id")
-        .join(known["flag"].with_columns(_name_flag("child_key", "flag_id")), on=["child_key", "flag_id"])
-        .sort("examined_on").unique("flag_id", keep="first", maintain_order=True)
+        .join(known["flag"].with_columns(_name("child_key", "flag_id")), on=["child_key", "flag_id"])
+        .sort("examined_on", "last_risk_on", descending=[False, is_for_sending])
+        .unique("flag_id", keep="first", maintain_order=True)
     )  # fmt: skip
-    gated = gate_consent(flag, known["consent"], known["confirmation"], _ON)
+    gated = gate_consent(flag, consent, known["confirmation"], _ON)
     birth = known["birth"].sort("died_on", nulls_last=not is_for_sending).unique("child_key", keep="first")
     answered = judge_sent(case.with_columns(item_kind=pl.lit("referral")), known["pmpc_report"], _ON)
-    return Judged(hear_decisions(known["consent"], "pmpc_referral", _ON), gated, recall_sent(answered, flag, gated, birth, _ON))
+    return Judged(hear_decisions(consent, "pmpc_referral", _ON), gated, recall_sent(answered, flag, gated, birth, _ON))
 
 
 def _name_cases(sent: pl.DataFrame) -> pl.DataFrame:
-    """The referrals, each of a child of its own: the number of the case stands for child and flags."""
-    flags = explode_flags(sent.with_row_index("case_no")).select("case_no", _name_flag("case_no", "flag_id"))
+    """The referrals, each of a child of its own: the number of the case stands for child, flags and consent (`sent_on`: as it is)."""
+    flags = explode_flags(sent.with_row_index("case_no")).select("case_no", _name("case_no", "flag_id"))
     listed = flags.group_by("case_no").agg(pl.col("flag_id").str.join(" ").alias("flag_ids"))
     named = sent.drop("flag_ids").with_row_index("case_no").join(listed, on="case_no", validate="1:1")
-    return named.with_columns(child_key=pl.col("case_no").cast(pl.Int64))
+    return named.with_columns(_name("case_no", "consent_key"), child_key=pl.col("case_no").cast(pl.Int64), sent_on="consent_key")
 
 
-def _name_flag(case: str, flag_id: str) -> pl.Expr:
-    return pl.concat_str(pl.col(case).cast(pl.String), flag_id, separator="|").alias(flag_id)
+def _name(case: str, column: str) -> pl.Expr:
+    """A key by the number of its case: what one case says is no other's."""
+    return pl.concat_str(pl.col(case).cast(pl.String), column, separator="|").alias(column)
 
 
 def _know(versions: Versions, table: str, sent: pl.DataFrame, is_for_sending: bool) -> pl.DataFrame:
@@ -111,6 +114,14 @@ def _know(versions: Versions, table: str, sent: pl.DataFrame, is_for_sending: bo
     )
 
 
+def _forget_doubted(versions: Versions, consent: pl.DataFrame, case: pl.DataFrame, is_for_sending: bool) -> pl.DataFrame:
+    """The consents without those in doubt: none of them is in force, but what was sent on one stands."""
+    said = consent.select("child_key", "record_key").join(case.select("child_key", "night", "sent_on"), on="child_key")
+    other = said.filter(pl.col("record_key") != pl.col("sent_on"))
+    doubted = _hold(other.join(versions["doubt"], on="record_key"), pl.lit(not is_for_sending))
+    return consent.join(doubted, on=["child_key", "record_key"], how="anti")
+
+
 def _hold(versions: pl.DataFrame, is_welcome: pl.Expr) -> pl.DataFrame:
     """Versions held at some moment of the night's day where they are welcome, others only where they were held before it and after."""
     at_some_moment = (pl.col("known_from") <= pl.col("night")) & (pl.col("known_to") >= pl.col("night")).fill_null(value=True)
@@ -127,7 +138,7 @@ def _read_versions(connection: Connection) -> Versions:
         for table, (columns, _) in _LOOKED_AT.items()
     }
     versions["doubt"] = read_rows(connection, """
-        select record_key as consent_key, d.known_from, least(d.known_to, c.known_to) as known_to
+        select record_key, d.known_from, least(d.known_to, c.known_to) as known_to
         from lake.clinical.consent_doubt d join lake.clinical.consent c using (record_key, content_hash)""")  # fmt: skip
     versions["decision"] = read_rows(connection, """
         select distinct earlier_key as child_key, child_key as now_key, known_from, known_to

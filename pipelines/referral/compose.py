@@ -116,12 +116,15 @@ def compose_feeds(
     """One row a feed to be sent on the night `on`: ledger.feed without content_hash, and pmpc_name.
 
     Every PMPC of the register that has no feed of that night yet gets one, an empty one too (`zero_reason`); one that
-    has gets a further one only when there are items left. `earlier_feed` is all of ledger.feed, `withheld` is what
-    `count_withheld` gives. Raises ValueError when an item goes to a PMPC that is not in the register.
+    has gets a further one only when there are items left. A PMPC that has left the register is told what is taken back of
+    what it was sent, under its id for a name. `earlier_feed` is all of ledger.feed, `withheld` is what `count_withheld` gives.
+    Raises ValueError when a referral goes to a PMPC that is not in the register.
     """
-    stray = item.join(pmpc, on="pmpc_id", how="anti")["pmpc_id"].unique().sort().to_list()
+    gone = item.join(pmpc, on="pmpc_id", how="anti")
+    stray = gone.filter(pl.col("item_kind") == "referral")["pmpc_id"].unique().sort().to_list()
     if stray:
-        raise ValueError(f"items for a PMPC that is not in the register: {stray}")
+        raise ValueError(f"referrals to a PMPC that is not in the register: {stray}")
+    addressed = [pmpc.select("pmpc_id", "pmpc_name"), gone.select("pmpc_id", pmpc_name="pmpc_id").unique()]
     last = earlier_feed.group_by("pmpc_id").agg(
         last_no=pl.col("feed_no").max(),
         last_hash=pl.col("content_hash").sort_by("feed_no").last(),
@@ -142,7 +145,7 @@ def compose_feeds(
         .otherwise(pl.lit("no_flags"))
     )
     return (
-        pmpc.select("pmpc_id", "pmpc_name")
+        pl.concat(addressed)
         .join(last, on="pmpc_id", how="left", validate="1:1")
         .join(counts, on="pmpc_id", how="left", validate="1:1")
         .join(withheld, on="pmpc_id", how="left", validate="1:1")

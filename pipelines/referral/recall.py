@@ -10,11 +10,10 @@ _ANSWERS = {
     "6.0": "declined", "7.0": "concluded",
 }  # fmt: skip
 """BSeR business status -> what it settles (STANDARDS, referral feeds)."""
-_WITHOUT_CONSENT = ("consent_pending", "consent_expired", "authority_unproven")
 
 
 class GatedFlags(Protocol):
-    """What the consent gate gives: open, withheld, closed and unconfirmed flags, children whose consent is revoked, consents that hold."""
+    """What the consent gate gives: flags open, withheld, closed, unconfirmed; children of consents in force or revoked; consents that hold."""
 
     @property
     def open(self) -> pl.DataFrame:
@@ -27,6 +26,10 @@ class GatedFlags(Protocol):
     @property
     def closed(self) -> pl.DataFrame:
         """flag_id, child_key, reason."""
+
+    @property
+    def in_force(self) -> pl.DataFrame:
+        """child_key."""
 
     @property
     def revoked(self) -> pl.DataFrame:
@@ -72,14 +75,13 @@ def recall_sent(
     or a confirmation that is no longer there (cancelled, or another child's: decision 10) take back only what the PMPC has not answered, and
     all but the death only when no flag of the referral is left.
     """
-    lacking = gated.withheld.filter(pl.col("reason").is_in(_WITHOUT_CONSENT))
     is_upheld = among("consent_key", gated.upheld["consent_key"])
     exploded = (
         explode_flags(sent.filter(~pl.col("is_recalled")))
         .join(birth.select("child_key", "died_on"), on="child_key", how="left", validate="m:1")
         .with_columns(
             is_revoked=among("child_key", gated.revoked["child_key"]) & ~is_upheld,
-            is_lacking=among("flag_id", lacking["flag_id"]) & ~is_upheld,
+            is_lacking=~among("child_key", gated.in_force["child_key"]) & ~is_upheld,
             is_gone=~among("flag_id", flag["flag_id"]),
             is_rejected=among("flag_id", gated.closed["flag_id"]),
             is_unconfirmed=among("flag_id", gated.unconfirmed["flag_id"]),

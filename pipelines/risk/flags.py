@@ -27,9 +27,10 @@ def raise_flags(
     """
     risk = (
         weighed.filter((pl.col("level") == LEVELS["risk"]) & is_under_3(pl.col("birth_on"), pl.col("examined_on")))
+        .with_columns(last_risk_on=pl.col("examined_on").max().over(_DISORDER))
         .sort(*_DISORDER, "examined_on", "rule_no", "component")
         .unique(_DISORDER, keep="first", maintain_order=True)
-        .select(*_DISORDER, "child_key", "examined_on", "birth_on", "rule_no")
+        .select(*_DISORDER, "child_key", "examined_on", "last_risk_on", "birth_on", "rule_no")
     )
     seen = _list_inputs(read, risk)
     raised = risk.join(seen, on=_DISORDER, how="left", validate="1:1")

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import dataframely as dy
@@ -16,7 +17,7 @@ Registers = Mapping[str, pl.DataFrame]
 
 def read_registers(settings: Settings) -> Registers:
     """Every register as a frame of its contract; UserError reference_missing or reference_invalid."""
-    return {name: _read_register(settings.reference / f"{name}.csv", contract) for name, contract in REFERENCE.items()}
+    return _read_together(settings.reference)
 
 
 def list_carers(registers: Registers) -> list[str]:
@@ -36,13 +37,27 @@ def list_senders(settings: Settings) -> frozenset[str] | None:
 
 def install_registers(settings: Settings, folder: Path) -> dict[str, int]:
     """Check the registers of a folder and take them over; rows of each. Nothing changes unless all are valid."""
-    found = {name: _read_register(folder / f"{name}.csv", contract) for name, contract in REFERENCE.items()}
+    found = _read_together(folder)
     settings.reference.mkdir(parents=True, exist_ok=True)
     for name in found:
         draft = settings.reference / f".{name}.csv"
         shutil.copyfile(folder / f"{name}.csv", draft)
         draft.replace(settings.reference / f"{name}.csv")
     return {name: len(frame) for name, frame in found.items()}
+
+
+def _read_together(folder: Path) -> Registers:
+    """All registers of a folder: each district with one PMPC a day at the most, and none without an end that pmpc.csv does not list."""
+    found = {name: _read_register(folder / f"{name}.csv", contract) for name, contract in REFERENCE.items()}
+    catchment = found["catchment"].sort("kato4", "valid_from")
+    if unknown := sorted({*catchment.filter(pl.col("valid_to").is_null())["pmpc_id"]} - {*found["pmpc"]["pmpc_id"]}):
+        raise UserError("reference_invalid", f"catchment.csv names PMPCs that pmpc.csv does not list: {', '.join(unknown)}")
+    ends = pl.col("valid_to").fill_null(date.max)
+    shared = catchment.filter(pl.col("valid_from") <= ends.cum_max().shift().over("kato4"))
+    if len(shared):
+        raise UserError("reference_invalid", "catchment.csv gives districts to two PMPCs on one day (the end of the first is missing or too "
+                        f"late): {', '.join(shared['kato4'].unique().sort())}")  # fmt: skip
+    return found
 
 
 def _read_register(path: Path, contract: type[dy.Schema]) -> pl.DataFrame:
