@@ -142,3 +142,15 @@ def test_a_result_that_finds_it_again_after_a_rejection_asks_for_an_answer_anew(
     send(home, tmp_path, [{"screening": examine(2, "motor", 1.1, 18)}], "b")
     assert run(home, SECOND).items() >= {"withheld": 1, "closed": 0}.items()
     assert ask(home, "select reason from lake.clinical.placement where known_to is null") == [("confirmation_pending",)]
+
+
+def test_a_child_of_whom_a_pmpc_found_nothing_is_sent_again_when_it_is_found_again(home, tmp_path):
+    send(home, tmp_path, flagged(2))
+    run(home, FIRST)
+    ((referral,),) = ask(home, "select referral_id from lake.clinical.referral")
+    send(home, tmp_path, [{"pmpc_report": answer(2, referral, "7.0") | {"category_codes": "none"}}], "b")
+    assert run(home, SECOND)["closed"] == 1
+    send(home, tmp_path, [{"screening": examine(2, "motor", 1.1, 21)}], "c")
+    assert run(home, SECOND + NIGHT).items() >= {"referrals": 1, "referred": 1}.items()
+    assert ask(home, "select episode_no, flag_ids from lake.clinical.referral order by 1")[1][0] == 2
+    assert is_sound(home)

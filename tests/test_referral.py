@@ -50,7 +50,7 @@ ANSWER = {
     "child_key": pl.Int64, "programme": pl.String, "confirmation": pl.String, "confirmed_on": pl.Date,
     "is_cancelled": pl.Boolean,
 }  # fmt: skip
-REPORT = {"referral_id": pl.String, "report_status": pl.String, "reported_on": pl.Date, "is_cancelled": pl.Boolean}
+REPORT = {"referral_id": pl.String, "report_status": pl.String, "reported_on": pl.Date, "category_codes": pl.String, "is_cancelled": pl.Boolean}
 REFERRAL = {
     "referral_id": pl.String, "item_kind": pl.String, "child_key": pl.Int64, "episode_no": pl.Int64, "pmpc_id": pl.String,
     "feed_no": pl.Int64, "composed_on": pl.Date, "consent_key": pl.Int64, "flag_ids": pl.String,
@@ -122,10 +122,11 @@ def draw_answers(*rows):
 
 
 def draw_reports(*rows):
-    """Rows of (referral, status, day)."""
+    """Rows of (referral, status, day, categories)."""
     return pl.DataFrame(
-        [(ref, status, day(number), False) for ref, status, number in rows], schema=REPORT, orient="row"
-    )
+        [(ref, status, day(number), categories[0] if categories else None, False) for ref, status, number, *categories in rows],
+        schema=REPORT, orient="row",
+    )  # fmt: skip
 
 
 def draw_referrals(*rows):
@@ -250,6 +251,24 @@ def test_flags_of_one_night_are_one_referral_and_a_later_flag_the_next_episode()
     assert second.item.select("episode_no", "flag_ids").rows() == [(2, "F3")]
     assert second.placement["place"].to_list() == ["referred"] * 3
     assert second.item["referral_id"].item() != first.item["referral_id"].item()
+
+
+@pytest.mark.parametrize(
+    ("report", "found_on", "place_and_reason"),
+    [
+        (("R1", "7.0", 12, "none"), 12, ("closed", "concluded")),
+        (("R1", "7.0", 12, "none"), 13, ("referred", "awaiting_pmpc")),
+        (("R1", "7.0", 12, "speech"), 13, ("closed", "concluded")),
+        (("R1", "5.1.4", 12), 13, ("referred", "awaiting_pmpc")),
+    ],
+)
+def test_what_is_found_again_after_a_conclusion_that_found_nothing_is_the_next_episode(report, found_on, place_and_reason):
+    found_again = ONE_FLAG.with_columns(last_risk_on=pl.lit(day(found_on)))
+    placed = place(flag=found_again, referral=SENT, report=draw_reports(report))
+    assert where(placed) == [("F1", *place_and_reason)]
+    is_new = found_on == 13 and report[3:] == ("none",)
+    assert placed.item["episode_no"].to_list() == [2] * is_new
+    assert place(flag=found_again, referral=commit(SENT, placed), report=draw_reports(report)).item.is_empty()
 
 
 def test_flag_of_a_child_who_is_not_on_the_spine_is_a_broken_promise():

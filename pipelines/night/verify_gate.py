@@ -23,7 +23,7 @@ _LOOKED_AT = {
     "consent": ("record_key, purpose, decision, decided_on, valid_until, authority_code, has_authority_document, is_cancelled",
                 pl.col("decision") == "given"),
     "confirmation": ("programme, confirmation, confirmed_on, is_cancelled", pl.col("confirmation") == "confirmed"),
-    "pmpc_report": ("referral_id, report_status, reported_on, is_cancelled", pl.lit(value=True)),
+    "pmpc_report": ("referral_id, report_status, reported_on, category_codes, is_cancelled", pl.lit(value=True)),
     "birth": ("died_on", pl.col("died_on").is_null()),
 }  # fmt: skip
 """Table -> what the gate and the recalls look at, and which versions speak for sending a child, or for leaving it sent."""

@@ -55,7 +55,8 @@ def place_flags(
 
     Takes current rows of clinical.flag, clinical.birth and clinical.pmpc_report, all of clinical.referral and the
     register of catchments; `key` is the secret that makes referral ids. The uncovered open flags of a child make one
-    referral, the next episode of that child; a flag in a referral that was not recalled is never sent again.
+    referral, the next episode of that child; a flag in a referral that was not recalled is never sent again, but where the
+    PMPC found nothing and a later examination has found the same again.
     """
     sent = judge_sent(referral, report, on)
     recall = recall_sent(sent, flag, gated, birth, on)
@@ -178,6 +179,7 @@ def _judge_flags(
     """Every flag with place, reason, owner_id, referral_id of a standing referral, consent_key, pmpc_id, is_new."""
     child = birth.select("child_key", "birth_on", "kato4", "died_on", owner_id=OWNER)
     held = pl.concat([gated.withheld, gated.closed]).select("flag_id", lack="reason")
+    sent, standing = _forget_outgrown(flag, sent), _forget_outgrown(flag, standing)
     cover = standing.sort("episode_no").unique("flag_id", keep="last").select("flag_id", "referral_id", "answer")
     joined = (
         flag.select("flag_id", "child_key")
@@ -216,6 +218,13 @@ def _judge_flags(
         )
         .drop("rule", "is_born")
     )
+
+
+def _forget_outgrown(flag: pl.DataFrame, sent: pl.DataFrame) -> pl.DataFrame:
+    """What was sent, a row a flag, without what a conclusion that found nothing answered before the last examination at risk."""
+    found_on = pl.col("last_risk_on").fill_null(pl.col("examined_on"))
+    dated = sent.join(flag.select("flag_id", found_on.alias("found_on")), on="flag_id", how="left", validate="m:1")
+    return dated.filter((pl.col("found_nothing_on") >= pl.col("found_on")).fill_null(value=True)).drop("found_on")
 
 
 def _refer_open(judged: pl.DataFrame, sent: pl.DataFrame, on: date, key: bytes) -> pl.DataFrame:

@@ -45,16 +45,24 @@ class GatedFlags(Protocol):
 
 
 def judge_sent(referral: pl.DataFrame, report: pl.DataFrame, on: date) -> pl.DataFrame:
-    """Every referral sent: is_recalled, answer (concluded, declined or null). A conclusion stands whatever follows."""
+    """Every referral sent: is_recalled, answer (concluded, declined or null) and found_nothing_on. A conclusion stands whatever follows.
+
+    found_nothing_on: the day of the last conclusion, where it says that no impairment was found.
+    """
+    is_conclusion = pl.col("report_status") == "7.0"
     answer = (
         report.filter(pl.col("reported_on") <= on, ~pl.col("is_cancelled"))
         .with_columns(answer=pl.col("report_status").replace_strict(_ANSWERS, return_dtype=pl.String))
-        .sort("reported_on", "report_status")
+        .sort("reported_on", "report_status", "category_codes")
         .group_by("referral_id", maintain_order=True)
-        .agg(is_concluded=(pl.col("report_status") == "7.0").any(), answer=pl.col("answer").last())
+        .agg(
+            pl.col("answer").last(), is_concluded=is_conclusion.any(), concluded_on=pl.col("reported_on").filter(is_conclusion).last(),
+            is_nothing=pl.col("category_codes").filter(is_conclusion).last() == "none",
+        )
         .select(
             "referral_id",
             answer=pl.when("is_concluded").then(pl.lit("concluded")).otherwise("answer"),
+            found_nothing_on=pl.when("is_nothing").then("concluded_on"),
         )
     )
     recalled = referral.filter(pl.col("item_kind") == "recall")["referral_id"]
