@@ -96,9 +96,10 @@ def measure_hl7(folder: Path) -> None:
 
 
 def measure_fhir(folder: Path) -> None:
-    """NDJSON lines read and judged in one process (polars takes the cores there are), against the plainest parse of the same lines.
+    """NDJSON lines read and judged in one process, then four files judged and staged by two, against the plainest parse of the same lines.
 
-    The floor is msgspec without types. Peak memory is asked of the system: ru_maxrss of a child begins with that of its parent.
+    The floor is msgspec without types, in one process. Peak memory is asked of the system: ru_maxrss of a child begins with that of
+    its parent.
     """
     script = "; ".join([
         "import sys, time", "from pathlib import Path", "from tests.bench import write_observations, read_all, parse_lines",
@@ -110,6 +111,10 @@ def measure_fhir(folder: Path) -> None:
     ])  # fmt: skip
     subprocess.run([sys.executable, "-c", script], check=True)
     shutil.rmtree(folder)
+    for number in range(4):
+        write_observations(folder / "landing", name=f"a{number}", first=number * 200_000)
+    flow.receive(flow.load_settings(home=folder / "home"), [folder / "landing"])
+    _compare("FHIR Observations of 4 files, judged and staged", folder, "parse_all", "stage_all", is_shared=True)
 
 
 def measure_nights(folder: Path, births: int, years: int, rows: int) -> None:
@@ -157,7 +162,7 @@ def write_messages(folder: Path, count: int = 20_000, results: int = 2) -> int:
     return count
 
 
-def write_observations(folder: Path, count: int = 200_000) -> int:
+def write_observations(folder: Path, count: int = 200_000, name: str = "a", first: int = 0) -> int:
     """An export of Patients and their Observations (ten each, 600 bytes a line); how many Observations."""
     folder.mkdir(parents=True, exist_ok=True)
     patient = (
@@ -173,11 +178,11 @@ def write_observations(folder: Path, count: int = 200_000) -> int:
         '"valueQuantity":{{"value":3.{5},"unit":"{6}","system":"http://unitsofmeasure.org","code":"{6}"}}}}\n'
     )
     kinds = (("29575-8", "Thyrotropin [Units/volume]", "m[IU]/L"), ("29573-3", "Phenylalanine [Moles/volume]", "umol/L"))
-    with (folder / "a.ndjson").open("w") as file:
-        file.writelines(patient.format(n) for n in range(count // 10))
-        for n in range(count):
-            code, name, unit = kinds[n % 2]
-            file.write(seen.format(n, code, name, n // 10, n % 60, n % 90, unit))
+    with (folder / f"{name}.ndjson").open("w") as file:
+        file.writelines(patient.format(n) for n in range(first // 10, (first + count) // 10))
+        for n in range(first, first + count):
+            code, title, unit = kinds[n % 2]
+            file.write(seen.format(n, code, title, n // 10, n % 60, n % 90, unit))
     return count
 
 
@@ -253,6 +258,11 @@ def parse_lines(path: Path) -> int:
 
     with path.open("rb") as file:
         return sum(len(msgspec.json.decode(line)) for line in file)
+
+
+def parse_all(folder: Path) -> int:
+    """The floor of several files; Observations, of which each Patient has ten."""
+    return sum(parse_lines(path) and path.read_bytes().count(b'"Observation"') for path in sorted(folder.glob("landing/*.ndjson")))
 
 
 def split_all(path: Path) -> int:
