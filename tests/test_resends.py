@@ -8,7 +8,7 @@ import pytest
 from pipelines import flow
 from pipelines.night.ask import tell_submission
 from pipelines.night.verify import verify_store
-from tests.nation import FIRST, ask, bear, copy_home, examine, send, settle, take_in, write_file
+from tests.nation import BORN, FIRST, ask, bear, copy_home, examine, name_iin, send, settle, take_in, write_file
 
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 HELD = "select value from lake.clinical.screening where known_to is null and not is_cancelled order by value"
@@ -77,6 +77,52 @@ def test_a_withdrawn_row_is_held_no_more_and_its_past_is_kept(settings, tmp_path
     send(settings, tmp_path, seen(3, action_code="cancel", issued_at="2026-03-01T08:00:00"), "withdrawn")
     take_in(settings, SECOND)
     assert (values(settings), ask(settings, VERSIONS), is_whole(settings)) == ([2.2, 2.4], [(4,)], True)
+
+
+WIDE = {
+    "blood": "Жазба нөмірі;Ұйым;Әрекет;Берілді;Анасының ЖСН;Туған күні;Алынған күні;ТТГ, мкМЕ/мл;ФА, мкмоль/л",
+    "hearing": "Номер записи;Организация;Действие;Выдано;ИИН матери;Дата рождения;Дата обследования;ВОАЭ левое;ВОАЭ правое",
+}
+WIDE_HELD = "select component from lake.clinical.screening where known_to is null and not is_cancelled and component <> 'motor' order by 1"
+
+
+def send_wide(settings, folder, night, *, blood=("жаңа", "30;600"), hearing=("новая", "не прошел;прошел")):
+    """A row of a laboratory's and one of a maternity's form, of a child each, as it stands on a night; the submissions."""
+    said = {"blood": ("w1", "L1", 6, *blood), "hearing": ("w2", "M1", 7, *hearing)}
+    for form, (source_id, sender, child, action, results) in said.items():
+        row = f"{source_id};{sender};{action};{night:%d.%m.%Y};{name_iin(child)};{BORN:%d.%m.%Y};{BORN + timedelta(days=2):%d.%m.%Y};{results}"
+        (folder / f"{form} {night}.csv").write_text(f"{WIDE[form]}\n{row}\n")
+    return flow.receive(settings, [folder / f"{form} {night}.csv" for form in said])
+
+
+def test_a_withdrawn_row_takes_back_every_result_that_it_gave_whatever_its_cells_still_say(settings, tmp_path):
+    send_wide(settings, tmp_path, SECOND)
+    take_in(settings, SECOND)
+    assert ask(settings, WIDE_HELD) == [("oae_left",), ("oae_right",), ("phe",), ("tsh",)]
+    withdrawn = send_wide(settings, tmp_path, THIRD, blood=("бас тарту", ";"), hearing=("отмена", ";"))
+    take_in(settings, THIRD)
+    assert (ask(settings, WIDE_HELD), is_whole(settings)) == ([], True)
+    assert [tell_submission(settings, one)["accepted_count"] for one in withdrawn] == [1, 1]
+    assert ask(settings, "select count(*) from lake.clinical.verdict where known_to is null and programme in ('blood_spot', 'hearing')") == [(0,)]
+
+
+def test_a_row_withdrawn_before_it_ever_came_gives_no_result_and_no_verdict(settings, tmp_path):
+    send_wide(settings, tmp_path, SECOND, blood=("бас тарту", ";"), hearing=("отмена", ";"))
+    take_in(settings, SECOND)
+    assert (ask(settings, WIDE_HELD), is_whole(settings)) == ([], True)
+    assert ask(settings, "select count(*) from lake.clinical.verdict where known_to is null and programme in ('blood_spot', 'hearing')") == [(0,)]
+
+
+def test_a_correction_that_leaves_a_result_blank_takes_none_away_in_silence_and_says_so(settings, tmp_path):
+    send_wide(settings, tmp_path, SECOND)
+    take_in(settings, SECOND)
+    mended = send_wide(settings, tmp_path, THIRD, blood=("түзету", "3;"), hearing=("исправление", "прошел;прошел"))
+    take_in(settings, THIRD)
+    held = "select component, round(value, 2), result_code from lake.clinical.screening where known_to is null"
+    held += " and component in ('tsh', 'phe', 'oae_left') order by 1"
+    assert ask(settings, held) == [("oae_left", None, "pass"), ("phe", 9.91, None), ("tsh", 3.0, None)]
+    told = [[(f["column"], f["severity"]) for f in tell_submission(settings, one)["findings"] if f["code"] == "result_left_blank"] for one in mended]
+    assert told == [[("ФА, мкмоль/л", "warning")], []]
 
 
 def test_a_whole_replaced_file_leaves_one_version_of_each_row_and_takes_none_away_in_silence(settings, tmp_path):

@@ -14,7 +14,7 @@ from pipelines.intake.cell import name_cell
 from pipelines.intake.derive import list_derived
 from pipelines.intake.layout import Component, Layout
 from pipelines.intake.months import read_months
-from pipelines.intake.refusal import list_findings
+from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 from pipelines.intake.sums import check_rows
 
 _UNITS = Path(__file__).parent / "units.toml"
@@ -65,6 +65,9 @@ def name_unit(text: str) -> str | None:
 def conform_rows(sent: pl.DataFrame, layout: Layout, *, has_blanks: bool = True) -> Conformed:
     """Rows in a sender's headers -> records in our columns; a wide row gives one record a filled component.
 
+    One that is withdrawn gives a record of each component of its layout, filled or not: the whole row is taken back, whatever of
+    it was sent before.
+
     The envelope's submission_id and received_on are still to be added by the front door.
     """
     conformed = _conform(sent, layout, has_blanks=has_blanks)
@@ -77,17 +80,44 @@ def _conform(sent: pl.DataFrame, layout: Layout, *, has_blanks: bool) -> Conform
     if not layout.components:
         ours = _name_columns(sent, layout)
         return _type_record(_map_values(ours, layout), layout, has_blanks=has_blanks)
+    action = _read_actions(sent, layout)
+    is_withdrawn = action.eq_missing("cancel")
     there = [c for c in layout.components if c.header in sent.columns]
-    is_bare = pl.all_horizontal(pl.col(c.header).is_null() for c in there)
-    parts = [_take_component(sent.filter(pl.col(c.header).is_not_null()), c, layout) for c in there]
+    is_bare = sent.select(pl.all_horizontal(pl.col(c.header).is_null() for c in there)).to_series() & ~is_withdrawn
+    parts = [_take_component(sent.filter(sent[c.header].is_not_null() | is_withdrawn), c, layout) for c in there]
+    if is_withdrawn.any():
+        absent = (c for c in layout.components if c not in there)
+        parts += [_take_component(sent.filter(is_withdrawn), c, layout) for c in absent]
     parts.append(_take_component(sent.filter(is_bare), there[0], layout))  # a row without any result is still judged
-    return _type_record(_map_values(pl.concat(parts, how="diagonal"), layout), layout, has_blanks=has_blanks)
+    typed = _type_record(_map_values(pl.concat(parts, how="diagonal"), layout), layout, has_blanks=has_blanks)
+    left = _tell_left_blank(sent.filter(action.eq_missing("correct") & ~is_bare), there)
+    return typed._replace(finding=pl.concat([typed.finding, left]))
 
 
-def _take_component(sent: pl.DataFrame, component: Component, layout: Layout) -> pl.DataFrame:
-    return _name_columns(sent, layout).with_columns(
-        sent[component.header].alias(component.into),
-        *(sent[header].alias(ours) for header, ours in component.beside.items() if header in sent.columns),
+def _read_actions(given: pl.DataFrame, layout: Layout) -> pl.Series:
+    """What each row asks for in our words; null where its sender has no column for that, and no constant."""
+    named = _name_columns(given, layout)
+    if "action_code" not in named.columns:
+        return pl.Series("action_code", [None] * len(given), pl.String)
+    return _map_values(named.select("action_code"), layout)["action_code"]
+
+
+def _tell_left_blank(corrected: pl.DataFrame, there: list[Component]) -> pl.DataFrame:
+    """A warning on each cell that a corrected row leaves blank: a result that it held before stands until it is withdrawn.
+
+    A blank may mean that there is no such result any more, or that it has not changed. Silence takes nothing away: a high
+    result that is still true would be lost with its flag, one that is not true costs a visit until its sender has read this.
+    """
+    found = [corrected.filter(pl.col(c.header).is_null()).select("row_no", pl.lit(c.header).alias("column")) for c in there]
+    told = pl.concat(found).with_columns(pl.lit("result_left_blank").alias("code"), pl.lit("warning").alias("severity"))
+    return told.cast(FINDING_SCHEMA)  # type: ignore[arg-type]  # names to types
+
+
+def _take_component(given: pl.DataFrame, component: Component, layout: Layout) -> pl.DataFrame:
+    result = given[component.header] if component.header in given.columns else pl.lit(None, pl.String)
+    return _name_columns(given, layout).with_columns(
+        result.alias(component.into),
+        *(given[header].alias(ours) for header, ours in component.beside.items() if header in given.columns),
         *(pl.lit(text).alias(column) for column, text in component.constants.items()),
     )
 
