@@ -109,6 +109,13 @@ def test_a_row_of_several_results_is_accepted_or_refused_whole(tmp_path, layouts
     assert (judged.received_count, len(judged.accepted), len(judged.quarantine)) == (1, 0, 1)
 
 
+@pytest.mark.parametrize("blank", ["", "   ", "\u00a0", '"  "'])
+def test_a_cell_of_blanks_is_empty_and_the_result_beside_it_is_taken(tmp_path, layouts, blank):
+    (judged,) = judge(write(tmp_path, HEADER, f"1;250314500010;05.01.2026;07.01.2026;LAB;мМЕ/л;{blank};1,2"), layouts)
+    assert judged.accepted.select("component", "value").rows() == [("phe", 1.2)]
+    assert judged.finding.is_empty()
+
+
 def test_lines_of_the_wrong_width_go_back_with_their_line_number(tmp_path, layouts):
     (judged,) = judge(write(tmp_path, HEADER, GOOD, "short;row", GOOD.replace("1;", "9;", 1)), layouts)
     assert sorted(judged.accepted["row_no"].unique()) == [2, 4]

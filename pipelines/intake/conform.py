@@ -80,17 +80,18 @@ def _conform(sent: pl.DataFrame, layout: Layout, *, has_blanks: bool) -> Conform
     if not layout.components:
         ours = _name_columns(sent, layout)
         return _type_record(_map_values(ours, layout), layout, has_blanks=has_blanks)
-    action = _read_actions(sent, layout)
+    given = _strip_blanks(sent) if has_blanks else sent
+    action = _read_actions(given, layout)
     is_withdrawn = action.eq_missing("cancel")
-    there = [c for c in layout.components if c.header in sent.columns]
-    is_bare = sent.select(pl.all_horizontal(pl.col(c.header).is_null() for c in there)).to_series() & ~is_withdrawn
-    parts = [_take_component(sent.filter(sent[c.header].is_not_null() | is_withdrawn), c, layout) for c in there]
+    there = [c for c in layout.components if c.header in given.columns]
+    is_bare = given.select(pl.all_horizontal(pl.col(c.header).is_null() for c in there)).to_series() & ~is_withdrawn
+    parts = [_take_component(given.filter(given[c.header].is_not_null() | is_withdrawn), c, layout) for c in there]
     if is_withdrawn.any():
         absent = (c for c in layout.components if c not in there)
-        parts += [_take_component(sent.filter(is_withdrawn), c, layout) for c in absent]
-    parts.append(_take_component(sent.filter(is_bare), there[0], layout))  # a row without any result is still judged
-    typed = _type_record(_map_values(pl.concat(parts, how="diagonal"), layout), layout, has_blanks=has_blanks)
-    left = _tell_left_blank(sent.filter(action.eq_missing("correct") & ~is_bare), there)
+        parts += [_take_component(given.filter(is_withdrawn), c, layout) for c in absent]
+    parts.append(_take_component(given.filter(is_bare), there[0], layout))  # a row without any result is still judged
+    typed = _type_record(_map_values(pl.concat(parts, how="diagonal"), layout), layout, has_blanks=False)
+    left = _tell_left_blank(given.filter(action.eq_missing("correct") & ~is_bare), there)
     return typed._replace(finding=pl.concat([typed.finding, left]))
 
 
@@ -122,6 +123,10 @@ def _take_component(given: pl.DataFrame, component: Component, layout: Layout) -
     )
 
 
+def _strip_blanks(text: pl.DataFrame) -> pl.DataFrame:
+    return text.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
+
+
 def _name_columns(sent: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     return sent.select(
         "row_no",
@@ -145,7 +150,7 @@ def _map_values(record: pl.DataFrame, layout: Layout) -> pl.DataFrame:
 
 def _type_record(text: pl.DataFrame, layout: Layout, *, has_blanks: bool) -> Conformed:
     contract = layout.contract
-    given = text.with_columns(pl.col(pl.String).str.strip_chars().replace("", None)) if has_blanks else text
+    given = _strip_blanks(text) if has_blanks else text
     typed = given.select(
         "row_no",
         *(
