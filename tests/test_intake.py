@@ -14,6 +14,7 @@ from pipelines.contracts import NOTICES, RECORDS
 from pipelines.intake import csv
 from pipelines.intake.conform import conform_rows
 from pipelines.intake.feedback import tell_finding
+from pipelines.intake.hl7.fields import clean_number
 from pipelines.intake.judge import name_rule
 from pipelines.intake.layout import Layout, list_layouts, read_layout
 from pipelines.intake.mends import Refused
@@ -252,6 +253,26 @@ def test_the_layout_that_is_meant_is_the_one_that_knows_most_of_the_header(tmp_p
 def test_numbers_keep_blanks_and_commas_as_the_sender_writes_them(layouts):
     sent = pl.DataFrame({"Номер": ["1"], "ТТГ": ["1 234,5"], "row_no": [2]})
     assert conform_rows(sent, layouts[0]).record["value"].to_list() == [1234.5]
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        ("1 234,5", 1234.5), ("1\u00a0234", 1234.0), ("12\u202f345,25", 12345.25), ("12\u2009345", 12345.0), ("0 ,07", 0.07), ("0, 07", 0.07),
+        (" 3,5 ", 3.5), ("<1 250", 1250.0), ("< 0 ,5", 0.5),
+    ],
+)  # fmt: skip
+def test_a_number_may_be_written_in_groups_of_three_and_with_a_blank_beside_its_decimal_sign(tmp_path, layouts, said, value):
+    (judged,) = judge(write(tmp_path, HEADER, GOOD.replace("3,5", said)), layouts)
+    assert judged.accepted.filter(pl.col("component") == "tsh")["value"].to_list() == [value]
+
+
+@pytest.mark.parametrize("said", ["12 5", "4 5", "1250 000", "1 25", "1  250", "12 5,0", "1 2345", "< 5 10", "5 1 0", "1 234 5"])
+def test_two_numbers_in_one_cell_are_not_read_as_one(tmp_path, layouts, said):
+    (judged,) = judge(write(tmp_path, HEADER, GOOD.replace("3,5", said)), layouts)
+    assert judged.accepted.is_empty()
+    assert judged.finding.select("row_no", "column", "code").rows() == [(2, "ТТГ", "value_unreadable")]
+    assert clean_number(said.replace(",", "."), "^")[1] is None
 
 
 def test_the_file_to_fix_runs_no_formula(layouts):

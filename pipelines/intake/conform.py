@@ -14,6 +14,7 @@ from pipelines.intake.cell import name_cell
 from pipelines.intake.derive import list_derived
 from pipelines.intake.layout import Component, Layout
 from pipelines.intake.months import read_months
+from pipelines.intake.number import tighten
 from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 from pipelines.intake.sums import check_rows
 
@@ -242,7 +243,7 @@ def _read_numbers(text: pl.Series, decimal: str) -> pl.Series:
 def _read_distinct(text: pl.Series, read: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
     """Each distinct text is read once: there are few of them, and the regular expressions are dear."""
     said = pl.DataFrame({"text": text.unique()}).with_columns(
-        read(pl.col("text").str.replace_all(_BLANKS, "")).alias("number")
+        read(tighten(pl.col("text"))).alias("number")
     )
     return pl.DataFrame({"text": text}).join(said, on="text", how="left", maintain_order="left")["number"]
 

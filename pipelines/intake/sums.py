@@ -3,6 +3,7 @@
 import polars as pl
 
 from pipelines.intake.layout import Layout
+from pipelines.intake.number import tighten
 from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 
 _CLOSE = 0.005
@@ -72,7 +73,7 @@ def _tell(sent: pl.DataFrame, header: str, code: pl.Expr) -> pl.DataFrame:
 
 
 def _read_number(header: str, layout: Layout) -> pl.Expr:
-    plain = pl.col(header).str.replace_all(r"[\s\u00a0\u202f]", "")
+    plain = tighten(pl.col(header))
     return (plain.str.replace(",", ".", literal=True) if layout.decimal == "," else plain).cast(pl.Float64, strict=False)
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from pipelines.intake.aside import TOTAL, SetAside, says_total
 from pipelines.intake.layout import Layout, Totals
+from pipelines.intake.number import tighten
 from pipelines.intake.reading import OURS, Chunk
 from pipelines.intake.refusal import Difference, FileRefusedError, list_findings
 
@@ -136,7 +137,7 @@ def _list_percent(rows: pl.DataFrame, declared: Totals) -> list[Difference]:
         wholes = [whole for whole in named if whole in rows.columns]
         if not wholes or not {column, part} <= set(rows.columns):
             continue
-        plain = pl.col(column).str.replace_all(_BLANKS, "").str.strip_suffix("%")
+        plain = tighten(pl.col(column).str.strip_chars().str.strip_suffix("%"))
         digits = plain.str.extract(r"[.,]([0-9]+)$").str.len_chars().fill_null(0).clip(0, 4).cast(pl.Float64)
         asked = rows.select(
             "row_no", _read(plain).alias("declared"), (pl.lit(10.0) ** -digits + 1e-9).alias("unit"), digits.alias("digits"),
@@ -172,7 +173,7 @@ def _compare_count(rows: pl.DataFrame, total: pl.DataFrame) -> list[Difference]:
 
 
 def _number(header: str) -> pl.Expr:
-    return _read(pl.col(header).str.replace_all(_BLANKS, ""))
+    return _read(tighten(pl.col(header)))
 
 
 def _read(plain: pl.Expr) -> pl.Expr:

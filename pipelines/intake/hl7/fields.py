@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+from pipelines.intake.number import tighten_text
+
 _TIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(?:\.\d+)?(?:([+-])(\d{2})(\d{2}))?$", re.ASCII)
 _NUMBER = re.compile(r"(<=|>=|<|>|=)?([+-]?\d*\.?\d+|\d+\.)$", re.ASCII)
 _COMPARATORS = ("<", ">", "<=", ">=", "=")
@@ -129,7 +131,7 @@ def clean_number(text: str, component: str) -> tuple[str | None, str | None, boo
     Of components only a comparator and one number are a number: `5^10` is none.
     """
     joined = text.replace(component, "") if component in text else text
-    tight = re.sub(r"[\s\u00a0]", "", joined).replace(",", ".").replace("≤", "<=").replace("≥", ">=")
+    tight = tighten_text(joined).replace(",", ".").replace("≤", "<=").replace("≥", ">=")
     found = _NUMBER.match(tight) if len(tight) <= _LONGEST_NUMBER and _is_one_number(text, component) else None
     if found is None:
         return None, None, False
