@@ -203,6 +203,25 @@ def test_the_total_of_a_form_without_groups_is_held_against_all_its_rows(tmp_pat
         assert sum(j.received_count for j in judged) == 2
 
 
+@pytest.mark.parametrize(("said", "count"), [("100,0", 100), ("100.00", 100), ("1 000", 1000), ("1,000", None), ("1.000", None), ("2,500", None)])
+def test_a_count_that_may_be_one_or_a_thousand_is_read_as_neither(tmp_path, said, count):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(";".join(row) for row in [SEVEN, ["M1", "01.02.2026", said, "1"], ["Итого", "", said, "1"]]), "utf-8")
+    _, judged = judge(path)
+    assert judged[0].accepted.filter(pl.col("measure") == "target")["child_count"].to_list() == ([count] if count else [])
+    told = judged[0].finding.filter(pl.col("severity") == "error").select("row_no", "column", "code").rows()
+    assert told == ([] if count else [(2, "Всего новорожденных", "child_count_unreadable")])
+
+
+@pytest.mark.parametrize("said", ["1,000", "1.000"])
+def test_a_declared_total_that_may_be_one_or_a_thousand_is_read_as_neither(tmp_path, said):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(";".join(row) for row in [SEVEN, ["M1", "01.02.2026", "1", "1"], ["Итого", "", said, "1"]]), "utf-8")
+    with pytest.raises(FileRefusedError) as refused:
+        judge(path)
+    assert [(d.code, d.detail) for d in refused.value.differences] == [("declared_total_unreadable", "computed=1")]
+
+
 def test_a_file_of_thousands_of_totals_is_refused_before_each_is_compared(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("\n".join(";".join(row) for row in [SEVEN, *[["Итого", "", "1", "1"]] * 2_001]), "utf-8")

@@ -14,7 +14,7 @@ from pipelines.intake.cell import name_cell
 from pipelines.intake.derive import list_derived
 from pipelines.intake.layout import Component, Layout
 from pipelines.intake.months import read_months
-from pipelines.intake.number import tighten
+from pipelines.intake.number import COUNT, tighten
 from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
 from pipelines.intake.sums import check_rows
 
@@ -224,7 +224,7 @@ def _read_integers(text: pl.Series) -> pl.Series:
     if plain.null_count() == text.null_count():
         return plain
     return _read_distinct(text, lambda said: pl.when(
-        said.str.contains(r"^[+-]?[0-9]+([.,]0+)?$")).then(said.str.replace(r"[.,]0+$", "").cast(pl.Int64, strict=False)
+        said.str.contains(COUNT)).then(said.str.replace(r"[.,]0+$", "").cast(pl.Int64, strict=False)
     ))  # fmt: skip
 
 

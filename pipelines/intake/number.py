@@ -1,4 +1,4 @@
-"""Blanks in a number: between groups of three digits (`1 250,5`) and beside the decimal sign (`0 .07`); `12 5` is two numbers, not 125."""
+"""How a number may be written. Blanks stand between groups of three digits (`1 250,5`) and beside the decimal sign (`0 .07`); `12 5` is no 125."""
 
 import re
 
@@ -8,6 +8,8 @@ _BOUND = r"(?:[<>]=?|[=≤≥])?"
 _GROUPED = rf"^\s*{_BOUND}\s*[+-]?[0-9]{{1,3}}(?:\s[0-9]{{3}})+(?:\s?[.,]\s?[0-9]*)?\s*$"
 _AROUND = rf"\s*([.,]|^{_BOUND}[+-]?|$)\s*"
 """What blanks may stand beside: the decimal sign, a bound or a sign before the number, and its ends."""
+COUNT = r"^[+-]?[0-9]+(?:[.,]0{1,2})?$"
+"""A whole number, also such as `39,0`; `1,000` may be one or a thousand, and is neither."""
 
 
 def tighten(text: pl.Expr) -> pl.Expr:

@@ -12,7 +12,7 @@ import polars as pl
 
 from pipelines.intake.aside import TOTAL, SetAside, says_total
 from pipelines.intake.layout import Layout, Totals
-from pipelines.intake.number import tighten
+from pipelines.intake.number import COUNT, tighten
 from pipelines.intake.reading import OURS, Chunk
 from pipelines.intake.refusal import Difference, FileRefusedError, list_findings
 
@@ -173,11 +173,11 @@ def _compare_count(rows: pl.DataFrame, total: pl.DataFrame) -> list[Difference]:
 
 
 def _number(header: str) -> pl.Expr:
-    return _read(tighten(pl.col(header)))
+    return _read(tighten(pl.col(header)), COUNT)
 
 
-def _read(plain: pl.Expr) -> pl.Expr:
-    return pl.when(plain.str.contains(_NUMBER)).then(plain.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False))
+def _read(plain: pl.Expr, form: str = _NUMBER) -> pl.Expr:
+    return pl.when(plain.str.contains(form)).then(plain.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False))
 
 
 def _is_broken(header: str) -> pl.Expr:
