@@ -79,6 +79,45 @@ def test_a_withdrawn_row_is_held_no_more_and_its_past_is_kept(settings, tmp_path
     assert (values(settings), ask(settings, VERSIONS), is_whole(settings)) == ([2.2, 2.4], [(4,)], True)
 
 
+TIMED, UNTIMED = {"issued_at": "2026-02-27T08:00:00"}, {"issued_at": None}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(UNTIMED, TIMED), (TIMED, UNTIMED), (UNTIMED, UNTIMED), ({"issued_at": f"{SECOND}T08:00:00"}, UNTIMED)],
+    ids=["the original has no time", "what follows has none", "neither has one", "what follows has none and comes on the day of the original"],
+)
+def test_a_withdrawal_and_a_correction_stand_above_the_original_whichever_of_them_has_no_time_of_issue(settings, tmp_path, first, second):
+    """In one file, in two of one night, in files of two nights."""
+    nights = {night: [] for night in (SECOND, THIRD)}
+    for number, places in {5: (0, 0, SECOND), 6: (0, 1, SECOND), 7: (0, 0, THIRD)}.items():
+        for component, action, value in (("motor", "cancel", 1.1), ("speech", "correct", 2.9)):
+            said = examine(number, component, 1.1, 14, programme="development")
+            nights[SECOND].append((places[0], said | first))
+            nights[places[2]].append((places[1], said | second | {"action_code": action, "value": str(value)}))
+    for night, rows in nights.items():
+        for file in (0, 1):
+            send(settings, tmp_path, [{"screening": row} for place, row in rows if place == file], f"{night} {file}")
+        take_in(settings, night)
+    assert (values(settings), is_whole(settings)) == ([2.2, 2.3, 2.4, 2.9, 2.9, 2.9], True)
+
+
+def test_a_row_without_a_time_that_comes_after_a_withdrawal_is_not_taken_and_what_it_says_anew_is_told(settings, tmp_path):
+    send(settings, tmp_path, seen(5, **TIMED, action_code="cancel"), "withdrawn")
+    take_in(settings, SECOND)
+    (late,) = send(settings, tmp_path, [{"screening": examine(5, "motor", 2.9, 14, **UNTIMED)}], "late")
+    take_in(settings, THIRD)
+    told = [row["code"] for row in tell_submission(settings, late)["findings"] if row["severity"] == "warning"]
+    assert (values(settings), told, is_whole(settings)) == ([2.2, 2.3, 2.4], ["version_older_than_held"], True)
+
+
+def test_of_versions_without_a_time_the_one_that_came_last_is_held(settings, tmp_path):
+    for night, value in ((SECOND, "2.9"), (THIRD, "2.5")):
+        send(settings, tmp_path, [{"screening": row["screening"] | {"value": value}} for row in seen(5, **UNTIMED)], f"{night}")
+        take_in(settings, night)
+    assert (values(settings), is_whole(settings)) == ([2.2, 2.3, 2.4, 2.5], True)
+
+
 WIDE = {
     "blood": "Жазба нөмірі;Ұйым;Әрекет;Берілді;Анасының ЖСН;Туған күні;Алынған күні;ТТГ, мкМЕ/мл;ФА, мкмоль/л",
     "hearing": "Номер записи;Организация;Действие;Выдано;ИИН матери;Дата рождения;Дата обследования;ВОАЭ левое;ВОАЭ правое",

@@ -20,7 +20,7 @@ class KeptRecord(Kept):
     """A version of a record a sender delivered."""
 
     record_key = clinical("63-bit key of the record: sender + source id + component", dy.Int64, nullable=False)
-    version_at = clinical("order of versions: issue moment, else day received", dy.Datetime, nullable=False)
+    version_at = clinical("order of versions: issue moment; without one the day received, a thousand years before, but its end if corrected or withdrawn", dy.Datetime, nullable=False)
     version_rank = clinical("of versions issued at once: 0 preliminary, 1 final, 2 corrected, 3 cancelled", dy.Int64,
                              nullable=False)  # fmt: skip
     content_hash = clinical("hash of the version's content, settles the rest", dy.Int64, nullable=False)

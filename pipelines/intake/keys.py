@@ -5,6 +5,7 @@ Among 40 million records the chance that any two share a key is below one in ten
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,8 @@ KEYED_BY: dict[str, tuple[str, ...]] = {
 """What tells apart the records of one source id; with kind, sender and source id it is the natural key."""
 
 _NOT_CONTENT = frozenset({"submission_id", "row_no", "received_on", "issued_at", *WHO})
+_TO_ITS_END, _BEFORE_ALL = timedelta(days=1, microseconds=-1), timedelta(days=365_250)
+"""A thousand years: no version is issued so early."""
 KEY_COLUMNS = ("record_key", "who_no", "version_at", "version_rank", "content_hash", "is_cancelled")
 
 
@@ -39,17 +42,30 @@ def add_keys(accepted: pl.DataFrame, kind: str) -> pl.DataFrame:
         cancelled |= pl.col("status_code") == "cancelled"
         corrected |= pl.col("status_code") == "corrected"
         plain = (pl.col("status_code") == "final").cast(pl.Int32)
+    is_act = cancelled | corrected | (pl.col("decision") != "given" if kind == "consent" else False)
     bits = _read_bits(accepted, names)
     who_no = _mix(bits, WHO, "who") if "child_iin" in names else np.zeros(len(accepted), np.uint64)
     content = _mix(bits, [c for c in names if c not in _NOT_CONTENT], "content", who_no)
     return accepted.with_columns(
         _key_by(bits, kind),
         _shorten("who_no", who_no),
-        pl.coalesce("issued_at", pl.col("received_on").cast(pl.Datetime("us"))).alias("version_at"),
+        _time_version(is_act).alias("version_at"),
         pl.when(cancelled).then(3).when(corrected).then(2).otherwise(plain).cast(pl.Int64).alias("version_rank"),
         _shorten("content_hash", content),
         cancelled.alias("is_cancelled"),
     )
+
+
+def _time_version(is_act: pl.Expr) -> pl.Expr:
+    """The moment of issue by which versions of a record are ordered, or what stands for it where the sender gave none.
+
+    A plain version is then before every one that has a moment, since it is not known to be after a withdrawal or correction that
+    has one; such versions are in the order of their days among themselves. What is an act by itself, a correction, a withdrawal,
+    a consent refused, is no plain version: without a moment it is of the end of the day on which it came. The place of a version
+    depends on nothing but itself and its day, so that files and rows may come in any order (law 2).
+    """
+    day = pl.col("received_on").cast(pl.Datetime("us"))
+    return pl.coalesce("issued_at", pl.when(is_act).then(day + _TO_ITS_END).otherwise(day - _BEFORE_ALL))
 
 
 def key_records(named: pl.DataFrame, kind: str) -> pl.Series:
