@@ -4,10 +4,13 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 
+import fastexcel
 import openpyxl
 import polars as pl
 import pytest
 import xlsxwriter
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from pipelines import flow
 from pipelines.intake.feedback import name_headers, tell_finding
@@ -442,3 +445,12 @@ def test_a_workbook_to_fix_holds_texts_and_plain_numbers_only(tmp_path):
     assert {cell.data_type for cell in row} == {"s", "n"}
     assert row[0].comment.text == "note"
     assert not any(cell.hyperlink for cell in row)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.from_regex(r"[+-]?[0-9]{1,20}([.,][0-9]{0,20})?", fullmatch=True) | st.text("0123456789.,+-e ", min_size=1), min_size=30))
+@example(["2026.10", "5.10", "1.0", "007", "0.50", "-0", "0.00001", "12345678901.123456789", "10000000.2", "3.5", "-3", "1e5", "2026.1"])
+def test_a_workbook_to_fix_gives_back_every_number_of_a_record_as_it_was_sent(sent):
+    row = {f"c{place}": text.strip() or "x" for place, text in enumerate(sent)}
+    cells = fastexcel.read_excel(write_repair_workbook([Refused(2, json.dumps(row), "erte-1", "why")])).load_sheet(0, dtypes="string").to_polars()
+    assert {name: str(cells[name][0]).removeprefix("'") for name in row} == row

@@ -20,8 +20,8 @@ from pipelines.intake.page import LANGUAGES
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a text that starts so as a formula (CSV injection)."""
 _SIGNED = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,10})(?:\.[0-9]{1,9})?")
-"""What goes into a cell as a number: short enough to be shown whole, and without a zero or a sign that would be lost."""
+_NUMBER = re.compile(r"-?(?:[0-9]{1,11}|[0-9]{1,6}\.[0-9]{1,9})")
+"""What may go into a cell as a number: short enough to be shown, and read again, whole."""
 _LONGEST_CELL = 32_767
 _LONGEST_NOTE = 2_000
 _SHEET_ROWS = 1_000_000
@@ -85,7 +85,7 @@ def write_repair_workbook(refused: Sequence[Refused], absent: Sequence[str] = ()
                 for place, header in enumerate(form.headers):
                     value, note = row.get(header) or "", one.notes.get(header)
                     style = marked if note else plain
-                    if _NUMBER.fullmatch(value):
+                    if _is_number(value):
                         sheet.write_number(number, place, float(value), style)
                     elif value:
                         sheet.write_string(number, place, neutralise(value)[:_LONGEST_CELL], style)
@@ -97,6 +97,11 @@ def write_repair_workbook(refused: Sequence[Refused], absent: Sequence[str] = ()
                 sheet.write_string(number, last, join_names(one.name, row.get(MENDS)), soft)
                 sheet.write_string(number, last + 1, neutralise(one.reasons)[:_LONGEST_CELL], wrapped)
     return out.getvalue()
+
+
+def _is_number(text: str) -> bool:
+    """Whether a spreadsheet keeps the text when it is told the number: of `007` and `2026.10`, which may be a name, it loses zeros."""
+    return _NUMBER.fullmatch(text) is not None and f"{float(text):.15g}" == text != "-0"
 
 
 def list_refused(row_text: Mapping[int, str], told: pl.DataFrame, names: Mapping[int, str]) -> list[Refused]:
