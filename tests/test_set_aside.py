@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from pipelines.intake.feedback import group_findings, render_feedback
+from pipelines.intake.feedback import group_findings, render_feedback, tell_finding
 from pipelines.intake.refusal import FileRefusedError
 from tests import test_annex
 from tests.test_dialect import HEARING, heard, judge, told, write
@@ -47,6 +47,23 @@ def test_what_only_resembles_them_is_judged(tmp_path, row, form):
     path = save(tmp_path / f"a.{form}", form, HEARING, heard(), row, heard(2, "?"))
     assert not [code for _, code in told(path) if code.endswith("set_aside")]
     assert sum(j.received_count for j in judge(path)[1]) == 3
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("below", [[*HEARING[:6], HEARING[7], HEARING[6]], HEARING[::-1], [HEARING[1], HEARING[0], *HEARING[2:6]]])
+def test_a_second_table_whose_columns_are_in_another_order_is_not_read_by_the_first_header(tmp_path, form, below):
+    path = save(tmp_path / f"a.{form}", form, HEARING, heard(), below, heard(2))
+    with pytest.raises(FileRefusedError) as refused:
+        judge(path)
+    moved = [name for name, other in zip(HEARING, below, strict=False) if name != other]
+    assert refused.value.code == "header_differs_below"
+    assert [(one.code, one.column, one.row_no) for one in refused.value.differences] == [("header_out_of_place", name, 3) for name in moved[:5]]
+    assert all("{" not in text for one in refused.value.differences for text in tell_finding(one.code, one.column, {}).values())
+
+
+def test_files_of_one_form_that_were_joined_with_their_byte_order_marks_are_one_table(tmp_path):
+    path = write(tmp_path / "a", "\ufeff" + ";".join(HEARING), heard(), "\ufeff" + ";".join(HEARING), heard(2, "?"))
+    assert told(path) == [(3, "header_row_set_aside"), (4, "result_code_unknown")]
 
 
 def test_a_line_of_more_cells_than_the_header_is_told_as_such_whatever_it_says(tmp_path):
