@@ -97,6 +97,12 @@ def said_of(parsed, one, component=1):
     return parsed.unescape(str(one)).strip() or None
 
 
+def issue(time, sent_at=None):
+    """A moment; of a day alone that at which it was sent on that day, else its beginning."""
+    day, moment = time
+    return moment or (sent_at if day and (sent_at or "").startswith(day) else day and f"{day}T00:00:00")
+
+
 def expect(text):
     """What the rows of a message must say, read by the library."""
     parsed = reference.parse(text)
@@ -121,7 +127,7 @@ def expect(text):
         "card_no": said(parsed, specimen, 2),
     }  # fmt: skip
     rows, claims, parents, orders = [], [], {}, 0
-    sent_at = times[said(parsed, head, 7)][1]
+    sent_at = issue(times[said(parsed, head, 7)])
     source, order, order_status = said(parsed, head, 10), Order(None, None, None, sent_at), ""
 
     def add(component, sub_id, status, told, day=None, at=None):
@@ -142,6 +148,7 @@ def expect(text):
             named = [n for n in (said(parsed, segment, 29, 2), said(parsed, segment, 29)) if n]
             parent = next((parents[n] for n in named if n in parents), Order(None, None, None, sent_at) if named else order)
             (day, at), (reported_on, issued) = times[said(parsed, segment, 7)], times[said(parsed, segment, 22)]
+            issued = issue((reported_on, issued), sent_at)
             order = Order(day or parent.on, at if day else parent.at, reported_on, issued or parent.issued_at)
             parents |= {name: order for name in (placer, filler) if name}
             order_status = said(parsed, segment, 25)

@@ -42,7 +42,7 @@ class Message(Results):
         super().__init__(terms, sheet)
         self.is_result = pick(self.marks, head[8], 0) in self.tables["types"]
         self.sender = name_sender(self.marks, head)
-        self.control_id, self.issued_at = unescape(self.marks, head[9]).strip(), self.terms.read_time(head[6])[1]
+        self.control_id, self.issued_at = unescape(self.marks, head[9]).strip(), self.terms.read_issued(head[6])[1]
         self.facility: str | None = None
         self.parents: dict[str, dict[str, str | None]] = {}
         self.child_key: tuple[str, str] | None = None
@@ -196,7 +196,7 @@ class Message(Results):
         day, moment = self.terms.read_time(fields[7])
         if fields[7] and not day:
             self.sheet.findings.append((number, "examined_on", "examined_on_unreadable", "warning"))
-        reported_on, issued_at = self.terms.read_time(fields[22])
+        reported_on, issued_at = self.terms.read_issued(fields[22], self.issued_at)
         is_child = bool(pick(self.marks, fields[26], 0) or pick(self.marks, fields[29], 0) or pick(self.marks, fields[29], 1))
         parent = (self._find_parent(fields[29]) or self.find_order(fields[26]) or {}) if is_child else self.order
         told = {

@@ -157,6 +157,13 @@ class Terms:
         """(ISO day, ISO moment) of a field; 2.3 adds a component of precision."""
         return read_time(pick(self.marks, field, 0) or "")
 
+    def read_issued(self, field: str, sent_at: str | None = None) -> tuple[str | None, str | None]:
+        """(ISO day, ISO moment) of a version; a day alone begins at midnight, or is the moment of that day at which it was sent."""
+        day, moment = self.read_time(field)
+        if day and not moment:
+            moment = sent_at if sent_at and sent_at.startswith(day) else f"{day}T00:00:00"
+        return day, moment
+
     def _read_sub_id(self, field: str) -> SubId:
         return read_sub_id(field, self.marks.component)
 
