@@ -2,6 +2,8 @@
 
 import pytest
 
+from pipelines.intake.fhir.values import read_moment
+from pipelines.intake.hl7.fields import read_time
 from tests.test_hl7 import CHILD, HEAD, ORDER, TSH, judge
 
 REPORTED = "20260107090000"
@@ -36,3 +38,30 @@ def test_a_report_of_an_earlier_day_that_comes_a_night_later_is_older_than_the_c
     first = judge_lines(path, HEAD.replace("20260108", "20260121"), CHILD, ORDER.replace(REPORTED, "20260113"), TSH)[0]
     corrected = judge_lines(path, HEAD.replace("20260108", "20260120"), CHILD, ORDER.replace(REPORTED, "20260120"), TSH.replace("|F|", "|C|"))[0]
     assert first["issued_at"].item() < corrected["issued_at"].item()
+
+
+@pytest.mark.parametrize(
+    ("said", "day"),
+    [
+        ("20240115000000+0600", "2024-01-15"), ("20240115000000+0500", "2024-01-15"), ("20260103003000+0600", "2026-01-03"),
+        ("20260102193000+0000", "2026-01-03"), ("20240114183000+0000", "2024-01-15"), ("20260103", "2026-01-03"),
+    ],
+)  # fmt: skip
+def test_a_child_is_born_on_the_day_that_the_clock_of_its_place_showed(path, said, day):
+    accepted, _, _ = judge_lines(path, HEAD, CHILD.replace("20260103080000", said), ORDER, TSH)
+    assert [str(on) for on in accepted["birth_on"]] == [day]
+
+
+@pytest.mark.parametrize(
+    ("hl7", "fhir", "local"),
+    [
+        ("20240229003000+0600", "2024-02-29T00:30:00+06:00", "2024-02-29T00:30:00"),
+        ("20240229003000+0500", "2024-02-29T00:30:00+05:00", "2024-02-29T00:30:00"),
+        ("20240229003000+0000", "2024-02-29T00:30:00Z", "2024-02-29T06:30:00"),
+        ("20240229180000+0000", "2024-02-29T18:00:00Z", "2024-02-29T23:00:00"),
+        ("20240301003000+0600", "2024-03-01T00:30:00+06:00", "2024-02-29T23:30:00"),
+        ("20240301003000+0500", "2024-03-01T00:30:00+05:00", "2024-03-01T00:30:00"),
+    ],
+)
+def test_the_clocks_of_almaty_were_an_hour_further_until_march_2024_in_both_formats(hl7, fhir, local):
+    assert (read_time(hl7), read_moment(fhir)) == ((local[:10], local), (local[:10], local))

@@ -1,14 +1,15 @@
-"""What a value and a code of an Observation mean: numbers as written, answers, programmes; times in local time (UTC+5)."""
+"""What a value and a code of an Observation mean: numbers as written, answers, programmes; times in local time (intake.clock)."""
 
 import re
 from calendar import monthrange
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
+from pipelines.intake.clock import tell_local
 from pipelines.intake.conform import name_unit
 from pipelines.intake.fhir.elements import Concept
 from pipelines.intake.fhir.people import read_tables
@@ -16,7 +17,6 @@ from pipelines.intake.fhir.shape import Measured, Observation
 from pipelines.intake.hl7.fields import clean_number, is_loinc_whole
 
 _LOINC = re.compile(r"\d{1,7}-\d$")
-_LOCAL = timezone(timedelta(hours=5))  # Kazakhstan has one time zone since 1 March 2024
 _IS_LOCAL = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?\+05:00$")
 _OTHER_VALUES = ("value_range", "value_ratio", "value_sampled_data", "value_time", "value_date_time", "value_period")
 
@@ -95,10 +95,11 @@ def read_moment(text: str) -> tuple[str, str | None]:
         moment = datetime.fromisoformat(said)
         if is_local := _IS_LOCAL.match(said):  # nearly all, and three times as fast
             return said[:10], is_local[1]
-        local = moment.astimezone(_LOCAL) if moment.tzinfo else moment
+        ahead = moment.utcoffset()
+        local = moment.replace(tzinfo=None) if ahead is None else tell_local(moment.replace(tzinfo=None), ahead)
     except (ValueError, OverflowError):
         return said, None
-    told = local.replace(tzinfo=None).isoformat(timespec="seconds")
+    told = local.isoformat(timespec="seconds")
     return told[:10], told
 
 

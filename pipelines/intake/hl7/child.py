@@ -26,7 +26,7 @@ def read_child(terms: Terms, fields: list[str], number: int, findings: list[Foun
     who["mother_iin"] = _read_iin(terms, fields[21], "mother_iin", number, findings)
     who["family_name"], who["given_name"] = pick(marks, fields[5], 0), pick(marks, fields[5], 1)
     who["mother_family_name"] = pick(marks, fields[6], 0)
-    who["birth_on"] = terms.read_time(fields[7])[0]
+    who["birth_on"] = terms.read_day(fields[7])
     if fields[7] and not who["birth_on"]:
         findings.append((number, "birth_on", "birth_on_unreadable", "warning"))
     sex = pick(marks, fields[8], 0)

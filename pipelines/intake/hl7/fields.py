@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+from pipelines.intake.clock import tell_local
 from pipelines.intake.number import tighten_text
 
 _TIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(?:\.\d+)?(?:([+-])(\d{2})(\d{2}))?$", re.ASCII)
 _NUMBER = re.compile(r"(<=|>=|<|>|=)?([+-]?\d*\.?\d+|\d+\.)$", re.ASCII)
 _COMPARATORS = ("<", ">", "<=", ">=", "=")
 _LONGEST_NUMBER = 64
-_LOCAL = timedelta(hours=5)  # Kazakhstan has one time zone since 1 March 2024
 _LARGEST_OFFSET = timedelta(hours=14)
 _FALLBACK = "cp1251"  # layouts/hl7-oru.toml [charsets]: what undeclared bytes are read by
 
@@ -102,7 +102,7 @@ def _read_bytes(content: bytes, charset: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def read_time(text: str) -> tuple[str | None, str | None]:
-    """(ISO day, ISO moment) of an HL7 time in local time (Asia/Almaty); None for what it does not tell or cannot be.
+    """(ISO day, ISO moment) of an HL7 time in local time (intake.clock); None for what it does not tell or cannot be.
 
     A time without an offset is local; one with an offset that no place has tells its day only.
     """
@@ -119,7 +119,7 @@ def read_time(text: str) -> tuple[str | None, str | None]:
             ahead = timedelta(hours=int(offset[0]), minutes=int(offset[1]))
             if ahead > _LARGEST_OFFSET:
                 return moment.date().isoformat(), None
-            moment += _LOCAL - ahead if sign == "+" else _LOCAL + ahead
+            moment = tell_local(moment, ahead if sign == "+" else -ahead)
     except (ValueError, OverflowError):
         return (read_time(text.strip()[:8])[0], None) if len(text.strip()) > 8 else (None, None)
     return moment.date().isoformat(), moment.isoformat() if hour else None

@@ -157,6 +157,10 @@ class Terms:
         """(ISO day, ISO moment) of a field; 2.3 adds a component of precision."""
         return read_time(pick(self.marks, field, 0) or "")
 
+    def read_day(self, field: str) -> str | None:
+        """The ISO day on the clock of the place: as written with an offset that is or was kept in Kazakhstan, whatever the year."""
+        return read_time((pick(self.marks, field, 0) or "").removesuffix("+0600").removesuffix("+0500"))[0]
+
     def read_issued(self, field: str, sent_at: str | None = None) -> tuple[str | None, str | None]:
         """(ISO day, ISO moment) of a version; a day alone begins at midnight, or is the moment of that day at which it was sent."""
         day, moment = self.read_time(field)
