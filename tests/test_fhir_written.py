@@ -128,6 +128,29 @@ def test_a_resource_whose_meaning_an_unknown_extension_changes_is_refused(path, 
     assert codes(lines(path, patient(), GUARDIAN, resource | {"modifierExtension": []})) == set()
 
 
+@pytest.mark.parametrize(
+    "resource",
+    [
+        seen(code=coded("54089-8"), valueQuantity=None, component=[{"code": coded("29575-8"), "valueInteger": 30} | MODIFIED]),
+        CONSENT | {"provision": CONSENT.get("provision", {}) | MODIFIED},
+        CONSENT | {"provision": {"type": "permit", "provision": [{"type": "permit", "provision": [MODIFIED]}]}},
+        report(output=[report()["output"][0] | MODIFIED, *report()["output"][1:]]),
+        listing("Observation/o9", status="entered-in-error") | MODIFIED,
+        listing("#in", contained=[seen(number="in") | MODIFIED]),
+        patient("p2", contact=[{"name": {"family": "M"}} | MODIFIED]),
+    ],
+)
+def test_a_resource_is_refused_where_an_unknown_extension_changes_a_part_of_it(path, resource):
+    read = lines(path, patient(), GUARDIAN, seen(number="o9"), resource)
+    assert (codes(read, 4), read.quarantine["row_no"].to_list()) == ({"message_modifier_unread"}, [4])
+    assert [r["status_code"] for r in read["screening"]] == ["final"]
+
+
+def test_results_of_a_patient_whose_meaning_an_unknown_extension_changes_are_of_nobody(path):
+    read = lines(path, patient() | MODIFIED, seen())
+    assert (codes(read, 1), codes(read, 2)) == ({"message_modifier_unread"}, {"message_without_patient"})
+
+
 def test_what_a_pmpc_gives_may_be_a_coding(path):
     category = {"type": {"text": "category"}, "valueCoding": {"system": "urn:erte:category", "code": "sensory"}}
     diagnosis = {"type": {"text": "diagnosis"}, "valueCoding": {"system": "http://hl7.org/fhir/sid/icd-10", "code": "H90.3"}}

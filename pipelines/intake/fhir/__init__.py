@@ -19,6 +19,7 @@ import polars as pl
 
 from pipelines.intake.fhir.asked import KINDS, guess_name, read_asked
 from pipelines.intake.fhir.consents import take_consent
+from pipelines.intake.fhir.contained import is_any_modified
 from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repeated_key, is_too_deep, measure_depth
 from pipelines.intake.fhir.export import PEOPLE, has_records
 from pipelines.intake.fhir.first_pass import index_document, index_export
@@ -29,7 +30,7 @@ from pipelines.intake.fhir.plain import may_be_plain, take_plain
 from pipelines.intake.fhir.records import take_patient, take_task
 from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.rows import Finding
-from pipelines.intake.fhir.shape import Consent, DiagnosticReport, Observation, Patient, Resource, Task, is_modified
+from pipelines.intake.fhir.shape import Consent, DiagnosticReport, Observation, Patient, Resource, Task
 from pipelines.intake.fhir.source import Item, read_batches, read_document
 from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened
@@ -153,7 +154,7 @@ def _read_item(rows: Results, place: int, number: int, url: str | None, raw: byt
         return
     if name == "Bundle" and _refuse_asked(rows, number, place, raw):
         return
-    if is_modified(resource):
+    if is_any_modified(resource):
         source = rows.name_source(resource.identifier, resource.id, None)  # type: ignore[union-attr]  # one of those that have the part
         rows.refuse(number, place, "message_modifier_unread", source, rows.sender, kind=KINDS[type(resource).__name__])
         return

@@ -115,3 +115,4 @@ class Contact(Part):
 
     relationship: list[Concept] = []
     name: HumanName | None = None
+    modifier_extension: Raw = NONE

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipelines.intake import unpack
-from pipelines.intake.fhir.contained import Inside
+from pipelines.intake.fhir.contained import Inside, is_any_modified
 from pipelines.intake.fhir.context import list_standing
 from pipelines.intake.fhir.decode import UnreadableError, decode_line, is_too_deep
 from pipelines.intake.fhir.export import Stamp, stamp_files
@@ -66,12 +66,14 @@ def gather_people(files: tuple[Stamp, ...], limits: Limits) -> Index:
 
 
 def index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
-    """Keep what records may refer to; a line that cannot be read is told in the second pass."""
+    """Keep what records may refer to; a line that cannot be read, or whose meaning is modified, is told in the second pass."""
     if not raw or is_too_deep(raw, depth):
         return
     try:
         resource = decode_line(raw).resource
     except UnreadableError:
+        return
+    if not isinstance(resource, Observation) and is_any_modified(resource):
         return
     match resource:
         case Patient():

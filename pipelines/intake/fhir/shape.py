@@ -42,6 +42,7 @@ class Measured(Part):
     value_period: Raw = NONE
     data_absent_reason: Concept | None = None
     interpretation: list[Concept] = []
+    modifier_extension: Raw = NONE
 
 
 class Observation(Measured, tag_field="resourceType", tag="Observation"):
@@ -60,7 +61,6 @@ class Observation(Measured, tag_field="resourceType", tag="Observation"):
     performer: list[Reference] = []
     has_member: list[Reference] = []
     component: list[Measured] = []
-    modifier_extension: Raw = NONE
     contained: list[Raw] = []
 
 
@@ -101,6 +101,7 @@ class Patient(Part, tag_field="resourceType", tag="Patient"):
     managing_organization: Reference | None = None
     general_practitioner: list[Reference] = []
     extension: list[Extension] = []
+    modifier_extension: Raw = NONE
     contained: list[Raw] = []
 
 
@@ -157,6 +158,7 @@ class DiagnosticReport(Part, tag_field="resourceType", tag="DiagnosticReport"):
     subject: Reference | None = None
     issued: str | None = None
     result: list[Reference] = []
+    modifier_extension: Raw = NONE
     contained: list[Raw] = []
 
 
@@ -181,12 +183,14 @@ class Provision(Part):
     code: Raw = NONE
     data: Raw = NONE
     data_period: Raw = NONE
+    modifier_extension: Raw = NONE
 
 
 class Policy(Part):
     """The policy (form) that was signed."""
 
     uri: str | None = None
+    modifier_extension: Raw = NONE
 
 
 class Consent(Part, tag_field="resourceType", tag="Consent"):
@@ -216,6 +220,7 @@ class Output(Part):
     value_codeable_concept: Concept | None = None
     value_coding: Coding | None = None
     value_boolean: bool | None = None
+    modifier_extension: Raw = NONE
 
     def list_codings(self) -> list[Coding]:
         """The codes it gives."""
@@ -248,9 +253,16 @@ Resource = (
 READ: dict[str, type[Any]] = {str(kind.__struct_config__.tag): kind for kind in typing.get_args(Resource)}
 
 
-def is_modified(resource: Resource | None) -> bool:
-    """True where an extension that we do not know changes what a resource means."""
-    return bytes(getattr(resource, "modifier_extension", NONE)) not in (b"", b"[]", b"null")
+_BACKBONE = ("component", "contact", "output", "policy", "provision")
+"""The parts of a resource that are read and may be modified by themselves."""
+
+
+def is_modified(part: Part | None) -> bool:
+    """True where an extension that we do not know changes what a resource means, or a part of it that is read."""
+    if bytes(getattr(part, "modifier_extension", NONE)) not in (b"", b"[]", b"null"):
+        return True
+    inner = [said for name in _BACKBONE if (said := getattr(part, name, None))]
+    return any(is_modified(one) for said in inner for one in (said if isinstance(said, list) else [said]))
 
 
 class Request(Part):
