@@ -90,7 +90,33 @@ def test_what_a_sender_of_fhir_is_told_names_the_element_of_fhir():
     read = tomllib.loads((Path(__file__).parents[1] / "pipelines" / "intake" / "messages.toml").read_text("utf-8"))
     for code in ("value_not_numeric", "flag_disagrees"):
         assert all("FHIR: " in tell_finding(code, "value", {})[language] for language in LANGUAGES)
-    of_hl7_alone = {"status_disagrees", "message_header_malformed", "message_encoding_unknown", "answer_unread", "result_code_contradictory",
+    of_hl7_alone = {"status_disagrees", "message_header_malformed", "message_encoding_unknown", "answer_unread",
                         "message_not_production", "processing_not_production", "observed_on_unreadable"}  # fmt: skip
     named = {code for code, texts in read["code"].items() if any(mark in texts["en"] for mark in ("OBX", "OBR", "MSH", "PID-"))}
     assert {code for code in named if "FHIR" not in read["code"][code]["en"]} <= of_hl7_alone
+
+
+SNOMED = "http://snomed.info/sct"
+PASS, REFER = {"system": "http://loinc.org", "code": "LA10392-1"}, {"system": SNOMED, "code": "183924009"}
+
+
+@pytest.mark.parametrize(
+    ("concept", "expected"),
+    [
+        ({"coding": [PASS, REFER]}, None), ({"coding": [PASS], "text": "Refer"}, None), ({"coding": [PASS | {"display": "Refer"}]}, None),
+        ({"coding": [{"system": "urn:erte:result", "code": "refer"}, PASS]}, None),
+        ({"coding": [PASS | {"display": "Pass"}], "text": "Normal"}, "pass"), ({"coding": [PASS], "text": "see remarks"}, "pass"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_contradicts_itself_is_refused_and_a_text_that_is_not_known_says_nothing(path, concept, expected):
+    read = lines(path, patient(), seen("54108-6", valueQuantity=None, valueCodeableConcept=concept))
+    assert [r["result_code"] for r in read["screening"]] == ([expected] if expected else [])
+    assert ("result_code_contradictory" in codes(read, 2)) == (expected is None)
+
+
+@pytest.mark.parametrize("number", [True, False])
+def test_an_interpretation_that_contradicts_itself_says_nothing_of_a_number_and_is_none_without_one(path, number):
+    said = [{"coding": [{"code": "LA12428-1", "display": "Abnormal"}]}]
+    read = lines(path, patient(), seen(interpretation=said, **({} if number else {"valueQuantity": None})))
+    assert [(r["value"], r["result_code"]) for r in read["screening"]] == ([(3.5, None)] if number else [])
+    assert "result_code_contradictory" in codes(read, 2)

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.intake.fhir.values import read_moment
 from pipelines.intake.hl7.fields import read_time
-from tests.test_hl7 import CHILD, HEAD, ORDER, TSH, judge
+from tests.test_hl7 import CHILD, HEAD, ORDER, TSH, codes, judge, result
 
 REPORTED = "20260107090000"
 
@@ -65,3 +65,34 @@ def test_a_child_is_born_on_the_day_that_the_clock_of_its_place_showed(path, sai
 )
 def test_the_clocks_of_almaty_were_an_hour_further_until_march_2024_in_both_formats(hl7, fhir, local):
     assert (read_time(hl7), read_moment(fhir)) == ((local[:10], local), (local[:10], local))
+
+
+# ----------------------------------------------------------------------------------------------------------- answers
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("LA10392-1^Pass^LN^R^Refer^L", None), ("LA10392-1^Refer^LN", None), ("LA18593-6^Out of range^LN^^Normal", None),
+        ("LA12430-7^Borderline^LN^N^Normal^L", None), ("LA16205-9^Unsatisfactory^LN^^Normal", None),
+        ("LA10392-1^Pass^LN^N^Normal^L", "pass"), ("LA10393-9^Refer^LN^A^Abnormal^L", "refer"),
+        ("LA12431-5^Pending^LN", "inconclusive"), ("LA10392-1^Passed with left ear^LN^PS^see remarks^L", "pass"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_contradicts_itself_is_refused_and_a_text_that_is_not_known_says_nothing(path, answer, expected):
+    accepted, finding, quarantine = judge_lines(path, HEAD, CHILD, ORDER, result("54108-6^Left^LN", answer, kind="CWE"))
+    assert accepted["result_code"].to_list() == ([expected] if expected else [])
+    assert ("result_code_contradictory" in {code for _, code in codes(finding)}, len(quarantine)) == (expected is None, expected is None)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("29575-8^TSH^LN^29573-3^Phe^LN", None), ("54108-6^Left^LN^54109-4^Right^LN", None), ("TSH^TSH^L^29573-3^Phe^LN", None),
+        ("29575-8^TSH^LN^TSH^TSH^L", "tsh"), ("X7^Own^L^29575-8^TSH^LN", "tsh"),
+    ],
+)  # fmt: skip
+def test_of_two_analytes_in_one_code_neither_is_surely_meant(path, code, expected):
+    accepted, finding, quarantine = judge_lines(path, HEAD, CHILD, ORDER, result(code, "3.5", "m[IU]/L"))
+    assert accepted["component"].to_list() == ([expected] if expected else [])
+    assert (("component", "component_unknown") in codes(finding), len(quarantine)) == (expected is None, expected is None)

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from pipelines.intake.fhir.answers import find_opinion
+from pipelines.intake.fhir.context import CONTRADICTORY
 from pipelines.intake.fhir.elements import Concept, Quantity, Reference
 from pipelines.intake.fhir.people import name_subject
 from pipelines.intake.fhir.results import Results
@@ -125,7 +127,9 @@ def _read_kind(results: Results) -> Callable[[bytes], tuple[Text, ...] | None]:
         meaning = name_meaning(_CONCEPT.decode(code), _CONCEPTS.decode(categories) if categories else [], False)
         if meaning.kind != "result":
             return None
-        opinion = results.find_opinion(_CONCEPTS.decode(interpretation)) if interpretation else None
+        opinion = find_opinion(_CONCEPTS.decode(interpretation)) if interpretation else None
+        if opinion == CONTRADICTORY:
+            return None
         return (meaning.programme, meaning.component, opinion, *results.statuses.get(status or "", (status, "report")))
 
     return read

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import NamedTuple
 
+from pipelines.intake.fhir.answers import find_opinion, read_answer, read_reason
 from pipelines.intake.fhir.contained import Inside
 from pipelines.intake.fhir.context import (
     CONTRADICTORY,
@@ -33,6 +34,8 @@ _NO_RESULT = ("skip", "context")
 _SPOILED = [(Meaning("spoiled", "blood_spot", analyte), Measured()) for analyte in ("tsh", "phe")]
 """What an unusable specimen says of the mandatory analytes."""
 _NOTHING: dict[str, str] = {}
+_ABOUT = {"component_unknown": "component", "units_disagree": "unit", "result_code_contradictory": "result_code"}
+"""Problem of a value -> the column it is about, where that is not `value`."""
 
 
 class Around(NamedTuple):
@@ -159,12 +162,8 @@ class Results(Rows):
         if len(self.screening) == first:
             self.counted["Observation (nothing listed)"] += 1
 
-    def find_opinion(self, interpretation: list[Concept]) -> str | None:
-        """The result that the sender's interpretation of a number names."""
-        return next((r for said in interpretation if (r := self._find_answer(said))), None)
-
     def _tell_problem(self, number: int, problem: str) -> None:
-        column = {"component_unknown": "component", "units_disagree": "unit"}.get(problem, "value")
+        column = _ABOUT.get(problem, "value")
         self.findings.append((number, column, problem, "info" if problem == "value_cleaned" else "error"))
 
     def _list_positive(self, meaning: Meaning, part: Measured) -> list[tuple[str, str | None]]:
@@ -181,19 +180,22 @@ class Results(Rows):
             return read_measure(part)._replace(problem="component_unknown" if meaning.kind == "unknown" else "values_contradict")
         if meaning.kind != "result":
             return Value(result_code="unsatisfactory" if meaning.kind == "spoiled" else None)
-        opinion = self.find_opinion(part.interpretation)
+        opinion = find_opinion(part.interpretation)
+        if opinion == CONTRADICTORY:
+            self.findings.append((number, "result_code", "result_code_contradictory", "warning"))
+            opinion = None
         if part.value_quantity is not None or part.value_integer is not NONE:
             value = read_measure(part)
             return value._replace(result_code=opinion) if opinion else value
-        answer = self._read_answer(part)
+        answer = read_answer(part)
         if answer == "?" and part.value_string is not None:
             comparator, text, is_cleaned = clean_number(part.value_string, "^")
             if text is not None:
                 return Value(text, comparator, None, opinion, "value_cleaned" if is_cleaned else None)
             answer = None if meaning.is_number else answer
-        if answer:
+        if answer is not None:
             self._check_flag(number, answer, part.interpretation)
-            return Value(result_code=answer)
+            return Value(result_code=answer or None, problem="result_code_contradictory" if answer == CONTRADICTORY else None)
         return self._read_absence(part, opinion, status)
 
     def _read_absence(self, part: Measured, opinion: str | None, status: str | None) -> Value:
@@ -204,42 +206,12 @@ class Results(Rows):
             return Value(problem="value_kind_unsupported")
         if opinion or status == "cancelled":
             return Value(result_code=opinion)
-        absent = self._read_reason(part.data_absent_reason)
+        absent = read_reason(part.data_absent_reason)
         if absent is None or absent == "none":
             if status == "preliminary":
                 return Value(result_code="pending")
             return Value(problem="result_absent" if absent else None)
         return Value(result_code=absent)
-
-    def _read_reason(self, reason: Concept | None) -> str | None:
-        """What the reason of an absence is to us, "none" where it is no result; None where no reason is given."""
-        if reason is None:
-            return None
-        by_code, by_word = self.tables["absent"], self.tables["absent_words"]
-        words = [t.strip().casefold() for t in (*(c.display for c in reason.coding), reason.text) if t]
-        told = [*(by_code.get(code) for code in list_codes(reason)), self._find_answer(reason), *map(by_word.get, words)]
-        outcomes = {*by_code.values(), *by_word.values()} - {"none"}  # an absence is never a pass, whatever its words are
-        return next((str(said) for said in told if said in outcomes), "none")
-
-    def _read_answer(self, part: Measured) -> str | None:
-        """The answer of a concept, a text or a boolean; one we do not know as it is written, so that the contract refuses it."""
-        if part.value_codeable_concept is not None:
-            concept = part.value_codeable_concept
-            return self._find_answer(concept) or next(iter(list_codes(concept)), None) or concept.text or "?"
-        if part.value_string is not None and part.value_string.strip():
-            return str(self.tables["answers"].get(part.value_string.strip().casefold(), "?"))
-        return None if part.value_boolean is None else str(part.value_boolean).lower()
-
-    def _find_answer(self, concept: Concept) -> str | None:
-        answers, own = self.tables["answers"], self.tables["systems"]["result"]
-        for coding in concept.coding:
-            code = (coding.code or "").strip()
-            if coding.system == own:
-                return code or None
-            found = answers.get(code.casefold()) or answers.get((coding.display or "").strip().casefold())
-            if found:
-                return str(found)
-        return answers.get((concept.text or "").strip().casefold())
 
     def _check_flag(self, number: int, answer: str, interpretation: list[Concept]) -> None:
         if interpretation and answer in ("in_range", "pass", "out_of_range", "refer"):

@@ -120,6 +120,8 @@ class Results:
 
         OBX-2 is often wrong: what can be read is, whatever kind it says.
         """
+        if term.is_of_two:
+            return self._refuse(number, "component", "component_unknown")
         flags, is_text = self.terms.list_flags(fields[8]), self._is_text(fields[2])
         is_abnormal = not flags.isdisjoint(self.tables["flags"]["abnormal"])
         if fields[5] in _EMPTY:

@@ -6,6 +6,7 @@ a text means costs little and saves nearly all of the work.
 
 import re
 import tomllib
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,8 @@ _LONGEST_COMPONENT = 80
 class Term(NamedTuple):
     """What an OBX-3 names; `what`: programme and component.
 
-    `context`: what it tells of all results; `positive`: the result of each condition that it lists.
+    `context`: what it tells of all results; `positive`: the result of each condition that it lists; `is_of_two`: it names two analytes, of
+    which neither is surely meant.
     """
 
     code: str
@@ -39,12 +41,13 @@ class Term(NamedTuple):
     is_interpretation: bool
     is_comment: bool
     is_loinc_broken: bool
+    is_of_two: bool = False
 
 
 class Answer(NamedTuple):
     """What an OBX-5 says: a coded result, or a number; `first` is its first component as sent.
 
-    `is_contradictory`: its repetitions do not say one thing.
+    `is_contradictory`: its codes, texts or repetitions do not say one thing.
     """
 
     result_code: str | None
@@ -64,6 +67,12 @@ def read_tables(path: Path = _TABLES) -> dict[str, Any]:
         tables[name] = {said.casefold(): ours for said, ours in tables[name].items()}
     tables["charsets"] = {name_charset(name): ours for name, ours in tables["charsets"].items()}
     return tables
+
+
+def is_one_answer(results: Sequence[str]) -> bool:
+    """True where result codes that are told together come to one thing: `pass` and `in_range` do, `pass` and `refer` do not."""
+    sides = read_tables()["sides"]
+    return len({sides.get(one) for one in results}) <= 1
 
 
 class Terms:
@@ -87,7 +96,7 @@ class Terms:
     def _plan_number(self, kind: str, code: str, unit: str, status: str) -> tuple[tuple[str, str], str, str | None] | None:
         """((programme, component), status, unit) of an OBX that needs no second look if its answer is a number; else None."""
         term, known = self.read_term(code), self.tables["statuses"].get(status)
-        is_usual = not (term.context or term.positive or term.is_loinc_broken) and known not in (None, "cancelled")
+        is_usual = not (term.context or term.positive or term.is_loinc_broken or term.is_of_two) and known not in (None, "cancelled")
         return (term.what, known, self.read_unit(unit)) if is_usual and kind in ("NM", "SN") else None
 
     def _read_term(self, field: str) -> Term:
@@ -100,7 +109,8 @@ class Terms:
             loinc.reverse()
         code = next((code for code in said if self._is_listed(code)), (loinc or said)[0])
         is_loinc = code in loinc
-        known = tables["components"].get(code) or tables["components"].get(code.upper(), {})
+        named = [found for one in said if (found := self._find_component(one))]
+        known = self._find_component(code)
         component = known.get("component") or (code if is_loinc else f"L:{code}"[:_LONGEST_COMPONENT])
         return Term(
             code,
@@ -112,7 +122,13 @@ class Terms:
             tables["interpretation_word"] in label.casefold(),
             not known and any(word in label.casefold() for word in tables["comment_words"]),
             is_loinc and not is_loinc_whole(code),
+            any((one["programme"], one["component"]) != (named[0]["programme"], named[0]["component"]) for one in named),
         )
+
+    def _find_component(self, code: str) -> dict[str, Any]:
+        """What the table of components says of a code; nothing of one that is not in it."""
+        components: dict[str, dict[str, Any]] = self.tables["components"]
+        return components.get(code) or components.get(code.upper(), {})
 
     def _is_listed(self, code: str) -> bool:
         """True for a code of the tables."""
@@ -133,12 +149,13 @@ class Terms:
             return self._join_answers([self._read_answer(one) for one in field.split(marks.repeat) if one.strip()])
         if _PLAIN_NUMBER.match(field) and field not in answers:
             return Answer(None, field, None, field, False)
-        for place in PLACES:
-            found = answers.get((pick(marks, field, place) or "").casefold().strip())
-            if found:
-                return Answer(str(found), pick(marks, field, 0), None, None, False)
+        first = pick(marks, field, 0)
+        known = (answers.get((pick(marks, field, place) or "").casefold().strip()) for place in PLACES)
+        if found := [str(one) for one in known if one]:
+            is_one = is_one_answer(found)
+            return Answer(found[0] if is_one else None, first, None, None, False, is_contradictory=not is_one)
         comparator, value, is_cleaned = clean_number(unescape(marks, field), marks.component)
-        return Answer(None, pick(marks, field, 0), comparator, value, is_cleaned)
+        return Answer(None, first, comparator, value, is_cleaned)
 
     def _join_answers(self, answers: list[Answer]) -> Answer:
         """What repetitions that say the same say."""
