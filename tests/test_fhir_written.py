@@ -118,6 +118,24 @@ def test_a_result_stands_while_one_report_that_lists_it_stands(path, order):
     assert [r["status_code"] for r in lines(path, patient(), seen(), *versions[::order])["screening"]] == ["final"]
 
 
+def numbered(value, kind=None, **more):
+    return ({"type": coded(kind)} if kind else {}) | {"value": value, "assigner": {"identifier": {"value": f"M{value}"}}} | more
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("other", "own"),
+    [
+        (numbered("55", "MR", use="secondary"), numbered("77", "MR", use="official")), (numbered("55", "MR", use="temp"), numbered("77", "MR")),
+        (numbered("55", "PI", use="official"), numbered("77", "MR")), (numbered("55"), numbered("77", "PI")),
+        (numbered("55", "MR", use="old"), numbered("77", "PI")),
+    ],
+)  # fmt: skip
+def test_a_child_is_known_by_its_official_history_number_in_whatever_order_its_numbers_stand(path, other, own, order):
+    read = lines(path, patient(identifier=[other, own][::order]), seen())
+    assert [(r["history_no"], r["maternity_id"]) for r in read["screening"]] == [("77", "M77")]
+
+
 MODIFIED = {"modifierExtension": [{"url": "urn:x:not", "valueBoolean": True}]}
 
 

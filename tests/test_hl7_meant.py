@@ -96,3 +96,18 @@ def test_of_two_analytes_in_one_code_neither_is_surely_meant(path, code, expecte
     accepted, finding, quarantine = judge_lines(path, HEAD, CHILD, ORDER, result(code, "3.5", "m[IU]/L"))
     assert accepted["component"].to_list() == ([expected] if expected else [])
     assert (("component", "component_unknown") in codes(finding), len(quarantine)) == (expected is None, expected is None)
+
+
+# ------------------------------------------------------------------------------------------------------- identifiers
+
+
+@pytest.mark.parametrize(
+    ("said", "known_by"),
+    [
+        ("55~77^^^M1^MR", ("77", "M1")), ("55^^^LAB^PI~77^^^M1^MR", ("77", "M1")), ("55~77^^^M1^PI", ("77", "M1")),
+        ("77^^^M1^MR~55^^^LAB^PI", ("77", "M1")), ("55^^^LAB^XX~77^^^M1", ("77", "M1")), ("77^^^M1^mrn~88^^^M2^MR", ("77", "M1")),
+    ],
+)  # fmt: skip
+def test_a_child_is_known_by_the_number_of_its_history_before_any_number_of_another_kind(path, said, known_by):
+    accepted, _, _ = judge_lines(path, HEAD, CHILD.replace("H7^^^MAT1^MR", said), ORDER, TSH)
+    assert accepted.select("history_no", "maternity_id").rows() == [known_by]

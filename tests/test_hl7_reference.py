@@ -111,7 +111,8 @@ def expect(text):
     sender = said(parsed, head, 4)
     sender = sender if sender and len(sender) <= 40 else said(parsed, head, 4, 2) or said(parsed, head, 3)
     identifiers = [[said_of(parsed, one, n) for n in (1, 4, 5)] for one in child[3]]
-    local = next(([*one] for one in identifiers if one[0] and one[2] in ("MR", "PI", None)), [None] * 3)
+    ranked = sorted(identifiers, key=lambda one: ("MR", "PI", None).index(one[2]) if one[2] in ("MR", "PI") else 2)
+    local = next(([*one] for one in ranked if one[0] and one[2] in ("MR", "PI", None)), [None] * 3)
     national = [digits for digits, _, kind in identifiers if digits and kind == "NI" and len(digits) == 12]
     facilities = [f for s in parsed if str(s[0]) == "ORC" and (f := said(parsed, s, 21, 10) or said(parsed, s, 21))]
     facility = facilities[-1] if facilities and len(facilities[-1]) <= 40 else None

@@ -44,10 +44,8 @@ def read_tables() -> dict[str, Any]:
 def read_person(patient: Patient) -> Person:
     """The columns of _PERSON of a patient."""
     said: dict[str, tuple[str, Identifier]] = {}
-    for identifier in sorted(patient.identifier, key=lambda i: i.type is None):  # what says what it is goes before what does not
-        kind = _kind_of(identifier)
-        if kind and identifier.value and identifier.value.strip():
-            said.setdefault(kind, (identifier.value.strip(), identifier))
+    for kind, number, identifier in _list_numbers(patient.identifier):
+        said.setdefault(kind, (number, identifier))
     history = said.get("history")
     assigner_id, assigner_ref, system = None, None, None
     for keeper in (history[1].assigner if history else None, patient.managing_organization):
@@ -87,19 +85,27 @@ def frame_people(rows: list[Person]) -> pl.DataFrame:
 
 
 def sort_identifiers(identifiers: list[Identifier]) -> list[tuple[str, str]]:
-    """(iin, history or card, number) of the identifiers we know."""
-    return [(kind, i.value.strip()) for i in identifiers if i.value and (kind := _kind_of(i))]
+    """(iin, history or card, number) of the identifiers we know, the one a person is known by first."""
+    return [(kind, number) for kind, number, _ in _list_numbers(identifiers)]
 
 
-def _kind_of(identifier: Identifier) -> str | None:
-    tables = read_tables()
-    if identifier.use == "old":
-        return None
-    if identifier.system == tables["systems"]["iin"]:
-        return "iin"
+def _list_numbers(identifiers: list[Identifier]) -> list[tuple[str, str, Identifier]]:
+    """(iin, history or card, number, identifier), ranked by type (none last), then by use; an old one is none."""
+    uses = read_tables()["uses"]
+    known = [(rank, uses.get(i.use, uses["usual"]), kind, i.value.strip(), i) for i in identifiers
+             if i.use != "old" and i.value and i.value.strip() for rank, kind in _rank_type(i)[:1]]  # fmt: skip
+    return [(kind, number, identifier) for _, _, kind, number, identifier in sorted(known, key=lambda one: one[:2])]
+
+
+def _rank_type(identifier: Identifier) -> list[tuple[int, str]]:
+    """(rank, iin, history or card) of each type of an identifier that we know."""
+    kinds: dict[str, str] = read_tables()["identifiers"]
+    if identifier.system == read_tables()["systems"]["iin"]:
+        return [(0, "iin")]
     if identifier.type is None:
-        return "history"
-    return next((tables["identifiers"][code] for code in list_codes(identifier.type) if code in tables["identifiers"]), None)
+        return [(len(kinds), "history")]
+    ranks = list(kinds)
+    return [(ranks.index(code), kinds[code]) for code in list_codes(identifier.type) if code in kinds]
 
 
 def list_codes(concept: Concept | None) -> list[str]:

@@ -39,7 +39,7 @@ def read_child(terms: Terms, fields: list[str], number: int, findings: list[Foun
 
 
 class _Identifier(NamedTuple):
-    """A repetition of a field of numbers (CX); `kind`: national or local, None for a type that is neither."""
+    """A repetition of a field of numbers (CX); `kind`: national, history or local, None for a type that is none of them."""
 
     digits: str
     kind: str | None
@@ -58,7 +58,7 @@ def _list_identifiers(terms: Terms, *fields: str) -> list[_Identifier]:
 
 
 def _read_identifiers(terms: Terms, fields: list[str], number: int, findings: list[Found]) -> Told:
-    """Of PID-3; of PID-2 and PID-4, where versions before 2.5 have them, the national number only."""
+    """Of PID-3, a history before another number and that before one of no type; of PID-2 and PID-4, of versions before 2.5, the national one."""
     who, own = Told(), _list_identifiers(terms, fields[3])
     earlier = _list_identifiers(terms, fields[2], fields[4]) if fields[2] or fields[4] else []
     for digits in _list_national([*own, *(one for one in earlier if one.kind == "national")], "child_iin", number, findings):
@@ -66,9 +66,9 @@ def _read_identifiers(terms: Terms, fields: list[str], number: int, findings: li
             who["child_iin"] = digits
         else:
             findings.append((number, "child_iin", "child_iin_malformed", "warning"))
-    for one in own:
-        if one.kind == "local" and "history_no" not in who:
-            who["history_no"], who["maternity_id"] = one.digits, shorten(one.authority)
+    ranked = sorted(own, key=lambda one: (one.kind != "history", not one.is_typed))
+    if known := next((one for one in ranked if one.kind in ("history", "local")), None):
+        who["history_no"], who["maternity_id"] = known.digits, shorten(known.authority)
     return who
 
 
