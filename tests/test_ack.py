@@ -141,6 +141,16 @@ def test_an_answer_is_in_the_character_set_of_its_message_and_in_a_language_it_c
     assert (str(parsed["MSH"][0][18]) if len(parsed["MSH"][0]) > 18 else "") == charset
 
 
+@pytest.mark.parametrize(("beside", "answered"), [([ORDER.replace("F77", "F78"), TSH], "AE"), ([], "AR")])
+@pytest.mark.parametrize("place", [1, -1])
+def test_an_order_that_is_cancelled_without_its_results_takes_none_back_and_says_what_to_send(path, beside, answered, place):
+    cancelled = ORDER.replace("F77", "F4").removesuffix("|F") + "|X"
+    orders = [[cancelled], beside][::place]
+    parsed = reference.parse(answer(path, HEAD, CHILD, MOTHER, *orders[0], *orders[1]).decode())
+    errors = [one for one in parsed["ERR"] if str(one[7]) == "message_withdraws_nothing"]
+    assert (str(parsed["MSA"][0][1]), len(errors), "OBX-11 = D" in str(errors[0][8])) == (answered, 1, True)
+
+
 def test_a_batch_is_answered_as_a_batch_and_a_file_as_a_file(path):
     heads = ["FHS|^~\\&|LIS|L1|ERTE|MOH|20260108||||FILE7", "BHS|^~\\&|LIS|L1|ERTE|MOH|20260108||||BATCH7"]
     message = [HEAD, CHILD, MOTHER, ORDER, TSH]

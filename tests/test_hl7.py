@@ -410,6 +410,24 @@ def test_a_final_result_of_a_cancelled_order_is_kept_and_the_contradiction_told(
     assert (accepted["status_code"].to_list(), codes(finding)) == (["final"], {("status_code", "status_disagrees")})
 
 
+@pytest.mark.parametrize("place", [1, -1])
+def test_a_cancelled_order_without_results_is_a_refused_row_and_the_order_beside_it_is_taken(path, place):
+    orders = [[ORDER.removesuffix("|F") + "|X"], [ORDER.replace("F77", "F78"), TSH]][::place]
+    path.write_text("\r".join([HEAD, CHILD, MOTHER, *orders[0], *orders[1], ""]))
+    accepted, finding, quarantine = judge(path)
+    assert accepted["source_id"].to_list() == ["F78"]
+    assert (codes(finding), quarantine["source_id"].to_list()) == ({(None, "message_withdraws_nothing")}, ["F77"])
+
+
+@pytest.mark.parametrize("numbers", ["|P1|F77|", "||F78|"])
+def test_a_cancelled_panel_whose_orders_name_their_results_is_no_withdrawal_of_nothing(path, numbers):
+    panel = ORDER.replace("||F77^LAB|", "|P1|F77|").removesuffix("|F") + "|X"
+    order = (panel if numbers == "|P1|F77|" else panel.replace("|P1|F77|", numbers)) + "||||P1^F77"
+    path.write_text("\r".join([HEAD, CHILD, panel, order, TSH.replace("|F|", "|D|"), ""]))
+    accepted, finding, _ = judge(path)
+    assert (accepted["status_code"].to_list(), codes(finding)) == (["cancelled"], set())
+
+
 def test_a_question_asked_with_the_order_is_no_result(path):
     phone = result("62328-0^Telephone^LN", "3207322131", kind="", status="O")
     accepted, finding, quarantine = read(path, TSH, phone)

@@ -1,6 +1,6 @@
 """One ORU message: who, which orders, and its results as rows of a sheet."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from pipelines.intake.hl7.child import (
     NK1_FIELDS,
@@ -48,20 +48,23 @@ class Message(Results):
         self.child_key: tuple[str, str] | None = None
         self.child_line = 1
         self.problem: str | None = None
+        self.withdrawn: list[tuple[int, list[str]]] = []
         self._begin_child({})
 
-    def read(self, segments: list[str], numbers: Iterable[int]) -> bool:
+    def read(self, segments: list[str], numbers: Sequence[int]) -> bool:
         """Read all segments; those that tell nothing about a result stay in the archive only. True when there were results.
 
         `problem` then says why a message must be refused whole, whatever it holds.
         """
         field = self.marks.field
-        for number, text in zip(numbers, segments, strict=True):
+        for place, (number, text) in enumerate(zip(numbers, segments, strict=True)):
             match text[:3]:
                 case "OBX":
                     self.take_result(number, text)
                 case "OBR":
-                    self._take_order(number, text.split(field, 30))
+                    self._take_order(number, fields := text.split(field, 30))
+                    if self.order_status == "cancelled":
+                        self.withdrawn.append((place, [self.source, *(name for at in (2, 3) if (name := pick(self.marks, fields[at], 0)))]))
                 case "PID":
                     self._take_child(number, text.split(field, 31))
                 case "NK1":
@@ -74,7 +77,18 @@ class Message(Results):
             self._join_mother(self.late_mother)
         self._finish_child()
         self.name_rows()
+        self._refuse_withdrawn(segments, numbers)
         return self.problem is None and len(self.sheet.rows) > self.begun
+
+    def _refuse_withdrawn(self, segments: list[str], numbers: Sequence[int]) -> None:
+        """A cancelled order that neither has a result nor is the parent of one says nothing of those it had: they stand, and that is told."""
+        if not self.withdrawn:
+            return
+        orders = [[*text.split(self.marks.field, 30), *_PAD] for text in segments if text.startswith("OBR")]
+        named = {claim.source for claim in self.claims} | {pick(self.marks, fields[29], part) for fields in orders for part in (0, 1)}
+        for place, names in self.withdrawn:
+            if named.isdisjoint(names):
+                self.sheet.refuse(numbers[place], segments[place], "message_withdraws_nothing", names[0], self.sender)
 
     def _begin_child(self, mother: Told) -> None:
         """Nothing is known yet of the child whose results follow, but perhaps its mother."""
