@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -30,8 +30,9 @@ from pipelines.intake.fhir.plain import may_be_plain, take_plain
 from pipelines.intake.fhir.records import take_patient, take_task
 from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.rows import Finding
-from pipelines.intake.fhir.shape import Consent, DiagnosticReport, Observation, Patient, Resource, Task
+from pipelines.intake.fhir.shape import Consent, DiagnosticReport, Observation, Patient, Resource, Specimen, Task
 from pipelines.intake.fhir.source import Item, read_batches, read_document
+from pipelines.intake.fhir.specimens import is_unlisted
 from pipelines.intake.layout import speak_ours
 from pipelines.intake.reading import Chunk, Limits, Opened
 from pipelines.intake.refusal import FileRefusedError, list_findings
@@ -155,8 +156,7 @@ def _read_item(rows: Results, place: int, number: int, url: str | None, raw: byt
     if name == "Bundle" and _refuse_asked(rows, number, place, raw):
         return
     if is_any_modified(resource):
-        source = rows.name_source(resource.identifier, resource.id, None)  # type: ignore[union-attr]  # one of those that have the part
-        rows.refuse(number, place, "message_modifier_unread", source, rows.sender, kind=KINDS[type(resource).__name__])
+        _refuse_modified(rows, number, place, resource)
         return
     if name == "Parameters" and _HOLDS.search(raw):
         rows.refuse(number, place, "message_not_resource")
@@ -167,6 +167,16 @@ def _read_item(rows: Results, place: int, number: int, url: str | None, raw: byt
         rows.take_observation(number, place, resource, url)
     else:
         take_resource(rows, place, number, url, resource, name)
+
+
+def _refuse_modified(rows: Results, number: int, place: int, resource: Any) -> None:
+    name = type(resource).__name__
+    if name in KINDS:
+        source = rows.name_source(resource.identifier, resource.id, None)
+        rows.refuse(number, place, "message_modifier_unread", source, rows.sender, kind=KINDS[name])
+    else:
+        rows.findings.append((number, None, "message_modifier_unread", "warning"))
+        rows.counted[name] += 1
 
 
 def _refuse_broken(rows: Results, number: int, place: int, raw: bytes) -> None:
@@ -197,6 +207,9 @@ def take_resource(rows: Results, place: int, number: int, url: str | None, resou
             take_task(rows, number, place, resource)
         case DiagnosticReport() if rows.take_contained(number, place, resource):
             pass
+        case Specimen() if is_unlisted(resource):
+            rows.findings.append((number, None, "specimen_quality_unlisted", "warning"))
+            rows.counted["Specimen"] += 1
         case None if name == "Bundle" or name not in _list_types():
             rows.refuse(number, place, "message_not_resource")
         case _:

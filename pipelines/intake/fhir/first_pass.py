@@ -20,6 +20,7 @@ from pipelines.intake.fhir.shape import (
     PractitionerRole,
     RelatedPerson,
     ServiceRequest,
+    Specimen,
 )
 from pipelines.intake.fhir.source import Item, note_servers, read_context_lines, read_document
 from pipelines.intake.reading import Limits
@@ -92,6 +93,8 @@ def index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
             _add_inside(index, resource)
         case ServiceRequest():
             index.add_request(resource, url)
+        case Specimen():
+            index.add_specimen(resource, url)
         case MessageHeader() | Composition() if index.is_bundle:
             index.sender = index.sender or (resource.sender if isinstance(resource, MessageHeader) else resource.custodian)
 

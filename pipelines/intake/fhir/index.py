@@ -38,7 +38,9 @@ from pipelines.intake.fhir.shape import (
     PractitionerRole,
     RelatedPerson,
     ServiceRequest,
+    Specimen,
 )
+from pipelines.intake.fhir.specimens import Sample, describe_specimen
 from pipelines.intake.refusal import FileRefusedError
 
 ABSENT = "message_without_patient"
@@ -86,6 +88,7 @@ class Index:
         self.kin: dict[str, Kin] = {}
         self.reports: dict[str, Report] = {}
         self.referrals: dict[str, str] = {}
+        self.specimens: dict[str, Sample] = {}
         self.observations: dict[str, bool] = {}
         self.sender: Reference | None = None
         self.told: dict[tuple[int | str | None, str], dict[str, str]] = {}
@@ -167,6 +170,20 @@ class Index:
         if own:
             self._keep(self.referrals, self.name_keys(url, "ServiceRequest", request.id), own)
             self.grow()
+
+    def add_specimen(self, specimen: Specimen, url: str | None) -> None:
+        """What a specimen says of its results; one that says nothing is not held."""
+        told = describe_specimen(specimen)
+        for key in () if told.is_silent and not told.updated else self.name_keys(url, "Specimen", specimen.id):
+            self.specimens[key] = max(self.specimens.get(key, told), told)
+            self.grow()
+
+    def find_specimen(self, reference: Reference | None, inside: Inside = NOTHING_INSIDE) -> Sample | None:
+        """What is said of the specimen of a result, which may stand inside it."""
+        if reference is None or not reference.reference:
+            return None
+        own = inside.find(reference.reference, Specimen)
+        return describe_specimen(own) if own else self.find(self.specimens, reference.reference)
 
     def add_observation(self, seen: Observation, url: str | None, context: Iterable[Told]) -> None:
         """An Observation that others may name, and what it tells (`context`)."""

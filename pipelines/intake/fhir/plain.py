@@ -15,6 +15,7 @@ import polars as pl
 from pipelines.intake.fhir.answers import find_opinion
 from pipelines.intake.fhir.context import CONTRADICTORY
 from pipelines.intake.fhir.elements import Concept, Quantity, Reference
+from pipelines.intake.fhir.index import Index
 from pipelines.intake.fhir.people import name_subject
 from pipelines.intake.fhir.results import Results
 from pipelines.intake.fhir.rows import read_issued
@@ -100,6 +101,8 @@ def take_plain(results: Results, batch: list[Item], places: Iterable[int]) -> se
             person = people[subject.reference] = index.find_place(name_subject(subject))
         if person is None or person < 0 or (told and person in told) or (index.reports and index.find_report(None, seen.id)):
             continue
+        if seen.specimen is not None and (not seen.effective_date_time or _is_unusable(index, seen.specimen)):
+            continue
         kind = kinds[_NUL.join((seen.code, seen.category, seen.interpretation, seen.status))]
         facility, amount = facilities[bytes(seen.performer)], amounts[bytes(seen.value_quantity)]
         examined = seen_at[seen.effective_date_time]
@@ -116,6 +119,11 @@ def take_plain(results: Results, batch: list[Item], places: Iterable[int]) -> se
     read = [column for table, numbers in shared for column in table.gather(numbers)]
     results.plain = pl.DataFrame([*own, *read]).with_columns(sender_id="facility_id")
     return set(columns[1])
+
+
+def _is_unusable(index: Index, specimen: Reference) -> bool:
+    sample = index.find_specimen(specimen) if index.specimens else None
+    return sample is not None and sample.is_unusable
 
 
 def _read_kind(results: Results) -> Callable[[bytes], tuple[Text, ...] | None]:

@@ -27,6 +27,7 @@ from pipelines.intake.fhir.values import (
     name_meaning,
     read_day,
     read_measure,
+    read_moment,
 )
 from pipelines.intake.hl7.fields import clean_number
 
@@ -132,7 +133,10 @@ class Results(Rows):
             return
         said = "entered-in-error" if report is not None and report.is_withdrawn else seen.status
         status, action = self.statuses.get(said or "", (said, "report"))
+        sample = self.index.find_specimen(seen.specimen, inside) if seen.specimen else None
         day, moment = read_day(seen)
+        if day is None and sample is not None and sample.collected:
+            day, moment = read_moment(sample.collected)
         issued = seen.issued or (report.issued if report else None)
         updated = seen.meta.last_updated if seen.meta else None
         others = [updated, *(report[1:3] if report is not None and report.is_withdrawn else ())] if said in self.changed else ()
@@ -144,12 +148,13 @@ class Results(Rows):
         common = (place, person, self.sender or facility, action, issued_at, facility, told.get("stage_code") or None, day, moment,
                   reported_on, status, told.get("gestation_wk") or None, told.get("is_transfused"), told.get("card_no") or None)  # fmt: skip
         first, within = len(self.screening), Counter[str]()
+        is_unusable = "quality" in told or (sample is not None and sample.is_unusable)
         for meaning, part in parts:
             value = self._read_value(number, part, meaning, status)
             results = (
                 ((meaning.component, value.result_code),) if meaning.kind != "positive" else self._list_positive(meaning, part)
             )
-            is_spoiled = bool(told) and "quality" in told and value.value is not None and meaning.programme == "blood_spot"
+            is_spoiled = is_unusable and value.value is not None and meaning.programme == "blood_spot"
             for component, result in results:
                 within[component] += 1
                 own = self._repeat(source, component, entry, (seen.id, within[component])) if self.index.is_bundle else source

@@ -59,6 +59,7 @@ class Observation(Measured, tag_field="resourceType", tag="Observation"):
     effective_period: Period | None = None
     issued: str | None = None
     performer: list[Reference] = []
+    specimen: Reference | None = None
     has_member: list[Reference] = []
     component: list[Measured] = []
     contained: list[Raw] = []
@@ -77,6 +78,7 @@ class PlainObservation(Part, tag_field="resourceType", tag="Observation"):
     effective_date_time: str | None = None
     issued: str | None = None
     performer: Raw = NONE
+    specimen: Reference | None = None
     value_quantity: Raw = NONE
     interpretation: Raw = NONE
 
@@ -169,6 +171,24 @@ class ServiceRequest(Part, tag_field="resourceType", tag="ServiceRequest"):
     identifier: list[Identifier] = []
 
 
+class Collection(Part):
+    """When a specimen was taken."""
+
+    collected_date_time: str | None = None
+    collected_period: Period | None = None
+
+
+class Specimen(Part, tag_field="resourceType", tag="Specimen"):
+    """What results were found in."""
+
+    id: str | None = None
+    meta: Meta | None = None
+    status: str | None = None
+    condition: list[Concept] = []
+    collection: Collection | None = None
+    modifier_extension: Raw = NONE
+
+
 class Provision(Part):
     """What a consent permits or denies, how long, and for what; those within are exceptions. What else limits it is kept as written."""
 
@@ -248,7 +268,7 @@ class Task(Part, tag_field="resourceType", tag="Task"):
 
 Resource = (
     Observation | Patient | RelatedPerson | Organization | PractitionerRole | MessageHeader | Composition | DiagnosticReport
-    | ServiceRequest | Consent | Task
+    | ServiceRequest | Specimen | Consent | Task
 )  # fmt: skip
 READ: dict[str, type[Any]] = {str(kind.__struct_config__.tag): kind for kind in typing.get_args(Resource)}
 
