@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from pipelines.intake.fhir import open_file
+from pipelines.intake.reading import Limits
 from tests.test_fhir import (
     CONSENT,
     GUARDIAN,
@@ -116,6 +118,39 @@ def test_a_result_stands_while_one_report_that_lists_it_stands(path, order):
     assert [r["status_code"] for r in lines(path, patient(), seen(), *versions[::order])["screening"]] == ["cancelled"]
     versions[1]["meta"]["lastUpdated"] = "2026-01-07T09:00:00Z"
     assert [r["status_code"] for r in lines(path, patient(), seen(), *versions[::order])["screening"]] == ["final"]
+
+
+@pytest.mark.parametrize("write", [lines, bundle])
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
+def test_a_report_that_withdraws_results_which_are_not_sent_with_it_is_refused_and_says_what_to_send(path, write, status):
+    gone = listing("Observation/o2", status=status)
+    read = write(path, patient(), seen(number="o1"), gone)
+    assert (codes(read, 3), read.quarantine["row_no"].to_list()) == ({"message_withdraws_unsent"}, [3])
+    assert ([r["source_id"] for r in read["screening"]], codes(read, 2)) == (["o1"], set())
+    assert codes(write(path, patient(), gone), 2) == {"message_withdraws_unsent"}
+    assert codes(write(path, patient(), seen(number="o2"), gone)) == set()
+    assert codes(write(path, patient(), seen(number="o1"), listing("Observation/o2", status="final"))) == set()
+
+
+def test_a_report_of_an_export_withdraws_results_that_another_file_of_it_holds(tmp_path):
+    names = ("Patient.ndjson", "Observation.ndjson", "DiagnosticReport.ndjson")
+    held = (patient(), seen(), listing("Observation/o1", status="entered-in-error"))
+    for name, resource in zip(names, held, strict=True):
+        (tmp_path / name).write_text(json.dumps(resource))
+    files = tuple(tmp_path / name for name in names)
+    read = [chunk for name in files for chunk in open_file(name, Limits(), files).chunks]
+    assert [row for chunk in read if "status_code" in chunk.rows.columns for row in chunk.rows["status_code"]] == ["cancelled"]
+    assert {code for chunk in read for code in chunk.findings["code"]} == {"resource_context"}
+
+
+@pytest.mark.parametrize("write", [lines, bundle])
+@pytest.mark.parametrize("panel", [{"code": "54089-8"}, {"code": "54106-0"}, {"code": "99717-32", "hasMember": [{"reference": "Observation/o2"}]}])
+def test_a_panel_entered_in_error_whose_results_are_not_sent_with_it_is_refused(path, write, panel):
+    gone = seen(number="o9", valueQuantity=None, status="entered-in-error", **panel)
+    read = write(path, patient(), seen(number="o1"), gone)
+    assert (codes(read, 3), [r["source_id"] for r in read["screening"]]) == ({"message_withdraws_unsent"}, ["o1"])
+    members = [{"reference": "Observation/o1"}]
+    assert codes(write(path, patient(), seen(number="o1", status="entered-in-error"), gone | {"hasMember": members})) == set()
 
 
 def numbered(value, kind=None, **more):

@@ -207,6 +207,8 @@ def take_resource(rows: Results, place: int, number: int, url: str | None, resou
             take_task(rows, number, place, resource)
         case DiagnosticReport() if rows.take_contained(number, place, resource):
             pass
+        case DiagnosticReport() if rows.index.is_of_unsent(resource):
+            rows.refuse(number, place, "message_withdraws_unsent", rows.name_source(resource.identifier, resource.id, None), rows.sender)
         case Specimen() if is_unlisted(resource):
             rows.findings.append((number, None, "specimen_quality_unlisted", "warning"))
             rows.counted["Specimen"] += 1

@@ -4,10 +4,13 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
+import msgspec
+
 from pipelines.intake import unpack
 from pipelines.intake.fhir.contained import Inside, is_any_modified
 from pipelines.intake.fhir.context import list_standing
 from pipelines.intake.fhir.decode import UnreadableError, decode_line, is_too_deep
+from pipelines.intake.fhir.elements import Part
 from pipelines.intake.fhir.export import Stamp, stamp_files
 from pipelines.intake.fhir.index import ABSENT, MIXED, UNSENT, Index
 from pipelines.intake.fhir.shape import (
@@ -22,9 +25,19 @@ from pipelines.intake.fhir.shape import (
     ServiceRequest,
     Specimen,
 )
-from pipelines.intake.fhir.source import Item, note_servers, read_context_lines, read_document
+from pipelines.intake.fhir.source import Item, note_servers, read_batches, read_context_lines, read_document
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
+
+
+class _Named(Part):
+    """Of a line its type and its id."""
+
+    resource_type: str | None = None
+    id: str | None = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
 
 
 def index_export(path: Path, limits: Limits, export: tuple[Path, ...]) -> Index:
@@ -37,13 +50,18 @@ def index_export(path: Path, limits: Limits, export: tuple[Path, ...]) -> Index:
         if not shared.is_mixed:
             return shared
     index = Index(limits.people, is_bundle=False, absent=MIXED if len(export) > 1 else UNSENT if export else ABSENT)
-    return _fill(index, read_context_lines(path, limits, index.servers), limits)
+    _take_lines(index, path, limits)
+    _note_wanted(index, path, limits)
+    index.freeze()
+    return index
 
 
 def index_document(items: Iterable[Item], limits: Limits) -> Index:
     """What the entries of a Bundle may refer to."""
     index = Index(limits.people, is_bundle=True)
-    return _fill(index, _note_all(items, index.servers), limits)
+    _take_items(index, _note_all(items, index.servers), limits)
+    index.freeze()
+    return index
 
 
 @lru_cache(maxsize=1)
@@ -54,16 +72,36 @@ def gather_people(files: tuple[Stamp, ...], limits: Limits) -> Index:
     FileRefusedError("file_too_many_people").
     """
     index = Index(limits.people, is_bundle=False, absent=UNSENT)
-    for name, *_ in files:
-        try:
-            with unpack.open_plain(Path(name), limits) as path:
-                if _is_lines(path, limits):
-                    _take_items(index, read_context_lines(path, limits, index.servers), limits)
-        except FileRefusedError as refused:
-            if refused.code == "file_too_many_people":
-                raise
+    for take in (_take_lines, _note_wanted):
+        for name, *_ in files:
+            try:
+                with unpack.open_plain(Path(name), limits) as path:
+                    if _is_lines(path, limits):
+                        take(index, path, limits)
+            except FileRefusedError as refused:
+                if refused.code == "file_too_many_people":
+                    raise
     index.freeze()
     return index
+
+
+def _take_lines(index: Index, path: Path, limits: Limits) -> None:
+    _take_items(index, read_context_lines(path, limits, index.servers), limits)
+
+
+def _note_wanted(index: Index, path: Path, limits: Limits) -> None:
+    """Which of the results that withdrawn reports list are lines of a file: looked for only where there are such reports."""
+    for items in read_batches(path, limits) if index.wanted else ():
+        named = {f"Observation/{found}" for _, _, raw in items if b"Observation" in raw and (found := _name_observation(raw))}
+        index.observations |= dict.fromkeys(named & index.wanted, True)
+
+
+def _name_observation(raw: bytes) -> str | None:
+    try:
+        line = _NAMED.decode(raw)
+    except (ValueError, RecursionError):  # told in the second pass
+        return None
+    return line.id if line.resource_type == "Observation" else None
 
 
 def index_item(index: Index, url: str | None, raw: bytes, depth: int) -> None:
@@ -103,12 +141,6 @@ def _add_inside(index: Index, holder: Observation | DiagnosticReport) -> None:
     """What the Observations inside a resource tell."""
     for seen in Inside(holder.contained).list_results(holder.subject) if holder.contained else ():
         index.add_context(seen, list_standing(seen))
-
-
-def _fill(index: Index, items: Iterable[Item], limits: Limits) -> Index:
-    _take_items(index, items, limits)
-    index.freeze()
-    return index
 
 
 def _note_all(items: Iterable[Item], servers: set[bytes]) -> Iterator[Item]:

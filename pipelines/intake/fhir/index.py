@@ -74,7 +74,8 @@ class Index:
     `frame` and `torn`: WHO of every patient, and the numbers of those of whom two mothers are told: neither is taken.
 
     `absent`: the finding code of a child who is not found; `is_mixed`: two unlike resources went by one id;
-    `servers`: those whose patients are referred to by a full address.
+    `servers`: those whose patients are referred to by a full address; `observations`: names of Observations that are here: of a Bundle all,
+    else those `wanted`: results that a withdrawn report or panel lists.
     """
 
     def __init__(self, limit: int, *, is_bundle: bool, absent: str = ABSENT) -> None:
@@ -90,6 +91,7 @@ class Index:
         self.referrals: dict[str, str] = {}
         self.specimens: dict[str, Sample] = {}
         self.observations: dict[str, bool] = {}
+        self.wanted: set[str] = set()
         self.sender: Reference | None = None
         self.told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         self.frame = pl.DataFrame(schema=dict.fromkeys(WHO, pl.String))
@@ -150,9 +152,11 @@ class Index:
         """What a report tells of each result it lists; of two that list it, one that stands goes before one that was withdrawn."""
         described = describe_report(report)
         for result in report.result:
-            text = (result.reference or "").strip().split("/_history/", 1)[0]
+            text = _strip_version(result.reference or "")
             if text and not text.startswith("#"):
-                for key in (text, _ANYWHERE + "/".join(text.rsplit("/", 2)[-2:])):
+                tail = _name_tail(text)
+                self.wanted |= {tail} if described.is_withdrawn else set()
+                for key in (text, _ANYWHERE + tail):
                     self.reports[key] = choose_report(self.reports.get(key, described), described)
         self.grow(len(report.result))
 
@@ -162,6 +166,12 @@ class Index:
         if not (url or "").startswith("http"):
             keys += [_ANYWHERE + key for key in keys]
         return next((report for key in keys if (report := self.reports.get(key))), None)
+
+    def is_of_unsent(self, report: DiagnosticReport) -> bool:
+        """True for a withdrawn report of a result that no other report upholds and that is not here to be withdrawn."""
+        listed = [_strip_version(r.reference) for r in report.result if r.reference]
+        withdrawn = [text for text in listed if (held := self.reports.get(text)) and held.is_withdrawn]
+        return describe_report(report).is_withdrawn and not all(self.find(self.observations, text) for text in withdrawn)
 
     def add_request(self, request: ServiceRequest, url: str | None) -> None:
         """A referral of ours that a task may point at."""
@@ -190,6 +200,10 @@ class Index:
         self.add_context(seen, context)
         if self.is_bundle:
             self.observations |= dict.fromkeys(self.name_keys(url, "Observation", seen.id), True)
+        elif seen.status in read_tables()["newborn"]["withdrawn"]:
+            members = {_name_tail(m.reference) for m in seen.has_member if m.reference}
+            self.wanted |= members
+            self.grow(len(members))
 
     def add_context(self, seen: Observation, context: Iterable[Told]) -> None:
         """What is true of all results of a child on that day, or of all where no day is given; not of one who stands inside a resource."""
@@ -247,10 +261,10 @@ class Index:
         """What a literal reference points at: as written, else by `Type/id`; never at another server's resource."""
         if not reference:
             return None
-        text = reference.strip().split("/_history/", 1)[0]
+        text = _strip_version(reference)
         if text in held:
             return held[text]
-        tail = "/".join(text.rsplit("/", 2)[-2:])
+        tail = _name_tail(text)
         if "://" in text and tail in self._based:
             return None
         return held.get(tail)
@@ -294,3 +308,13 @@ class Index:
     def _row(self, number: int) -> Person:
         part, place = divmod(number, _PART)
         return self._parts[part].row(place) if part < len(self._parts) else self._rows[place]
+
+
+def _strip_version(reference: str) -> str:
+    """A literal reference without blanks around it, and without the version it names."""
+    return reference.strip().split("/_history/", 1)[0]
+
+
+def _name_tail(reference: str) -> str:
+    """`Type/id` of a literal reference."""
+    return "/".join(_strip_version(reference).rsplit("/", 2)[-2:])

@@ -35,6 +35,7 @@ _NO_RESULT = ("skip", "context")
 _SPOILED = [(Meaning("spoiled", "blood_spot", analyte), Measured()) for analyte in ("tsh", "phe")]
 """What an unusable specimen says of the mandatory analytes."""
 _NOTHING: dict[str, str] = {}
+_NO_STATUS = ("", "report")
 _ABOUT = {"component_unknown": "component", "units_disagree": "unit", "result_code_contradictory": "result_code"}
 """Problem of a value -> the column it is about, where that is not `value`."""
 
@@ -104,6 +105,9 @@ class Results(Rows):
 
     def _take(self, number: int, place: int, seen: Observation, around: Around) -> None:
         is_newborn = around.report is not None and around.report.is_newborn
+        if self._is_of_unsent(seen, around.inside):
+            self.refuse(number, place, "message_withdraws_unsent", self.name_source(seen.identifier, seen.id, None), self.sender)
+            return
         meaning = name_meaning(seen.code, seen.category, is_newborn)
         is_result = meaning.kind not in _NO_RESULT
         parts: list[tuple[Meaning, Measured]] = []
@@ -123,6 +127,16 @@ class Results(Rows):
             self._take_panel(number, seen, around.inside)
         else:
             self.counted[f"Observation ({'context' if meaning.kind == 'context' else 'other'})"] += 1
+
+    def _is_of_unsent(self, seen: Observation, inside: Inside) -> bool:
+        """True for a panel that was entered in error and whose results are not here to say so themselves."""
+        if self.statuses.get(seen.status or "", _NO_STATUS)[1] != "cancel" or seen.component or is_valued(seen):
+            return False
+        newborn, members = self.tables["newborn"], [m.reference for m in seen.has_member if m.reference]
+        is_panel = any(code in newborn[name] for code in list_codes(seen.code) for name in ("panels", "reports"))
+        if not members:
+            return is_panel and not inside.list_all(Observation)
+        return not all(inside.find(m, Observation) or self.index.find(self.index.observations, m) for m in members)
 
     def _add_results(self, number: int, place: int, seen: Observation, parts: list[tuple[Meaning, Measured]], around: Around) -> None:
         report, inside, is_own = around
