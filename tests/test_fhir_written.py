@@ -204,6 +204,29 @@ def test_results_of_a_patient_whose_meaning_an_unknown_extension_changes_are_of_
     assert (codes(read, 1), codes(read, 2)) == ({"message_modifier_unread"}, {"message_without_patient"})
 
 
+BSER = "http://hl7.org/fhir/us/bser/CodeSystem/TaskBusinessStatusCS"
+
+
+@pytest.mark.parametrize(
+    ("business", "status"),
+    [*(("7.0", said) for said in ("draft", "requested", "received", "accepted", "ready", "rejected", "cancelled", "failed")),
+     ("3.0", "rejected"), ("4.0", "accepted"), ("4.0", "in-progress"), ("5.1.4", "requested"), ("5.1.4", "rejected")],
+)  # fmt: skip
+def test_a_report_that_its_task_contradicts_is_refused(path, business, status):
+    read = lines(path, report(status=status, businessStatus=coded(business, BSER)))
+    assert (read["pmpc_report"], codes(read)) == ([], {"report_status_contradictory"})
+
+
+@pytest.mark.parametrize(
+    ("business", "status"),
+    [("7.0", "completed"), ("7.0", "in-progress"), ("7.0", None), ("5.1.1", "completed"), ("5.1.4", "in-progress"), ("3.0", "accepted"),
+     ("4.0", "rejected"), ("6.0", "cancelled"), ("5.2", "accepted"), ("7.0", "entered-in-error")],
+)  # fmt: skip
+def test_a_report_is_taken_where_its_task_does_not_contradict_it(path, business, status):
+    read = lines(path, report(status=status, businessStatus=coded(business, BSER)))
+    assert ([r["report_status"] for r in read["pmpc_report"]], codes(read)) in [([business], set()), ([business], {"part_malformed"})]
+
+
 def test_what_a_pmpc_gives_may_be_a_coding(path):
     category = {"type": {"text": "category"}, "valueCoding": {"system": "urn:erte:category", "code": "sensory"}}
     diagnosis = {"type": {"text": "diagnosis"}, "valueCoding": {"system": "http://hl7.org/fhir/sid/icd-10", "code": "H90.3"}}

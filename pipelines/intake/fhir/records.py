@@ -28,6 +28,8 @@ def take_task(rows: Rows, number: int, place: int, task: Task) -> None:
     if referral is None and not any(c.system == systems["business_status"] for c in codes):
         rows.counted["Task (other)"] += 1
         return
+    if task.status in rows.tables["task"]["contradicts"].get((status or "").strip(), ()):
+        rows.findings.append((number, "report_status", "report_status_contradictory", "error"))
     ended = task.execution_period.end if task.execution_period else None
     day, _ = read_moment(ended or task.last_modified or task.authored_on or "")
     updated = task.meta.last_updated if task.meta else None
