@@ -1,10 +1,13 @@
 """Cells of a workbook that hold no value of their own: errors, and formulas nobody has calculated."""
 
+import datetime as dt
+
 import openpyxl
 import polars as pl
 import pytest
 import xlwt
 
+from pipelines.intake.feedback import tell_finding
 from pipelines.intake.xlsx.spoiled import SpoiledCells
 from tests.test_xlsx import GOOD, HEADER, judge, layouts, pack, refusal  # noqa: F401
 
@@ -117,3 +120,10 @@ def test_a_spoiled_cell_is_found_however_it_is_written_and_wherever_its_block_en
         for block in (whole[:cut], whole[cut:]):
             cells.note(block, is_plain=is_plain, has_formulas=b"<f" in block)
         assert {column: set(rows) for column, rows in cells.found.items()} == {1: {2}}
+
+
+def test_a_number_of_a_record_that_a_spreadsheet_made_a_date_of_refuses_its_row(tmp_path, layouts):  # noqa: F811
+    """Of 3-4 it makes the third of April, and what was typed is kept nowhere."""
+    path = save(tmp_path / "a.xlsx", HEADER, GOOD, [dt.date(2026, 4, 3), *GOOD[1:]], ["03.04.2026", *GOOD[1:]])
+    assert reasons(path, layouts) == ([(3, "source_id", "cell_holds_date", "error")], 1)
+    assert all(tell_finding("cell_holds_date", "source_id", {}).values())

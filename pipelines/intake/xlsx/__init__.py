@@ -22,7 +22,7 @@ from pipelines.intake.refusal import FileRefusedError, HeaderChangedError, list_
 from pipelines.intake.survey import Survey
 from pipelines.intake.totals import part_totals
 from pipelines.intake.xlsx.book import Book, Cells, open_book
-from pipelines.intake.xlsx.cells import fill_down, group_areas, has_short_iins, pad_iins, write_cells
+from pipelines.intake.xlsx.cells import fill_down, group_areas, has_short_iins, list_dated, pad_iins, write_cells
 from pipelines.intake.xlsx.header import fill_merged, list_head
 from pipelines.intake.xlsx.spoiled import Spoiled, list_spoiled
 
@@ -138,7 +138,10 @@ def _read_rows(book: Book, sheet: _Sheet, step: int) -> Iterator[Chunk]:
     text = _write_rows(book, sheet, table)
     read = {place: table.layout.columns.get(header, header) for place, header in table.headers.items() if header in table.layout.read}
     areas, height = group_areas(book.package.merged.get(sheet.name, ())), len(next(iter(sheet.cells.values())))
-    spoiled = list_spoiled(sheet.spoiled, read, areas, table.first_row, height)
+    spoiled = pl.concat([
+        list_spoiled(sheet.spoiled, read, areas, table.first_row, height).with_columns(code=pl.lit("cell_without_value")),
+        list_dated(sheet.cells, read, areas, table.first_row).with_columns(code=pl.lit("cell_holds_date")),
+    ])  # fmt: skip
     body, tail = _cut_tail(text, table)
     for part in body.iter_slices(_CHUNK_ROWS):
         yield _tell_spoiled(_give(part, table, step), spoiled, step)
@@ -147,7 +150,7 @@ def _read_rows(book: Book, sheet: _Sheet, step: int) -> Iterator[Chunk]:
 
 
 def _tell_spoiled(chunk: Chunk, spoiled: pl.DataFrame, step: int) -> Chunk:
-    """A chunk with a reason on each record, and a warning on each total, of which a cell holds no value."""
+    """A chunk with a reason on each record, and a warning on each total, of which a cell holds no value, or a date for a name."""
     if spoiled.is_empty() or chunk.rows.is_empty():
         return chunk
     layout = chunk.layout
@@ -155,7 +158,7 @@ def _tell_spoiled(chunk: Chunk, spoiled: pl.DataFrame, step: int) -> Chunk:
     there = spoiled.with_columns(pl.col("row_no") + step).filter(pl.col("row_no").is_in(chunk.rows["row_no"].implode()))
     is_total = pl.col("row_no").is_in(totals["row_no"].implode())
     told = there.select(
-        "row_no", "column", pl.lit("cell_without_value").alias("code"),
+        "row_no", "column", "code",
         pl.when(is_total).then(pl.lit("warning")).otherwise(pl.lit("error")).alias("severity"),
     )  # fmt: skip
     return chunk._replace(findings=pl.concat([chunk.findings, told]))

@@ -1,6 +1,6 @@
 """Cells of a workbook as text in the layout's own way of writing, so that they conform as a text file's would."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, time
 
 import polars as pl
@@ -14,6 +14,8 @@ _IIN_DIGITS = 12
 _SHORT_IIN = r"^[0-9]{8,11}$"
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?$"
 _MOMENT_LENGTH = 19
+_NAMING = ("_id", "_no")
+"""How our columns end in which a record, a child or an organisation is named."""
 _SERIAL = r"^\s*[1-9][0-9]{4}(\.[0-9]+)?\s*$"
 """Days of 1927 to 2173: a number outside them in a date column is not taken for a date."""
 
@@ -39,6 +41,18 @@ def write_cells(cells: pl.Series, header: str, layout: Layout, *, is_1904: bool)
         serial = pl.lit(epoch) + pl.duration(seconds=(days * 86_400).round(0).cast(pl.Int64))
         written = pl.coalesce(pl.when(text.str.contains(_SERIAL)).then(_write_moment(serial, kind, layout)), written)
     return cells.to_frame().select(written.alias(header)).to_series()
+
+
+def list_dated(
+    cells: Mapping[int, pl.Series], names: Mapping[int, str], areas: Mapping[int, Sequence[tuple[int, int]]], first_row: int
+) -> pl.DataFrame:
+    """Row on the sheet (1 = the first) and name of each date cell in a column of names and numbers: a spreadsheet makes one of `3-4`."""
+    found: list[tuple[int, str]] = []
+    for place, name in names.items():
+        if place in cells and name.endswith(_NAMING):
+            dated = fill_down(cells[place], areas.get(place, ()), first_row)[first_row:].str.contains(_MOMENT)
+            found += [(first_row + row + 1, name) for row in dated.fill_null(value=False).arg_true()]
+    return pl.DataFrame(found, schema={"row_no": pl.Int64, "column": pl.String}, orient="row")
 
 
 def has_short_iins(cells: pl.Series, header: str, layout: Layout) -> bool:
