@@ -90,7 +90,7 @@ def test_what_a_sender_of_fhir_is_told_names_the_element_of_fhir():
     read = tomllib.loads((Path(__file__).parents[1] / "pipelines" / "intake" / "messages.toml").read_text("utf-8"))
     for code in ("value_not_numeric", "flag_disagrees"):
         assert all("FHIR: " in tell_finding(code, "value", {})[language] for language in LANGUAGES)
-    of_hl7_alone = {"status_disagrees", "message_without_results", "message_withdraws_nothing", "answer_unread",
+    of_hl7_alone = {"status_disagrees", "message_without_results", "message_withdraws_nothing", "message_not_result", "answer_unread",
                         "message_header_malformed", "message_encoding_unknown",
                         "message_not_production", "processing_not_production", "observed_on_unreadable"}  # fmt: skip
     named = {code for code, texts in read["code"].items() if any(mark in texts["en"] for mark in ("OBX", "OBR", "MSH", "PID-"))}

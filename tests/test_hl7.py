@@ -541,7 +541,7 @@ def test_a_message_that_carries_only_a_document_has_no_results(path):
     "stage_code_unlisted", "sex_code_unlisted", "specimen_quality_unlisted", "infant_factor_unlisted", "gestation_wk_unreadable",
     "status_disagrees", "flag_disagrees", "child_iin_malformed", "component_checksum", "value_cleaned",
     "card_no_contradictory", "gestation_wk_contradictory", "child_iin_untyped", "mother_iin_untyped", "mother_iin_contradictory",
-    "relation_unlisted", "message_not_separated", "condition_list_corrected",
+    "relation_unlisted", "message_not_separated", "message_withdraws_nothing", "condition_list_corrected",
     "value_not_numeric", "batch_count_differs", "encoding_guessed", "birth_on_unreadable", "examined_on_unreadable", "file_not_hl7",
 ])  # fmt: skip
 def test_every_code_of_the_reader_has_a_text_in_three_languages(code):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipelines.intake.feedback import tell_finding
 from pipelines.intake.fhir.values import read_moment
 from pipelines.intake.hl7.fields import read_time
 from tests.test_hl7 import CHILD, HEAD, ORDER, TSH, codes, judge, result
@@ -111,3 +112,27 @@ def test_of_two_analytes_in_one_code_neither_is_surely_meant(path, code, expecte
 def test_a_child_is_known_by_the_number_of_its_history_before_any_number_of_another_kind(path, said, known_by):
     accepted, _, _ = judge_lines(path, HEAD, CHILD.replace("H7^^^MAT1^MR", said), ORDER, TSH)
     assert accepted.select("history_no", "maternity_id").rows() == [known_by]
+
+
+# ---------------------------------------------------------------------------------------- character sets, units, kinds
+
+
+@pytest.mark.parametrize("declared", ["ASCII~8859/5", "~8859/5", "8859/5", "ASCII~ISO IR 144"])
+def test_a_character_set_beside_the_default_one_is_that_of_the_message(path, declared):
+    head = f"{HEAD}||||||{declared}"
+    path.write_bytes("\r".join([head, CHILD.replace("GIRL A", "ДЕВОЧКА"), ORDER, TSH, ""]).encode("iso8859_5"))
+    accepted, finding, _ = judge(path)
+    assert (accepted["given_name"].to_list(), len(finding)) == (["ДЕВОЧКА"], 0)
+
+
+@pytest.mark.parametrize(("said", "unit", "weeks"), [("273", "d", 39), ("39", "wk", 39), ("39.9", "", 39), ("279", "d^day^UCUM", 39)])
+def test_a_gestation_in_days_is_that_many_whole_weeks(path, said, unit, weeks):
+    accepted, finding, _ = judge_lines(path, HEAD, CHILD, ORDER, TSH, result("57714-8^Gestation^LN", said, unit))
+    assert (accepted["gestation_wk"].to_list(), len(finding)) == ([weeks], 0)
+
+
+@pytest.mark.parametrize("kind", ["OUL^R22^OUL_R22", "^^ORU_R01"])
+def test_a_message_of_results_under_another_name_is_told_the_name_to_send_it_under(path, kind):
+    _, finding, _ = judge_lines(path, HEAD.replace("ORU^R01^ORU_R01", kind), CHILD, ORDER, TSH)
+    assert codes(finding) == {(None, "message_not_result")}
+    assert all("ORU^R01^ORU_R01" in text for text in tell_finding("message_not_result", None, {}).values())

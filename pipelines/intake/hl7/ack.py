@@ -152,7 +152,7 @@ def read_sent(part: Part) -> Sent:
     head = [*line.split(field, 19), *[""] * 19][:19]
     if own is None:
         head[1] = "".join(marks[1:5])
-    declared = charsets.get(name_charset(head[17].split(marks.repeat)[0]))
+    declared = next((charsets[name] for said in head[17].split(marks.repeat) if (name := name_charset(said)) in charsets), None)
     used = "ascii" if text.isascii() else decoded.charset if decoded else "latin-1"
     segments, numbers = split_segments(text, part.line_no, field)
     return Sent(marks, head, segments, numbers, declared or used)

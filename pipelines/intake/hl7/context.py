@@ -1,8 +1,10 @@
 """Answers that tell something of all results of a child: the specimen's quality, the reason of the test, factors, gestation, card."""
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
+from pipelines.intake.conform import name_unit
 from pipelines.intake.hl7.fields import Marks, pick
 from pipelines.intake.hl7.terms import PLACES, Terms
 
@@ -18,8 +20,8 @@ class Context(NamedTuple):
     problem: tuple[str | None, str] | None = None
 
 
-def read_context(terms: Terms, told: str, field: str) -> Context:
-    """What an OBX-5, all its repetitions, says of quality, reason, factors, gestation or card; an unlisted answer decides nothing."""
+def read_context(terms: Terms, told: str, field: str, unit: str = "") -> Context:
+    """What an OBX-5, all its repetitions (`unit`: OBX-6), says of quality, reason, factors, gestation or card; an unlisted answer decides nothing."""
     match told:
         case "quality":
             known, is_unlisted = _look_up(terms, "quality", field)
@@ -31,7 +33,7 @@ def read_context(terms: Terms, told: str, field: str) -> Context:
         case "reason":
             return _read_reason(*_look_up(terms, "stages", field))
         case "gestation":
-            return _read_gestation(terms, field)
+            return _read_gestation(terms, field, unit)
         case "card":
             return Context((pick(terms.marks, field, 0) or "")[:_LONGEST_CARD] or None)
     return Context(None)
@@ -43,11 +45,12 @@ def _read_reason(known: set[str], is_unlisted: bool) -> Context:
     return Context(next(iter(known), None), ("stage_code", "stage_code_unlisted") if is_unlisted else None)
 
 
-def _read_gestation(terms: Terms, field: str) -> Context:
+def _read_gestation(terms: Terms, field: str, unit: str) -> Context:
+    """Whole weeks; of another unit than those listed weeks are meant."""
     if not any(list_texts(terms.marks, field)):
         return Context(None)
-    weeks = terms.read_answer(field).value
-    return Context(weeks.split(".")[0]) if weeks else Context(None, ("gestation_wk", "gestation_wk_unreadable"))
+    told, per_week = terms.read_answer(field).value, terms.tables["gestation_units"].get(name_unit(terms.read_unit(unit) or ""), 1)
+    return Context(str(int(Fraction(told) / per_week))) if told else Context(None, ("gestation_wk", "gestation_wk_unreadable"))
 
 
 def _look_up(terms: Terms, table: str, field: str) -> tuple[set[str], bool]:

@@ -181,7 +181,7 @@ class Results:
         status = pick(self.marks, fields[11], 0)
         if told not in _COLUMNS or status in self.tables["withdrawn"]:
             return
-        read, status = read_context(self.terms, told, fields[5]), str(self.tables["statuses"].get(status, "final"))
+        read, status = read_context(self.terms, told, fields[5], fields[6]), str(self.tables["statuses"].get(status, "final"))
         if read.problem:
             self.sheet.findings.append((number, *read.problem, "warning"))
         self.remark(_COLUMNS[told], read.text or "", number, text, self._read_sub_id(fields), status)

@@ -90,7 +90,7 @@ def decode_message(content: bytes, charsets: Mapping[str, str]) -> Decoded | Non
     """
     if b"\x00" in content:
         return None
-    declared = charsets.get(_declare(content), "")
+    declared = next((charsets[name] for name in _declare(content) if name in charsets), "")
     if content.isascii():
         return Decoded(content.decode("ascii"), declared or "utf-8", False)
     if _SWITCH.search(content):
@@ -190,11 +190,11 @@ def _name_declared(field: bytes) -> str:
     return name_charset(field.decode("latin-1"))
 
 
-def _declare(content: bytes) -> str:
-    """The name of the character set in MSH-18, first repetition."""
+def _declare(content: bytes) -> list[str]:
+    """The names of the character sets in MSH-18: the first may be ASCII, or empty and so the default, where others are used beside it."""
     end = content.find(b"\r")
     fields = (content if end < 0 else content[:end]).split(content[3:4] or b"|", 18)
-    return _name_declared(fields[17].split(content[5:6] or b"~", 1)[0]) if len(fields) > 17 else ""
+    return [_name_declared(one) for one in fields[17].split(content[5:6] or b"~")] if len(fields) > 17 else []
 
 
 def _try(content: bytes, charset: str) -> str | None:
