@@ -47,15 +47,17 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
     else:
         link_records(connection, kind, on)
     arrived = count_rows(connection, "select count(*) from arrived")
-    waiting = keep_waiting(connection, kind, on)
     new = changed = 0
     for table in _TARGETS[kind]:
         key = "child_key" if table == "clinical.birth" else "record_key"
         target = _view_target(connection, table, key)
-        counts = upsert_versions(connection, table, target, on, key)
+        counts = upsert_versions(connection, table, target, on, key, "arrived" if key == "record_key" else "")
         _touch(connection, target, key, counts)
+        if table == _TARGETS[kind][0]:
+            waits = keep_waiting(connection, kind, on)
+            _close_superseded(connection, kind, on)
         if key == "record_key":
-            assert sum(counts.values()) + waiting == arrived  # noqa: S101  # no record is lost between the joins
+            assert sum(counts.values()) + sum(waits) == arrived  # noqa: S101  # no record is lost between the joins
             new, changed = counts["new"], counts["changed"]
         if table == _TARGETS[kind][0]:
             note_outranked(connection, kind, _TARGETS[kind])
@@ -66,7 +68,17 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
     settle_rivals(connection, _TARGETS[kind][0 if kind == "birth" else -1], on)
     if kind in ENDED_BY:
         changed += close_ended(connection, kind, _TARGETS[kind], on)
-    return Kept(arrived, waiting, new, changed)
+    return Kept(arrived, waits.waiting, new, changed)
+
+
+def _close_superseded(connection: Connection, kind: str, on: date) -> None:
+    """Of a record whose newest version waits for its child nothing is held: the child it was of is touched."""
+    if count_rows(connection, "select count(*) from superseded"):
+        connection.execute("insert into touched select held_child_key from superseded")
+        for table in _TARGETS[kind]:
+            connection.execute(
+                f"update lake.{table} set known_to = ? where known_to is null and record_key in (select record_key from superseded)", [on]
+            )
 
 
 def _touch(connection: Connection, target: str, key: str, counts: dict[str, int]) -> None:

@@ -5,7 +5,8 @@ does not plainly give a consent; of a batch that waits for a steward, every row 
 still does not count: a refusal or withdrawal that waits for its child, for every child that any of its names may mean, and one
 that lost to the consent by its version though it was not decided before it. Nobody is sent on a consent in doubt (withheld,
 `consent_unclear`), what was sent before stands. The doubt ends when the row was mended, found its child or was settled by a newer
-version, when its batch was returned or judged anew, or when the consent says something else.
+version, when its batch was returned or judged anew, or when the consent says something else. A newer version of a consent that waits
+for its child needs no doubt: what it is a version of is held no more (linking.keep_waiting).
 """
 
 from collections.abc import Collection, Sequence
@@ -78,7 +79,7 @@ def _doubt_for_waiting(connection: Connection) -> str:
     if waiting.is_empty():
         return ""
     ending = add_keys(waiting, "consent").with_row_index("ref").select(
-        "submission_id", "row_no", "record_key", "purpose", *WHO, ref=pl.col("ref").cast(pl.Int64),
+        "submission_id", "row_no", "purpose", *WHO, ref=pl.col("ref").cast(pl.Int64),
         last_on=pl.when(pl.col("reason") == "dated_before_birth").then("received_on").otherwise("decided_on"),
     )  # fmt: skip
     put_frame(connection, "waiting_end", ending)
@@ -86,8 +87,6 @@ def _doubt_for_waiting(connection: Connection) -> str:
     meant = [ending.select("ref", *names).drop_nulls().join(spine.select("child_key", *names), on=names) for names in _NAMES]
     put_frame(connection, "waiting_child", pl.concat(part.select("ref", "child_key") for part in meant).unique())
     return f"""
-        select submission_id, row_no, {_DOUBT} from waiting_end w join given g on g.record_key = w.record_key
-        union
         select submission_id, row_no, {_DOUBT} from waiting_end w join waiting_child c using (ref)
         join given g on g.child_key = c.child_key and g.purpose = w.purpose and g.decided_on <= w.last_on"""
 

@@ -1,6 +1,7 @@
 """Whose record is it: the spine is asked, and what nobody answers for goes on the waiting list."""
 
 from datetime import date
+from typing import NamedTuple
 
 import polars as pl
 
@@ -12,6 +13,13 @@ from pipelines.store.lake import Connection, append_rows, put_frame, read_rows, 
 
 _DAY = {"screening": "examined_on", "consent": "decided_on", "confirmation": "confirmed_on"}
 """The day of a record that cannot be before the birth of its child."""
+
+
+class Waiting(NamedTuple):
+    """How many records wait for their child, and how many need not, as a newer version of them is held."""
+
+    waiting: int
+    outranked: int
 
 
 def link_births(connection: Connection, key: bytes) -> None:
@@ -103,23 +111,32 @@ def _keep_answer(connection: Connection, answer: pl.DataFrame) -> None:
     connection.execute("create or replace temp table early (record_key bigint)")
 
 
-def keep_waiting(connection: Connection, kind: str, on: date) -> int:
-    """Records without a child go on (or stay on) the waiting list; those that found theirs leave it."""
+def keep_waiting(connection: Connection, kind: str, on: date) -> Waiting:
+    """Records without a child go on (or stay on) the waiting list, those that found theirs leave it; what became of them.
+
+    Of a record one version counts, the newest, whether its child is known or not: one that is older than what is held (temp
+    table `upsert_held`) waits for nobody, and what is held of one that waits is over, its sender says it no more (`superseded`).
+    """
     names = RECORDS[kind].column_names()
     listed = ", ".join(f'"{c}"' for c in names if c not in ("submission_id", "row_no"))
-    records = read_rows(
+    asked = read_rows(
         connection,
-        f"select '{kind}' as record_kind, record_key, submission_id, row_no, coalesce(reason, 'dated_before_birth') as reason, "
-        f"{listed} from arrived join answer on asked_no = asked_no(record_key, who_no) "
+        f"select '{kind}' as record_kind, record_key, submission_id, row_no, coalesce(reason, 'dated_before_birth') as reason, {listed}, "
+        "h.record_key is not null and (a.version_at, a.version_rank, a.content_hash) < (h.version_at, h.version_rank, h.content_hash) "
+        "as is_outranked "
+        "from arrived a join answer on asked_no = asked_no(record_key, who_no) left join upsert_held h using (record_key) "
         "where reason is not null or record_key in (from early)",
     )
+    records = asked.filter(~pl.col("is_outranked"))
     record = pl.struct(_as_text(name, records.schema[name]) for name in names).struct.json_encode()
     waiting = records.with_columns(record.alias("record"))
     note_waiting(connection, kind, waiting)
     replace_state(
         connection, "identified.waiting", waiting, ["record_kind", "record_key"], f"record_kind = '{kind}'", on
     )
-    return len(waiting)
+    put_frame(connection, "superseded", waiting.select("record_key"))
+    connection.execute("create or replace temp table superseded as from upsert_held semi join superseded using (record_key)")
+    return Waiting(len(waiting), len(asked) - len(waiting))
 
 
 def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:

@@ -49,6 +49,7 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
                     select submission_id, count(distinct row_no) as held from lake.identified.waiting group by all) w
                 using (submission_id) where s.waiting_count > 0"""),
             _verify_versions(connection),
+            _verify_waiting(connection),
             *(Check("3", *told) for told in verify_consents(connection)),
             _count_check(connection, "4", "every flag is in exactly one place", """
                 select count(*), count(*) filter (where coalesce(places, 0) <> 1) from (
@@ -172,6 +173,15 @@ def _verify_versions(connection: Connection) -> Check:
                 select count(*) filter (where known_to is null) as held from lake.{table} group by {key})""")  # fmt: skip
         checked, broken = checked + found.checked, broken + found.broken
     return Check("2", "a record has one current version", checked, broken)
+
+
+def _verify_waiting(connection: Connection) -> Check:
+    """Of a record one version counts: one that waits is held of nobody, neither of the child it named before."""
+    tables = {kind: f"clinical.{kind}" for kind in ("screening", "consent", "confirmation", "pmpc_report")}
+    held = " union all ".join(f"select '{kind}' as record_kind, record_key from lake.{table} where known_to is null" for kind, table in tables.items())
+    return _count_check(connection, "2", "a record that waits for its child is held of no other", f"""
+        select count(*), count(h.record_key) from lake.identified.waiting w left join ({held}) h using (record_kind, record_key)
+        where w.known_to is null""")  # fmt: skip
 
 
 def _verify_degrees(connection: Connection) -> Check:

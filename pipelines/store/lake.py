@@ -97,13 +97,14 @@ def transact(connection: Connection) -> Iterator[None]:
 
 
 def upsert_versions(
-    connection: Connection, table: str, arrived: str, on: date, key: str = "record_key"
+    connection: Connection, table: str, arrived: str, on: date, key: str = "record_key", asked: str = ""
 ) -> dict[str, int]:
     """Bring arrived versions into a record table; counts of new, changed and unchanged records.
 
     `arrived` is a temp table with the contract's columns but known_from and known_to, one row a `key`. The newest
     version wins by (version_at, version_rank, content_hash), whatever the order of arrival; the same content said again
     later opens no version, but stands against all that was issued before; a losing version is in the archive and the ledger only.
+    Temp table `upsert_held` tells what was held of the keys in table `asked` (those that arrived, and perhaps more).
     """
     columns = [name for name in LAKE[table].column_names() if name not in {"known_from", "known_to"}]
     listed = ", ".join(f'"{name}"' for name in columns)
@@ -111,7 +112,7 @@ def upsert_versions(
     connection.execute(f"""
         create or replace temp table upsert_held as
         select c.{key}, c.child_key as held_child_key, c.version_at, c.version_rank, c.content_hash
-        from lake.{table} c where c.known_to is null and c.{key} in (select {key} from {arrived})""")
+        from lake.{table} c where c.known_to is null and c.{key} in (select {key} from {asked or arrived})""")
     if _one_row(connection, "select count(*) from upsert_held")[0]:
         connection.execute(f"""
             create or replace temp table upsert_decision as

@@ -1,0 +1,64 @@
+"""Whose record is it, over nights: what is corrected, withdrawn or born later never leaves a record with a child it is not of."""
+
+from datetime import timedelta
+
+import pytest
+
+from pipelines.night.verify import verify_store
+from tests.nation import FIRST, ask, bear, confirm, consent, examine, name_iin, run, send, settle, take_in
+
+LATER, LAST = "2026-02-20T08:00:00", "2026-02-27T08:00:00"
+W, V = name_iin(777), name_iin(778)
+A, LOW, GIVEN = {"birth": bear(2)}, {"screening": examine(2, "motor", 1.2, 14)}, {"consent": consent(2)}
+REFERRED = "select count(*) from lake.clinical.referral where item_kind = 'referral'"
+WAITING = "select reason from lake.identified.waiting where known_to is null order by 1"
+
+
+def change(record: dict, **said) -> dict:
+    ((kind, row),) = record.items()
+    return {kind: row | {"action_code": "correct", "issued_at": LAST} | said}
+
+
+def live(tmp_path, *nights: list[dict], step=take_in):
+    """A home after these nights, in which every law holds."""
+    home = settle(tmp_path / "home")
+    for number, records in enumerate(nights):
+        send(home, tmp_path / str(number), records, f"n{number}")
+        step(home, FIRST + timedelta(days=number))
+    assert [check for check in verify_store(home, is_deep=True) if check.broken] == []
+    return home
+
+
+OF_ANOTHER = {"mother_iin": name_iin(66)}
+TAKEN_BACK = {"action_code": "cancel", "mother_iin": None, "birth_on": None, "child_iin": W}
+
+
+@pytest.mark.parametrize(("record", "said"), [
+    pytest.param(LOW, OF_ANOTHER, id="a result corrected to be of a child not known yet"),
+    pytest.param(LOW, TAKEN_BACK, id="a result withdrawn in the name of a child not known yet"),
+    pytest.param(GIVEN, OF_ANOTHER, id="a consent corrected to be of a child not known yet"),
+])  # fmt: skip
+def test_nobody_is_referred_on_what_its_sender_says_no_more_of_this_child(tmp_path, record, said):
+    home = live(tmp_path, [A, LOW, GIVEN], [change(record, **said), {"confirmation": confirm(2)}], step=run)
+    assert ask(home, REFERRED) == [(0,)]
+    assert ask(home, WAITING) == [("child_unknown",)]
+
+
+def test_a_result_corrected_to_be_of_a_child_not_known_yet_is_that_childs_once_it_is_born(tmp_path):
+    home = live(tmp_path, [A, LOW], [change(LOW, **OF_ANOTHER)], [{"birth": bear(66)}])
+    assert ask(home, "select source_id from lake.clinical.flag f join lake.identified.birth using (child_key) where f.known_to is null") == [("B66",)]
+    assert ask(home, WAITING) == []
+
+
+def test_an_older_version_of_a_child_nobody_knows_waits_for_nobody_whether_it_came_before_or_after_the_newer(tmp_path):
+    older, newer = {"screening": examine(2, "motor", 1.2, 14, **OF_ANOTHER)}, change(LOW)
+    for name, nights in {"before": [[A, older], [newer]], "after": [[A, newer], [older]]}.items():
+        home = live(tmp_path / name, *nights)
+        assert ask(home, WAITING) == []
+        assert ask(home, "select count(*) from lake.clinical.flag where known_to is null") == [(1,)]
+
+
+def test_a_correction_that_names_nobody_and_is_corrected_again_leaves_the_result_where_it_was(tmp_path):
+    home = live(tmp_path, [A, LOW], [change(LOW, issued_at=LATER, **OF_ANOTHER)], [change(LOW)], [LOW])
+    assert ask(home, WAITING) == []
+    assert ask(home, "select count(*) from lake.clinical.flag where known_to is null") == [(1,)]
