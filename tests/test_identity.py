@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.contracts import WHO
+from pipelines.identity.birth import mint_children
 from pipelines.identity.iin import complete_iin, is_valid_iin
-from pipelines.identity.link import SPINE, learn_iins, link_children, mint_children
+from pipelines.identity.link import SPINE, learn_iins, link_children
 
 KEY = b"a secret of the tests"
 IIN, OTHER_IIN = "250314500010", "250314500108"
@@ -30,16 +31,17 @@ def who(*rows: dict) -> pl.DataFrame:
 
 def births(*rows: dict) -> pl.DataFrame:
     base = {
-        "record_key": 0, "known_key": None, "plurality": 1, "child_iin": None, "mother_iin": "M", "birth_on": date(2026, 1, 5),
+        "known_key": None, "is_cancelled": False, "plurality": 1, "child_iin": None, "mother_iin": "M", "birth_on": date(2026, 1, 5),
         "birth_order": 1, "sex_code": "male", "maternity_id": "A", "history_no": "77",
     }  # fmt: skip
     schema = {
         "ref": pl.Int64,
         "record_key": pl.Int64,
         "known_key": pl.Int64,
+        "is_cancelled": pl.Boolean,
         **{c: t for c, t in SPINE.items() if c != "child_key"},
     }
-    return pl.DataFrame([{"ref": i, **base, **row} for i, row in enumerate(rows)], schema=schema)
+    return pl.DataFrame([{"ref": i, **base, "record_key": i, **row} for i, row in enumerate(rows)], schema=schema)
 
 
 def answers(linked) -> dict:
@@ -161,6 +163,7 @@ birth_rows = st.fixed_dictionaries(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(birth_rows, min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_the_order_of_births_changes_no_key(rows, random):
+    rows = [row | {"record_key": number} for number, row in enumerate(rows)]
     shuffled = list(enumerate(rows))
     random.shuffle(shuffled)
     straight = mint_children(births(*rows), spine().clear(), KEY)
@@ -178,6 +181,41 @@ def test_twins_are_never_merged(rows):
         "mother_iin", "maternity_id", "history_no", "birth_on"
     ).agg(pl.col("birth_order").n_unique().alias("orders"), pl.col("child_key").n_unique().alias("children"))  # fmt: skip
     assert twins.filter(pl.col("children") < pl.col("orders")).is_empty()
+
+
+born_on_days = st.builds(lambda row, day: row | {"birth_on": date(2026, 1, day)}, birth_rows, st.integers(5, 6))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(born_on_days, min_size=1, max_size=7), st.integers(0, 7))
+def test_births_of_one_key_contradict_one_another_in_nothing_whatever_nights_they_came_in(rows, cut):
+    """Law 6: in no IIN, order, sex or mother, and in the day only where mother and number are the same."""
+    first = births(*rows[:cut]).join(mint_children(births(*rows[:cut]), spine().clear(), KEY), on="ref")
+    held = first.select(list(SPINE))
+    second = mint_children(births(*rows[cut:]), held, KEY, held.with_columns(is_gone=pl.lit(value=False)))
+    keyed = pl.concat([first.select(*SPINE), births(*rows[cut:]).join(second, on="ref").select(list(SPINE))])
+    told = keyed.group_by("child_key").agg(
+        pl.col("child_iin", "mother_iin").drop_nulls().n_unique(), pl.col("birth_order", "sex_code", "birth_on").n_unique(),
+        pl.struct("maternity_id", "history_no", "mother_iin").n_unique().alias("numbers"),
+    )  # fmt: skip
+    assert told.filter(pl.max_horizontal("child_iin", "mother_iin", "birth_order", "sex_code") > 1).is_empty()
+    assert told.filter((pl.col("birth_on") > 1) & (pl.col("mother_iin") == 0)).is_empty()
+
+
+def test_a_day_that_differs_between_two_records_of_one_mother_and_number_is_a_slip_and_of_a_number_alone_another_child():
+    a_day_later = {"birth_on": date(2026, 1, 6)}
+    assert mint_children(births({}, a_day_later), spine().clear(), KEY)["child_key"].n_unique() == 1
+    alone = {"mother_iin": None}
+    assert mint_children(births(alone, alone | a_day_later), spine().clear(), KEY)["child_key"].n_unique() == 2
+
+
+def test_a_key_that_was_anothers_is_minted_for_nobody_and_taken_again_by_a_record_that_contradicts_nothing():
+    key = mint_children(births({}), spine().clear(), KEY)["child_key"][0]
+    gone = spine({"child_key": key}).with_columns(is_gone=pl.lit(value=True))
+    other = {"mother_iin": "N", "birth_on": date(2026, 1, 20)}
+    again = mint_children(births({"maternity_id": "B", "history_no": "1"}, other, other | {"mother_iin": "O"}), spine().clear(), KEY, gone)
+    assert again["child_key"].n_unique() == 3
+    assert again.sort("ref")["child_key"].to_list().index(key) == 0
 
 
 @settings(max_examples=60, deadline=None)

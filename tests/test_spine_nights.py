@@ -29,6 +29,32 @@ def live(tmp_path, *nights: list[dict], step=take_in):
     return home
 
 
+TWIN = {"mother_iin": name_iin(50), "plurality": "2", "history_no": "H50"}
+T1, T2 = bear(50, **TWIN), bear(52, **TWIN, birth_order="2")
+REUSED = {"birth": bear(8, history_no="H2", birth_on="2026-01-20", sex_code="female")}
+NUMBER = {"birth": bear(2, history_no="H9")}
+OWNER = {"birth": bear(8, history_no="H9", birth_on="2026-01-20", sex_code="female")}
+BY_IIN = {"screening": examine(2, "motor", 1.2, 14, child_iin=W)}
+OTHER_TWIN = {"birth": T2 | {"birth_order": "1"}}
+
+
+@pytest.mark.parametrize("nights", [
+    pytest.param([[A, REUSED]], id="a history number used twice in a year, of another mother, day and sex"),
+    pytest.param([[A], [REUSED]], id="a history number used twice in a year, on two nights"),
+    pytest.param([[NUMBER], [change(NUMBER, history_no="H2")], [OWNER]], id="a mistyped history number corrected, then its owner"),
+    pytest.param([[NUMBER], [change(NUMBER, history_no="H2"), OWNER]], id="a mistyped history number corrected in the night of its owner"),
+    pytest.param([[NUMBER], [change(NUMBER, history_no="H2")], [NUMBER, OWNER]], id="the mistyped history number sent again with its owner"),
+    pytest.param([[{"birth": T1}], [change({"birth": T1}, birth_order="2")], [OTHER_TWIN]], id="a twin's order corrected, then the other twin"),
+    pytest.param([[{"birth": T1 | {"child_iin": W}}, {"birth": T2 | {"child_iin": W}}]], id="one IIN typed for both twins"),
+    pytest.param([[{"birth": bear(2, child_iin=W)}, {"birth": bear(2, source_id="X", child_iin=V)}]], id="two IINs behind one history number"),
+    pytest.param([[A, BY_IIN], [{"birth": bear(4, child_iin=W)}]], id="a result with another child's IIN, then that child's birth"),
+    pytest.param([[A], [change(A, action_code="cancel")], [REUSED]], id="a birth withdrawn, then its number's true owner"),
+])  # fmt: skip
+def test_two_births_that_contradict_each_other_are_two_children(tmp_path, nights):
+    home = live(tmp_path, *nights)
+    assert ask(home, "select count(distinct child_key) from lake.identified.birth where known_to is null") == [(2,)]
+
+
 OF_ANOTHER = {"mother_iin": name_iin(66)}
 TAKEN_BACK = {"action_code": "cancel", "mother_iin": None, "birth_on": None, "child_iin": W}
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipelines.identity.link import Linked, learn_iins, link_children, mint_key
+from pipelines.identity.birth import mint_key
+from pipelines.identity.link import Linked, learn_iins, link_children
 
 
 class Learned(NamedTuple):

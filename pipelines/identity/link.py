@@ -9,7 +9,6 @@ Probabilistic linkage will stand beside this module and take what is left in `un
 from typing import NamedTuple
 
 import polars as pl
-import polars_hash  # noqa: F401  # registers pl.Expr.chash
 
 SPINE = {
     "child_key": pl.Int64, "child_iin": pl.String, "mother_iin": pl.String, "birth_on": pl.Date,
@@ -69,33 +68,6 @@ def learn_iins(who: pl.DataFrame, linked: pl.DataFrame, spine: pl.DataFrame) -> 
     return single.join(taken, on="child_iin", how="anti").join(taken, on="child_key", how="anti")
 
 
-def mint_children(birth: pl.DataFrame, spine: pl.DataFrame, key: bytes) -> pl.DataFrame:
-    """(ref, child_key) for every birth record: the child already known by it, or a new one minted.
-
-    `birth`: ref, record_key, known_key (child of an earlier version of the same record, or null), plurality + WHO.
-    A new key is 63 bits of HMAC-SHA256(secret, maternity | history number | birth order | birth year), so that the
-    same birth mints the same child in any order of files, and an IIN that comes later changes nothing. A history number,
-    or a mother, day, order and sex, that two children have by a person's decision proves nothing of a third record.
-    """
-    settled = birth.filter(pl.col("known_key").is_not_null()).with_columns(pl.col("known_key").alias("child_key"))
-    held = pl.concat([spine, settled.select(list(SPINE))])
-    held = held.with_columns(_natural(held))
-    born = _drop_doubted(birth.with_columns(_natural(birth)), held)
-    known = _match_spine(born, held)
-    born = born.join(known, on="ref", how="left").with_columns(pl.coalesce("known_key", "child_key").alias("child_key"))
-    assert len(born) == len(birth)  # noqa: S101
-    new = _unite(born.filter(pl.col("child_key").is_null()))
-    keys = new.select(pl.col("label").unique()).with_columns(mint_key(pl.col("label"), key).alias("minted"))
-    minted = new.join(keys, on="label").select("ref", "minted")
-    return born.join(minted, on="ref", how="left").select("ref", pl.coalesce("child_key", "minted").alias("child_key"))
-
-
-def mint_key(name: pl.Expr, key: bytes) -> pl.Expr:
-    """63 bits of the keyed hash of a name."""
-    digest = name.chash.hmac_sha256(key=key.decode("latin-1"))  # type: ignore[attr-defined]  # the plugin adds `chash`
-    return digest.str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64).floordiv(2).cast(pl.Int64)
-
-
 def _match_iin(asked: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     pairs = asked.filter(pl.col("child_iin").is_not_null()).join(known, on="child_iin", suffix="_known")
     return pairs.select("ref", "child_key", pl.lit(0).alias("rule"), pl.lit(value=True).alias("is_certain"))
@@ -152,59 +124,3 @@ def _drop_weaker(candidates: pl.DataFrame) -> pl.DataFrame:
     ways = pl.col("rule").filter(pl.col("rule") > 0).n_unique().over("ref", "child_key")
     seen = candidates.with_columns((ways == 2).alias("is_both"))
     return seen.filter((pl.col("rule") != 1) | pl.col("is_both") | ~pl.col("is_both").any().over("ref")).drop("is_both")
-
-
-def _natural(birth: pl.DataFrame) -> list[pl.Expr]:
-    year = pl.col("birth_on").dt.year().cast(pl.String)
-    day, order = pl.col("birth_on").cast(pl.String), pl.col("birth_order").cast(pl.String)
-    quad = pl.concat_str("mother_iin", day, order, "sex_code", separator="|")
-    natural = pl.concat_str("maternity_id", "history_no", order, year, separator="|")
-    # Two different IINs behind one mother, day, order and sex: these are two children, the quadruple proves nothing.
-    doubted = pl.col("child_iin").drop_nulls().n_unique().over(quad) > 1
-    return [natural.alias("natural"), pl.when(~doubted).then(quad).alias("quad")]
-
-
-def _drop_doubted(born: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """Births without the names that several children of the spine answer to: such a birth is a child of its own."""
-    shared = {
-        name: held.drop_nulls(name).group_by(name).agg(pl.col("child_key").n_unique()).filter(pl.col("child_key") > 1)[name].implode()
-        for name in ("natural", "quad")
-    }
-    own = pl.concat_str("natural", pl.col("record_key").cast(pl.String), separator="|")
-    return born.with_columns(
-        pl.when(pl.col("natural").is_in(shared["natural"])).then(own).otherwise("natural").alias("natural"),
-        pl.when(~pl.col("quad").is_in(shared["quad"])).then("quad").alias("quad"),
-    )
-
-
-def _match_spine(born: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """(ref, child_key) of births the spine already holds: by history number, then IIN, then mother and birth."""
-    kept = held.with_columns(pl.col("child_iin").alias("borne"))
-    same_iin = (pl.col("child_iin") == pl.col("borne")).fill_null(value=True)
-    pairs = [
-        born.join(kept.select("natural", "child_key"), on="natural"),
-        born.join(kept.select("child_iin", "child_key"), on="child_iin"),
-        born.join(kept.select("quad", "child_key", "borne"), on="quad").filter(same_iin),
-    ]
-    ranked = pl.concat(pair.select("ref", "child_key", pl.lit(rank).alias("rank")) for rank, pair in enumerate(pairs))
-    return (
-        ranked.sort("ref", "rank", "child_key")
-        .unique("ref", keep="first", maintain_order=True)
-        .select("ref", "child_key")
-    )
-
-
-def _unite(new: pl.DataFrame) -> pl.DataFrame:
-    """Label new births that are one child (same history number, IIN, or mother and birth) by their least name."""
-    ways = ("natural", "child_iin", "quad")
-    labelled = new.with_columns(pl.col("natural").alias("label"))
-    is_shared = pl.any_horizontal(pl.col(on).is_not_null() & pl.col(on).is_duplicated() for on in ways)
-    alone, united = labelled.filter(~is_shared), labelled.filter(is_shared)
-    while True:
-        before = united["label"]
-        for on in ways:
-            united = united.with_columns(
-                pl.when(pl.col(on).is_not_null()).then(pl.col("label").min().over(on)).otherwise("label").alias("label")
-            )
-        if united["label"].equals(before):
-            return pl.concat([alone, united]).select("ref", "label")

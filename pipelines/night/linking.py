@@ -6,7 +6,8 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.contracts import RECORDS, WHO
-from pipelines.identity.link import SPINE, learn_iins, link_children, mint_children
+from pipelines.identity.birth import mint_children
+from pipelines.identity.link import SPINE, learn_iins, link_children
 from pipelines.night.arrived import count_rows
 from pipelines.night.noticing import note_waiting
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows, replace_state
@@ -23,21 +24,41 @@ class Waiting(NamedTuple):
 
 
 def link_births(connection: Connection, key: bytes) -> None:
-    """Table `answer` for births: the child each is of, minted where none is known."""
-    spine = read_spine(connection, "arrived")
+    """Table `answer` for births: the child each is of, minted where none is known.
+
+    A record names its child as it will be held after this run: by what came, unless a newer version is held.
+    """
+    newer = "k.record_key is not null and (k.version_at, k.version_rank, k.content_hash) > (a.version_at, a.version_rank, a.content_hash)"
+    said = ", ".join(f"if({newer}, k.{c}, a.{c}) as {c}" for c in ("is_cancelled", "plurality", *WHO))
     birth = read_rows(connection, f"""
-        select row_number() over () as ref, a.record_key, coalesce(d.child_key, k.child_key) as known_key, a.plurality,
-            {", ".join("a." + c for c in WHO)}
+        select row_number() over () as ref, a.record_key, coalesce(d.child_key, k.child_key) as known_key, {said}
         from arrived a
-        left join (select record_key, child_key from lake.identified.birth where known_to is null) k using (record_key)
+        left join (from lake.identified.birth where known_to is null and record_key in (select record_key from arrived)) k using (record_key)
         left join (select record_key, child_key from lake.identified.decision where known_to is null) d using (record_key)""")  # fmt: skip
-    minted = mint_children(birth, spine, key).join(birth.select("ref", "record_key"), on="ref")
+    put_frame(connection, "asked_birth", birth.select("record_key", "is_cancelled", *WHO))
+    spine = read_spine(connection, "asked_birth", "record_key not in (select record_key from asked_birth)")
+    minted = mint_children(birth, spine, key, _read_past(connection)).join(birth.select("ref", "record_key"), on="ref")
     assert len(minted) == len(birth)  # noqa: S101
     _keep_answer(
         connection,
         minted.select(pl.col("record_key").alias("asked_no"), "child_key", pl.lit(None, pl.String).alias("reason")),
     )
     connection.execute("create or replace temp macro asked_no(record_key, who_no) as record_key")
+
+
+def _read_past(connection: Connection) -> pl.DataFrame:
+    """What `asked_birth` may not be given the key of, or may take it again from (mint_children): SPINE and is_gone."""
+    frame = read_rows(connection, f"""
+        with held as (
+            select {", ".join(SPINE)}, known_to is null as is_current from lake.identified.birth
+            where history_no in (select history_no from asked_birth) or child_iin in (select child_iin from asked_birth)
+               or mother_iin in (select mother_iin from asked_birth)),
+        living as (
+            select child_key from lake.identified.birth where known_to is null and not is_cancelled
+            and child_key in (select child_key from held) and record_key not in (select record_key from asked_birth where is_cancelled))
+        select * exclude (is_current), is_current and child_key not in (from living) as is_gone from held
+        where is_gone or (maternity_id, history_no) in (select (maternity_id, history_no) from asked_birth)""")  # fmt: skip
+    return frame.cast({name: kind for name, kind in SPINE.items()})  # noqa: C416
 
 
 def link_records(connection: Connection, kind: str, on: date) -> None:
@@ -145,9 +166,9 @@ def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(name).dt.to_string("%Y-%m-%dT%H:%M:%S") if dtype == pl.Datetime else pl.col(name)
 
 
-def read_spine(connection: Connection, asked: str) -> pl.DataFrame:
-    """The ways in which the children are known that the rows of a table ask for (link.SPINE)."""
-    births = "select {} from lake.identified.birth b where known_to is null and not is_cancelled and ({})"
+def read_spine(connection: Connection, asked: str, of: str = "true") -> pl.DataFrame:
+    """The ways in which the children are known that the rows of a table ask for (link.SPINE); `of`: SQL for the births that count."""
+    births = "select {} from lake.identified.birth b where known_to is null and not is_cancelled and " + of + " and ({})"
     columns = ", ".join(f"b.{c}" for c in SPINE)
     asks = " or ".join([
         f"b.child_iin in (select child_iin from {asked} where child_iin is not null)",

@@ -64,6 +64,15 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
                     from lake.identified.birth where known_to is null and not is_cancelled and mother_iin is not null
                       and record_key not in (select record_key from lake.identified.decision where known_to is null)
                     group by mother_iin, birth_on, birth_order, sex_code)"""),
+            _count_check(connection, "6", "births of one child differ in no IIN, order, sex or mother, but by a correction or a decision", """
+                with settled as (
+                    select record_key from lake.identified.birth group by all having count(distinct content_hash) > 1
+                    union select record_key from lake.identified.decision where known_to is null)
+                select count(*), count(*) filter (where greatest(iins, orders, sexes, mothers) > 1) from (
+                    select count(distinct child_iin) as iins, count(distinct birth_order) as orders,
+                        count(distinct nullif(sex_code, 'unknown')) as sexes, count(distinct mother_iin) as mothers
+                    from lake.identified.birth where known_to is null and not is_cancelled and record_key not in (from settled)
+                    group by child_key)"""),
             _count_check(connection, "6", "every birth record is of the child a person decided it is of", """
                 select count(*), count(*) filter (where b.child_key <> d.child_key)
                 from lake.identified.decision d join lake.identified.birth b using (record_key)
@@ -177,11 +186,11 @@ def _verify_versions(connection: Connection) -> Check:
 
 def _verify_waiting(connection: Connection) -> Check:
     """Of a record one version counts: one that waits is held of nobody, neither of the child it named before."""
-    tables = {kind: f"clinical.{kind}" for kind in ("screening", "consent", "confirmation", "pmpc_report")}
-    held = " union all ".join(f"select '{kind}' as record_kind, record_key from lake.{table} where known_to is null" for kind, table in tables.items())
+    kinds = ("screening", "consent", "confirmation", "pmpc_report")
+    held = " union all ".join(f"select '{kind}' as record_kind, record_key from lake.clinical.{kind} where known_to is null" for kind in kinds)
     return _count_check(connection, "2", "a record that waits for its child is held of no other", f"""
-        select count(*), count(h.record_key) from lake.identified.waiting w left join ({held}) h using (record_kind, record_key)
-        where w.known_to is null""")  # fmt: skip
+        select count(*), count(h.record_key)
+        from lake.identified.waiting w left join ({held}) h using (record_kind, record_key) where w.known_to is null""")  # fmt: skip
 
 
 def _verify_degrees(connection: Connection) -> Check:
