@@ -88,3 +88,54 @@ def test_a_correction_that_names_nobody_and_is_corrected_again_leaves_the_result
     home = live(tmp_path, [A, LOW], [change(LOW, issued_at=LATER, **OF_ANOTHER)], [change(LOW)], [LOW])
     assert ask(home, WAITING) == []
     assert ask(home, "select count(*) from lake.clinical.flag where known_to is null") == [(1,)]
+
+
+FLAGGED = "select b.source_id from lake.clinical.flag f join lake.identified.birth b using (child_key) \
+    where f.known_to is null and b.known_to is null and not b.is_cancelled order by 1"
+WITHDRAWN = change(A, action_code="cancel", issued_at=LATER)
+
+
+@pytest.mark.parametrize("other", [
+    pytest.param({"source_id": "N", "maternity_id": "M2", "history_no": "Z7"}, id="under another number"),
+    pytest.param({"source_id": "N", "maternity_id": "M2", "history_no": "Z7", "sex_code": "unknown"}, id="under another number and no sex"),
+    pytest.param({"source_id": "N", "issued_at": "2026-02-15T08:00:00"}, id="under the same number, before it was withdrawn"),
+])  # fmt: skip
+def test_a_child_withdrawn_by_one_sender_and_declared_by_another_on_a_later_night_keeps_its_flag(tmp_path, other):
+    home = live(tmp_path, [A, LOW, GIVEN], [WITHDRAWN], [{"birth": bear(2, sender_id="M2", **other)}])
+    assert ask(home, FLAGGED) == [("N",)]
+    assert ask(home, WAITING) == []
+
+
+def test_what_is_held_of_a_child_whose_birth_is_withdrawn_waits_and_its_learned_iin_names_nobody(tmp_path):
+    by_iin_alone = {"screening": examine(2, "phe", 1.0, child_iin=W) | {"mother_iin": None, "birth_on": None}}
+    home = live(tmp_path, [A, LOW, GIVEN, {"screening": examine(2, "tsh", 3.0, child_iin=W)}], [WITHDRAWN], [by_iin_alone])
+    assert ask(home, WAITING) == [("child_unknown",)] * 4
+    assert ask(home, "select count(*) from lake.clinical.flag where known_to is null") == [(0,)]
+
+
+def test_what_was_sent_of_a_child_whose_birth_is_withdrawn_is_taken_back(tmp_path):
+    home = live(tmp_path, [A, LOW, GIVEN, {"confirmation": confirm(2)}], [WITHDRAWN], step=run)
+    assert ask(home, "select item_kind from lake.clinical.referral order by feed_no") == [("referral",), ("recall",)]
+
+
+def test_of_two_records_of_a_child_the_one_withdrawn_no_more_says_its_weight(tmp_path):
+    newer = {"birth": bear(2, issued_at="2026-02-16T08:00:00", birth_weight_g="1500")}
+    other = {"birth": bear(2, sender_id="M2", source_id="N", birth_weight_g="3300")}
+    home = live(tmp_path, [newer, other], [change(newer, action_code="cancel", issued_at=LATER)])
+    told = "select birth_weight_g from lake.clinical.birth where known_to is null and not is_cancelled"
+    assert ask(home, told) == [(3300,)]
+
+
+@pytest.mark.parametrize("cut", [2, 3])
+def test_a_result_without_an_order_waits_whether_the_second_twin_came_before_or_after_it(tmp_path, cut):
+    first = {"birth": bear(50, **TWIN | {"plurality": None})}
+    records = [first, {"screening": examine(50, "motor", 1.2, 14)}, {"birth": T2}]
+    home = live(tmp_path, *filter(None, (records[:cut], records[cut:])))
+    assert ask(home, WAITING) == [("twin_ambiguous",)]
+
+
+def test_a_result_follows_the_order_of_its_twin_when_that_is_corrected(tmp_path):
+    told = {"screening": examine(50, "motor", 1.2, 14, birth_order="1")}
+    nights = [[{"birth": T1}, told], [change({"birth": T1}, birth_order="2")], [OTHER_TWIN]]
+    home = live(tmp_path, *nights)
+    assert ask(home, FLAGGED) == [("B52",)]

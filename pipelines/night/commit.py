@@ -10,6 +10,7 @@ from pipelines.night.documents import DOCUMENT_KEY, ENDED_BY, close_ended
 from pipelines.night.linking import keep_waiting, link_births, link_records, link_reports
 from pipelines.night.noticing import note_by_spine
 from pipelines.night.outranked import note_outranked, settle_rivals
+from pipelines.night.relink import settle_births
 from pipelines.settings import Settings
 from pipelines.store.lake import Connection, upsert_versions
 
@@ -51,7 +52,7 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
     for table in _TARGETS[kind]:
         key = "child_key" if table == "clinical.birth" else "record_key"
         target = _view_target(connection, table, key)
-        counts = upsert_versions(connection, table, target, on, key, "arrived" if key == "record_key" else "")
+        counts = upsert_versions(connection, table, target, on, key, "arrived" if key == "record_key" else "answer")
         _touch(connection, target, key, counts)
         if table == _TARGETS[kind][0]:
             waits = keep_waiting(connection, kind, on)
@@ -65,6 +66,8 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
             connection.execute("insert into corrected_birth select child_key from upsert_decision where is_newer")
         if table == "clinical.screening":
             note_by_spine(connection, counts, on)
+    if kind == "birth":
+        settle_births(connection, settings, on)
     settle_rivals(connection, _TARGETS[kind][0 if kind == "birth" else -1], on)
     if kind in ENDED_BY:
         changed += close_ended(connection, kind, _TARGETS[kind], on)

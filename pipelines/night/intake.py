@@ -22,6 +22,7 @@ from pipelines.night.front_door import LEDGER_FINDING, read_staged
 from pipelines.night.hold import drop_earlier, list_released, record_holds
 from pipelines.night.noticing import keep_noticed, note_by_corrected_births, open_noticed
 from pipelines.night.receipt import note_resent
+from pipelines.night.relink import stage_unsure
 from pipelines.risk.age import is_born_at_risk
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
@@ -94,14 +95,16 @@ def _commit_fresh(
     open_noticed(connection, [str(r["submission_id"]) for r in fresh])
     taken = [str(r["submission_id"]) for r in fresh if not r["refusal_code"] and r["submission_id"] not in held]
     kept: dict[str, Kept] = {}
-    waiting = _list_waiting(connection)
+    waiting, unsure = _list_waiting(connection), dict[str, list[Path]]()
     for kind in RECORDS:
-        files = [f for s in taken for f in sorted((folder / s).glob(f"accepted-{kind}-*.parquet"))]
+        files = [*unsure.get(kind, []), *(f for s in taken for f in sorted((folder / s).glob(f"accepted-{kind}-*.parquet")))]
         if kind == "aggregate":
             if files:
                 kept[kind] = keep_aggregates(connection, files, day)
         elif files or kind in waiting:
             kept[kind] = commit_kind(connection, kind, files, settings, day)
+        if kind == "birth" and files:
+            unsure = stage_unsure(connection, settings, folder, day)
     note_by_corrected_births(connection, day)
     assessed = assess_night(connection, settings, day)
     note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)

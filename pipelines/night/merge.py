@@ -24,16 +24,10 @@ from pipelines.night.audit import record_event, write_anchors
 from pipelines.night.commit import commit_kind
 from pipelines.night.intake import open_day
 from pipelines.night.noticing import keep_noticed, open_noticed
+from pipelines.night.relink import LINKED, keep_newest_births
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
 from pipelines.store.lake import Connection, hold_lock, open_lake, put_frame, read_rows, replace_state, transact
-
-_KEPT = {
-    "screening": ("clinical.screening",),
-    "consent": ("identified.consent", "clinical.consent"),
-    "confirmation": ("identified.confirmation", "clinical.confirmation"),
-}
-"""Kinds that are linked by what their records say of the child -> the tables they are kept in."""
 
 
 def merge_children(settings: Settings, child: int, other: int, reason: str, on: date) -> dict[str, object]:
@@ -50,7 +44,7 @@ def merge_children(settings: Settings, child: int, other: int, reason: str, on: 
         with transact(connection):
             counts = {"birth": _decide(connection, two["record_key"], child, "merge", day)}
             _settle_births(connection, settings, both, day)
-            for kind, tables in {**_KEPT, "pmpc_report": ("clinical.pmpc_report",)}.items():
+            for kind, tables in {**LINKED, "pmpc_report": ("clinical.pmpc_report",)}.items():
                 counts[kind] = _move(connection, tables, _list_held(connection, tables[-1], other), child, day)
             _keep_iins(connection, _read_iins(connection, both).with_columns(pl.lit(child).alias("child_key")), both, day)
             counts |= _follow(connection, settings, both, day)
@@ -212,13 +206,7 @@ def _settle_births(connection: Connection, settings: Settings, children: Sequenc
         select record_key, child_key, submission_id, row_no, version_at from lake.identified.birth
         where known_to is null and child_key in ({", ".join(str(int(c)) for c in children)})""")  # fmt: skip
     again = read_again(connection, settings, "birth", held.drop("child_key")).join(held.select("record_key", "child_key"), on="record_key")
-    newest = (
-        again.with_columns(pl.col("residence_kato").str.head(4).alias("kato4"))
-        .sort("is_cancelled", "version_at", "version_rank", "content_hash", descending=[False, True, True, True])
-        .unique("child_key", keep="first", maintain_order=True)
-    )
-    scope = f"child_key in ({', '.join(str(int(c)) for c in children)})"
-    replace_state(connection, "clinical.birth", newest, ["child_key"], scope, day)
+    keep_newest_births(connection, again, f"child_key in ({', '.join(str(int(c)) for c in children)})", day)
 
 
 def _link_again(
@@ -227,7 +215,7 @@ def _link_again(
     """Ask linkage again for every record of the child, now that it is two; what can no longer be told apart, by kind."""
     spine = pl.concat([_read_births(connection, c) for c in (child, other)]).filter(~pl.col("is_cancelled")).select(list(SPINE))
     records = {}
-    for kind, tables in _KEPT.items():
+    for kind, tables in LINKED.items():
         held = read_rows(connection, f"""
             select record_key, submission_id, row_no, version_at from lake.{tables[-1]}
             where known_to is null and child_key = ?""", [child])  # fmt: skip
@@ -236,7 +224,7 @@ def _link_again(
     learned = link_and_learn(who, spine, _read_iins(connection, (child,)))
     _keep_iins(connection, learned.iin, (child, other), day)
     waiting = {}
-    for kind, tables in _KEPT.items():
+    for kind, tables in LINKED.items():
         found = records[kind].join(learned.linked.linked, left_on="who_no", right_on="ref", how="left")
         counts[kind] = _move(connection, tables, found.filter(pl.col("child_key") == other)["record_key"], other, day)
         waiting[kind] = found.filter(pl.col("child_key").is_null()).drop("child_key", "rule")
@@ -254,7 +242,7 @@ def _follow(
     open_noticed(connection)
     counts = {"waiting": sum(len(part) for part in (loose or {}).values())}
     with tempfile.TemporaryDirectory(dir=settings.lake) as folder:  # the records identify: they stay where the lake is
-        for kind in _KEPT:
+        for kind in LINKED:
             part = (loose or {}).get(kind, pl.DataFrame())
             files = [Path(folder) / f"{kind}.parquet"] if len(part) else []
             for file in files:

@@ -57,6 +57,13 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
                                        where p.flag_id = f.flag_id and p.known_to is null) as places
                     from lake.clinical.flag f where f.known_to is null
                       and f.known_from <= (select coalesce(max(composed_on), date '1900-01-01') from lake.ledger.feed))"""),
+            _count_check(connection, "4", "no record is held of a child of whom no birth is left", """
+                with living as (select child_key from lake.identified.birth where known_to is null and not is_cancelled)
+                select count(*), count(*) filter (where child_key not in (from living)) from (
+                    select child_key from lake.clinical.screening where known_to is null and not is_cancelled
+                    union all select child_key from lake.clinical.consent where known_to is null and not is_cancelled
+                    union all select child_key from lake.clinical.confirmation where known_to is null and not is_cancelled
+                    union all select child_key from lake.identified.iin where known_to is null)"""),
             _verify_protocols(connection, settings),
             _count_check(connection, "6", "no two children share a mother, day, order and sex without different IINs", """
                 select count(*), count(*) filter (where children > 1 and iins < 2) from (

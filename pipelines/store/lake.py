@@ -103,7 +103,8 @@ def upsert_versions(
 
     `arrived` is a temp table with the contract's columns but known_from and known_to, one row a `key`. The newest
     version wins by (version_at, version_rank, content_hash), whatever the order of arrival; the same content said again
-    later opens no version, but stands against all that was issued before; a losing version is in the archive and the ledger only.
+    later opens no version, unless it is of another child now, but stands against all that was issued before; a losing
+    version is in the archive and the ledger only.
     Temp table `upsert_held` tells what was held of the keys in table `asked` (those that arrived, and perhaps more).
     """
     columns = [name for name in LAKE[table].column_names() if name not in {"known_from", "known_to"}]
@@ -118,9 +119,9 @@ def upsert_versions(
             create or replace temp table upsert_decision as
             select a.{key}, h.held_child_key,
                    h.{key} is null as is_new,
-                   h.{key} is not null and a.content_hash <> h.content_hash
-                   and (a.version_at, a.version_rank, a.content_hash)
-                     > (h.version_at, h.version_rank, h.content_hash) as is_newer,
+                   h.{key} is not null and if(a.content_hash = h.content_hash,
+                       a.child_key <> h.held_child_key and (a.version_at, a.version_rank) >= (h.version_at, h.version_rank),
+                       (a.version_at, a.version_rank, a.content_hash) > (h.version_at, h.version_rank, h.content_hash)) as is_newer,
                    a.content_hash = h.content_hash and (a.version_at, a.version_rank) > (h.version_at, h.version_rank) as is_renewed,
                    a.version_at, a.version_rank
             from {arrived} a left join upsert_held h on a.{key} = h.{key}""")
