@@ -105,12 +105,25 @@ def test_the_second_twin_is_unknown_until_its_own_birth_arrives():
 
 def test_an_iin_that_names_another_child_than_the_birth_data_is_not_linked():
     known = spine({"child_iin": IIN}, {"child_key": 2, "child_iin": OTHER_IIN, "mother_iin": "N", "history_no": "78"})
-    assert answers(link_children(who({"child_iin": IIN, "mother_iin": "N", "birth_on": date(2026, 1, 5)}), known)) == {
-        0: 1
-    }
-    unborne = spine({"child_iin": IIN}, {"child_key": 2, "mother_iin": "N", "history_no": "78"})
     asked = who({"child_iin": IIN, "mother_iin": "N", "birth_on": date(2026, 1, 5)})
+    assert answers(link_children(asked, known)) == {0: "keys_disagree"}
+    unborne = spine({"child_iin": IIN}, {"child_key": 2, "mother_iin": "N", "history_no": "78"})
     assert answers(link_children(asked, unborne)) == {0: "keys_disagree"}
+
+
+def test_an_iin_whose_child_was_born_in_another_order_or_on_another_day_is_not_linked_and_another_sex_alone_or_none_is():
+    iin = {"child_iin": IIN}
+    asked = who(iin | {"birth_order": 2}, iin | {"birth_on": date(2026, 1, 6)}, iin | {"sex_code": "female"}, iin, iin | MOTHER | {"birth_order": 1})
+    told = {0: "keys_disagree", 1: "keys_disagree", 2: 1, 3: 1, 4: 1}
+    assert answers(link_children(asked, spine(iin))) == told
+    learned = spine({}, dict.fromkeys(SPINE) | {"child_key": 1} | iin)
+    assert answers(link_children(asked, learned)) == told
+
+
+def test_the_order_of_a_childs_birth_records_decides_no_link():
+    told, silent = {"plurality": 2}, {"plurality": None, "maternity_id": "B", "history_no": "R"}
+    for births_of_one in ((told, silent), (silent, told)):
+        assert answers(link_children(who(MOTHER), spine(*births_of_one))) == {0: "twin_ambiguous"}
 
 
 def test_a_child_that_bears_another_iin_is_certainly_not_meant():

@@ -139,3 +139,20 @@ def test_a_result_follows_the_order_of_its_twin_when_that_is_corrected(tmp_path)
     nights = [[{"birth": T1}, told], [change({"birth": T1}, birth_order="2")], [OTHER_TWIN]]
     home = live(tmp_path, *nights)
     assert ask(home, FLAGGED) == [("B52",)]
+
+
+def test_a_result_with_the_iin_of_one_twin_and_the_order_of_the_other_is_of_neither(tmp_path):
+    told = {"screening": examine(50, "motor", 1.2, 14, child_iin=W, birth_order="2")}
+    home = live(tmp_path, [{"birth": T1 | {"child_iin": W}}, {"birth": T2 | {"child_iin": V}}, told])
+    assert ask(home, WAITING) == [("keys_disagree",)]
+
+
+def test_a_mothers_iin_in_place_of_the_childs_names_no_twin_and_its_sender_is_told(tmp_path):
+    mother = name_iin(50)
+    told = {"screening": examine(50, "tsh", 3.0, 3, child_iin=mother, birth_order="1")}
+    alone = {"screening": examine(50, "motor", 1.2, 14, child_iin=mother) | {"mother_iin": None, "birth_on": None}}
+    home = live(tmp_path, [{"birth": T1}, {"birth": T2}, told], [alone])
+    assert ask(home, FLAGGED) == []
+    assert ask(home, WAITING) == [("child_unknown",)]
+    assert ask(home, "select count(*) from lake.ledger.finding where code = 'child_iin_of_mother'") == [(2,)]
+    assert ask(home, "select count(*) from lake.identified.iin where known_to is null") == [(0,)]

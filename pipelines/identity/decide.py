@@ -10,7 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipelines.identity.birth import mint_key
-from pipelines.identity.link import Linked, learn_iins, link_children
+from pipelines.identity.link import Linked, forget_mothers_iins, learn_iins, link_children, list_mothers_iins
 
 
 class Learned(NamedTuple):
@@ -25,6 +25,7 @@ def link_and_learn(who: pl.DataFrame, spine: pl.DataFrame, held: pl.DataFrame) -
 
     `held`: (child_key, child_iin) learned earlier; one that these records teach of another child is that child's now.
     """
+    who = forget_mothers_iins(who, list_mothers_iins(who, spine))
     linked = link_children(who, spine)
     taught = learn_iins(who, linked.linked, spine)
     iin = pl.concat([taught, held.join(taught, on="child_iin", how="anti").select(taught.columns)])

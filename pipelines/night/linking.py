@@ -7,9 +7,9 @@ import polars as pl
 
 from pipelines.contracts import RECORDS, WHO
 from pipelines.identity.birth import mint_children
-from pipelines.identity.link import SPINE, learn_iins, link_children
+from pipelines.identity.link import SPINE, forget_mothers_iins, learn_iins, link_children, list_mothers_iins
 from pipelines.night.arrived import count_rows
-from pipelines.night.noticing import note_waiting
+from pipelines.night.noticing import note_mothers_iins, note_waiting
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows, replace_state
 
 _DAY = {"screening": "examined_on", "consent": "decided_on", "confirmation": "confirmed_on"}
@@ -68,6 +68,8 @@ def link_records(connection: Connection, kind: str, on: date) -> None:
             select who_no, {", ".join(f"any_value({c}) as {c}" for c in WHO)} from arrived group by who_no)""")  # fmt: skip
     put_frame(connection, "asked_who", who)
     spine = read_spine(connection, "asked_who")
+    mothers = list_mothers_iins(who, spine)
+    who = forget_mothers_iins(who, mothers)
     linked = link_children(who, spine)
     learned = learn_iins(who, linked.linked, spine)
     if len(learned):
@@ -82,6 +84,7 @@ def link_records(connection: Connection, kind: str, on: date) -> None:
     answer = answer.join(linked.unlinked, on="ref", how="left")
     _keep_answer(connection, _doubt_days(connection, answer))
     connection.execute("create or replace temp macro asked_no(record_key, who_no) as who_no")
+    note_mothers_iins(connection, who.join(mothers.to_frame(), on="ref", how="semi").select("who_no"))
     if count_rows(connection, "select count(*) from answer where is_undated"):  # one that says the day of birth was held against it
         connection.execute(f"""
             create or replace temp table early as
@@ -90,22 +93,15 @@ def link_records(connection: Connection, kind: str, on: date) -> None:
 
 
 def _doubt_days(connection: Connection, answer: pl.DataFrame) -> pl.DataFrame:
-    """The answer with born_on and born_wk, day of birth and gestation by the spine, and is_undated where the record did not say that day.
-
-    A child found by an IIN who was born on another day than the record says is not meant.
-    """
+    """The answer with born_on and born_wk, day of birth and gestation by the spine, and is_undated where the record did not say that day."""
     put_frame(connection, "found_child", answer.select("child_key").drop_nulls().unique())
     born = read_rows(connection, """
         select child_key, birth_on as born_on, gestation_wk as born_wk
         from lake.clinical.birth semi join found_child using (child_key) where known_to is null""")  # fmt: skip
     told = answer.join(born, on="child_key", how="left", validate="m:1")
     assert len(told) == len(answer)  # noqa: S101
-    is_other = ((pl.col("rule") == "child_iin") & (pl.col("birth_on") != pl.col("born_on"))).fill_null(value=False)
-    return told.select(
-        "asked_no", pl.when(~is_other).then("child_key").alias("child_key"),
-        pl.when(is_other).then(pl.lit("keys_disagree")).otherwise("reason").alias("reason"), "born_on", "born_wk",
-        (pl.col("birth_on").ne_missing(pl.col("born_on")) & pl.col("born_on").is_not_null() & ~is_other).alias("is_undated"),
-    )  # fmt: skip
+    is_undated = pl.col("birth_on").ne_missing(pl.col("born_on")) & pl.col("born_on").is_not_null()
+    return told.select("asked_no", "child_key", "reason", "born_on", "born_wk", is_undated.alias("is_undated"))
 
 
 def link_reports(connection: Connection) -> None:
@@ -173,6 +169,8 @@ def read_spine(connection: Connection, asked: str, of: str = "true") -> pl.DataF
     asks = " or ".join([
         f"b.child_iin in (select child_iin from {asked} where child_iin is not null)",
         f"b.mother_iin in (select mother_iin from {asked} where mother_iin is not null)",
+        f"b.mother_iin in (select child_iin from {asked} where child_iin is not null)",
+        f"b.child_key in (select child_key from lake.identified.iin where known_to is null and child_iin in (select child_iin from {asked}))",
         f"b.history_no in (select history_no from {asked} where history_no is not null)",
     ])  # fmt: skip
     nulls = ", ".join(f"null::{'bigint' if t == pl.Int64 else 'date' if t == pl.Date else 'varchar'} as {c}"

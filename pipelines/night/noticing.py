@@ -52,6 +52,15 @@ def note_waiting(connection: Connection, kind: str, waiting: pl.DataFrame) -> No
     add_noticed(connection, told)
 
 
+def note_mothers_iins(connection: Connection, named: pl.DataFrame) -> None:
+    """Add to `noticed` the rows of this run's files that name a child (`named`: who_no) by an IIN that is its mother's, or another's."""
+    if len(named):
+        put_frame(connection, "named_by_mother", named)
+        add_noticed(connection, read_rows(connection, """
+            select submission_id, row_no, source_id, 'child_iin' as "column", 'child_iin_of_mother' as code
+            from arrived semi join named_by_mother using (who_no) where submission_id in (from fresh_id) order by all"""))  # fmt: skip
+
+
 def note_by_spine(connection: Connection, counts: Mapping[str, int], on: date) -> None:
     """Add to `noticed` what the birth records say of the results in `arrived`, after they were linked and kept (`counts`).
 
