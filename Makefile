@@ -3,7 +3,7 @@ PYTHON ?= python3
 HOME_OF_DATA ?= $(or $(ERTE_HOME),var)
 BIN := .venv/bin
 
-.PHONY: run test up bench fuzz lock
+.PHONY: run test types tests up bench fuzz lock
 
 # A simulated nation through the Airflow DAGs for three nights, then a table of what happened and where to look.
 run: .venv/.installed
@@ -12,7 +12,12 @@ run: .venv/.installed
 # Everything: ruff, mypy, unit and property tests, SQL, DAGs, end to end.
 test: .venv/.installed
 	$(BIN)/ruff check .
+	$(MAKE) --no-print-directory --jobs 2 types tests
+
+types:
 	$(BIN)/mypy
+
+tests:
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 # Airflow's own web page and scheduler on the same home.

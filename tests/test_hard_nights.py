@@ -28,17 +28,15 @@ def is_sound(home):
     return True
 
 
-@pytest.mark.parametrize("ending", [
-    {"consent": consent(2, "withdrawn", SECOND)},
-    {"consent": consent(2, "withdrawn", SECOND, decided_on="not a day")},
-    {"confirmation": confirm(2, answer="rejected", source_id="W9", confirmed_on=str(SECOND))},
-])  # fmt: skip
-def test_what_came_the_day_after_keeps_back_a_child_of_a_night_that_is_sealed_late(home, tmp_path, ending):
-    send(home, tmp_path, flagged(2))
+def test_what_came_the_day_after_keeps_back_children_of_a_night_that_is_sealed_late(home, tmp_path):
+    send(home, tmp_path, [record for n in (2, 4, 6, 8) for record in flagged(n)])
     take_in(home, FIRST)
-    send(home, tmp_path, [ending, *flagged(4)], "b")
+    send(home, tmp_path, [
+        {"consent": consent(2, "withdrawn", SECOND)}, {"consent": consent(4, "withdrawn", SECOND, decided_on="not a day")},
+        {"confirmation": confirm(6, answer="rejected", source_id="W9", confirmed_on=str(SECOND))},
+    ], "b")  # fmt: skip
     take_in(home, SECOND)
-    assert flow.refer(home, FIRST).items() >= {"referrals": 1, "days_later": 1}.items()  # the other child
+    assert flow.refer(home, FIRST).items() >= {"referrals": 1, "withheld": 2, "closed": 1, "days_later": 1}.items()
     assert ask(home, "select distinct composed_on from lake.ledger.feed") == [(SECOND,)]
     assert is_sound(home)
 
