@@ -169,6 +169,7 @@ names = st.sampled_from(["p", "q", "r"])
 birth_rows = st.fixed_dictionaries(
     {
         "mother_iin": st.none() | names, "birth_order": st.integers(1, 2), "sex_code": st.sampled_from(["male", "female"]),
+        "plurality": st.sampled_from([None, 1, 2]),
         "maternity_id": names, "history_no": names, "child_iin": st.none() | st.sampled_from([IIN, OTHER_IIN]),
     }
 )  # fmt: skip
@@ -203,16 +204,18 @@ born_on_days = st.builds(lambda row, day: row | {"birth_on": date(2026, 1, day)}
 @settings(max_examples=60, deadline=None)
 @given(st.lists(born_on_days, min_size=1, max_size=7), st.integers(0, 7))
 def test_births_of_one_key_contradict_one_another_in_nothing_whatever_nights_they_came_in(rows, cut):
-    """Law 6: in no IIN, order, sex or mother, and in the day only where mother and number are the same."""
+    """Law 6: in no IIN, order or mother, in the sex only where one child was born, and in the day only where mother and number are the same."""
     first = births(*rows[:cut]).join(mint_children(births(*rows[:cut]), spine().clear(), KEY), on="ref")
     held = first.select(list(SPINE))
     second = mint_children(births(*rows[cut:]), held, KEY, held.with_columns(is_gone=pl.lit(value=False)))
     keyed = pl.concat([first.select(*SPINE), births(*rows[cut:]).join(second, on="ref").select(list(SPINE))])
     told = keyed.group_by("child_key").agg(
         pl.col("child_iin", "mother_iin").drop_nulls().n_unique(), pl.col("birth_order", "sex_code", "birth_on").n_unique(),
+        pl.col("plurality").ne_missing(1).any(),
         pl.struct("maternity_id", "history_no", "mother_iin").n_unique().alias("numbers"),
     )  # fmt: skip
-    assert told.filter(pl.max_horizontal("child_iin", "mother_iin", "birth_order", "sex_code") > 1).is_empty()
+    assert told.filter(pl.max_horizontal("child_iin", "mother_iin", "birth_order") > 1).is_empty()
+    assert told.filter((pl.col("sex_code") > 1) & pl.col("plurality")).is_empty()
     assert told.filter((pl.col("birth_on") > 1) & (pl.col("mother_iin") == 0)).is_empty()
 
 
@@ -221,6 +224,13 @@ def test_a_day_that_differs_between_two_records_of_one_mother_and_number_is_a_sl
     assert mint_children(births({}, a_day_later), spine().clear(), KEY)["child_key"].n_unique() == 1
     alone = {"mother_iin": None}
     assert mint_children(births(alone, alone | a_day_later), spine().clear(), KEY)["child_key"].n_unique() == 2
+
+
+def test_a_sex_that_differs_between_two_records_of_a_single_birth_is_a_slip_and_of_a_multiple_one_another_child():
+    girl = {"sex_code": "female", "record_key": 9}
+    assert mint_children(births({}, girl), spine().clear(), KEY)["child_key"].n_unique() == 1
+    for plurality in ({"plurality": 2}, {"plurality": None}):
+        assert mint_children(births({}, girl | plurality), spine().clear(), KEY)["child_key"].n_unique() == 2
 
 
 def test_a_key_that_was_anothers_is_minted_for_nobody_and_taken_again_by_a_record_that_contradicts_nothing():

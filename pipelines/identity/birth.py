@@ -4,7 +4,9 @@ A birth is known again by the names in `NAMES`. A name proves nothing where thos
 person's decision or contradict one another: in IIN, birth order, known sex, mother, or the day of birth. Law 6: two births too many
 can be united by a person (`erte merge`), two children under one key are told apart by nobody. A day that differs between two records
 of one mother, number and order is a slip, as she is not delivered twice under one number of a year: that is one child, known under
-both days; without her IIN the number alone proves nothing then. An IIN that a result taught names no birth: only its sender wrote it.
+both days; without her IIN the number alone proves nothing then. A sex that differs is a slip, too, where all say that one child was
+born (DOMAIN section 6 names a child by number, mother, day and order); of a multiple birth it is another child. An IIN that a result
+taught names no birth: only its sender wrote it.
 
 What a correction brings to the same record stays with its child. A child of whom every record is withdrawn is held no more, and its
 key is nobody else's; a record that contradicts none of those withdrawn takes it again. Which births are united depends on those that
@@ -61,8 +63,11 @@ def mint_key(name: pl.Expr, key: bytes) -> pl.Expr:
 
 
 def differ(*columns: str) -> pl.Expr:
-    """Of a group: whether two of its rows differ in one of the columns; what is missing differs from nothing."""
-    return pl.any_horizontal((pl.col(name).min() != pl.col(name).max()).fill_null(value=False) for name in columns)
+    """Of a group: whether two of its rows differ in one of the columns; what is missing differs from nothing, nor does the sex of a single birth."""
+    is_multiple = {"sex_code": pl.col("plurality").ne_missing(1).any()}
+    return pl.any_horizontal(
+        (pl.col(name).min() != pl.col(name).max()).fill_null(value=False) & is_multiple.get(name, pl.lit(value=True)) for name in columns
+    )
 
 
 def _name(birth: pl.DataFrame) -> pl.DataFrame:
@@ -79,7 +84,7 @@ def _name(birth: pl.DataFrame) -> pl.DataFrame:
 
 def _keep_undoubted(named: pl.DataFrame, name: str) -> pl.Expr:
     """The name, null where those who bear it are two children already or contradict one another."""
-    shared = named.select(name, "child_key", *NAMES[name][1]).filter(pl.col(name).is_not_null() & pl.col(name).is_duplicated())
+    shared = named.select(name, "child_key", "plurality", *NAMES[name][1]).filter(pl.col(name).is_not_null() & pl.col(name).is_duplicated())
     doubted = shared.group_by(name).agg(is_doubted=differ("child_key", *NAMES[name][1])).filter("is_doubted")[name]
     return pl.when(~pl.col(name).is_in(doubted.implode())).then(name).alias(name)
 
@@ -92,7 +97,7 @@ def _find_children(born: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     known, done, rest = held.with_columns(child="child_key"), list[pl.DataFrame](), born
     for ways in (tuple(NAMES), ("delivery",), ()):
         found = _unite(_match(rest, held, ways), ways)
-        all_known = pl.concat([known, *done, found], how="diagonal").select("child", *_OF_CHILD)
+        all_known = pl.concat([known, *done, found], how="diagonal").select("child", "plurality", *_OF_CHILD)
         shared = all_known.filter(pl.col("child").is_duplicated())
         wrong = shared.group_by("child").agg(is_wrong=differ(*_OF_CHILD)).filter("is_wrong") if ways else shared.clear()
         done.append(found.join(wrong, on="child", how="anti"))
@@ -133,8 +138,12 @@ def _find_gone(new: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
     pairs = []
     for rank, (way, (_, others)) in enumerate(NAMES.items()):
         columns = tuple(dict.fromkeys((*_OF_CHILD, *others)))
-        agree = pl.all_horizontal((pl.col(name) == pl.col(f"{name}_gone")).fill_null(value=True) for name in columns)
-        both = new.select("child", way, *columns).join(gone.select("child_key", way, *columns), on=way, suffix="_gone")
+        is_single = {"sex_code": (pl.col("plurality") == 1) & (pl.col("plurality_gone") == 1)}
+        agree = pl.all_horizontal(
+            (pl.col(name) == pl.col(f"{name}_gone")).fill_null(value=True) | is_single.get(name, pl.lit(value=False)).fill_null(value=False)
+            for name in columns
+        )
+        both = new.select("child", way, "plurality", *columns).join(gone.select("child_key", way, "plurality", *columns), on=way, suffix="_gone")
         pairs.append(both.filter(agree).select("child", "child_key", rank=rank))
     best = pl.concat(pairs).sort("rank", "child", "child_key").select("child", "child_key")
     return best.unique("child", keep="first", maintain_order=True).unique("child_key", keep="first", maintain_order=True)

@@ -3,7 +3,7 @@
 Full recomputation would link every record to the births that are known today (law 11). So the records of a child of whom no birth is
 left, and those whose way of naming a child another shares whose birth is new or says something else tonight, are asked again in the
 same run: they stay, move or wait. How a record named its child is not in the lake (it identifies) but in the archived file; one that
-cannot be read stays where it is, and `erte verify` tells of it.
+cannot be read stays where it is, and `erte verify --deep` tells of the file.
 """
 
 from contextlib import suppress

@@ -76,8 +76,8 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
                     select record_key from lake.identified.birth group by all having count(distinct content_hash) > 1
                     union select record_key from lake.identified.decision where known_to is null)
                 select count(*), count(*) filter (where greatest(iins, orders, sexes, mothers) > 1) from (
-                    select count(distinct child_iin) as iins, count(distinct birth_order) as orders,
-                        count(distinct nullif(sex_code, 'unknown')) as sexes, count(distinct mother_iin) as mothers
+                    select count(distinct child_iin) as iins, count(distinct birth_order) as orders, count(distinct mother_iin) as mothers,
+                        case when bool_or(plurality is distinct from 1) then count(distinct nullif(sex_code, 'unknown')) else 0 end as sexes
                     from lake.identified.birth where known_to is null and not is_cancelled and record_key not in (from settled)
                     group by child_key)"""),
             _count_check(connection, "6", "every birth record is of the child a person decided it is of", """
