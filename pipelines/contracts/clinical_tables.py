@@ -3,7 +3,7 @@
 import dataframely as dy
 
 from pipelines.contracts.columns import clinical, coded
-from pipelines.contracts.kept import DOCUMENT_AT, DOCUMENT_KEY, Kept, KeptRecord
+from pipelines.contracts.kept import DOCUMENT_AT, DOCUMENT_KEY, VERSION_AT, Kept, KeptRecord
 
 
 class ClinicalBirth(KeptRecord):
@@ -93,7 +93,7 @@ class ClinicalAggregate(Kept):
     """clinical.aggregate: every version of every count of the monthly returns; of no child."""
 
     record_key = clinical("63-bit key: sender, annex, facility, month, row group and measure", dy.Int64, nullable=False)
-    version_at = clinical("order of versions: issue moment; without one the day received, a thousand years before, but its end if corrected or withdrawn", dy.Datetime, nullable=False)
+    version_at = clinical(VERSION_AT, dy.Datetime, nullable=False)
     version_rank = clinical("of versions issued at once: 1 plain, 2 corrected, 3 cancelled", dy.Int64, nullable=False)
     content_hash = clinical("hash of the version's content, settles the rest", dy.Int64, nullable=False)
     submission_id = clinical("submission it came in", nullable=False)

@@ -57,11 +57,10 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
         if table == _TARGETS[kind][0]:
             waits = keep_waiting(connection, kind, on)
             _close_superseded(connection, kind, on)
+            note_outranked(connection, kind, _TARGETS[kind])
         if key == "record_key":
             assert sum(counts.values()) + sum(waits) == arrived  # noqa: S101  # no record is lost between the joins
             new, changed = counts["new"], counts["changed"]
-        if table == _TARGETS[kind][0]:
-            note_outranked(connection, kind, _TARGETS[kind])
         if table == "clinical.birth" and counts["changed"]:
             connection.execute("insert into corrected_birth select child_key from upsert_decision where is_newer")
         if table == "clinical.screening":

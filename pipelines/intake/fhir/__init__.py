@@ -19,12 +19,12 @@ import polars as pl
 
 from pipelines.intake.fhir.asked import KINDS, guess_name, read_asked
 from pipelines.intake.fhir.consents import take_consent
-from pipelines.intake.fhir.contained import is_any_modified
 from pipelines.intake.fhir.decode import UnreadableError, decode_line, has_repeated_key, is_too_deep, measure_depth
 from pipelines.intake.fhir.export import PEOPLE, has_records
 from pipelines.intake.fhir.first_pass import index_document, index_export
 from pipelines.intake.fhir.frames import NO_ROWS, build_chunks
 from pipelines.intake.fhir.index import MIXED
+from pipelines.intake.fhir.modified import is_any_modified
 from pipelines.intake.fhir.people import read_tables
 from pipelines.intake.fhir.plain import may_be_plain, take_plain
 from pipelines.intake.fhir.records import take_patient, take_task

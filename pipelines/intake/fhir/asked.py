@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from pipelines.intake.fhir.envelope import Bundle, Entry
 from pipelines.intake.fhir.people import read_tables
-from pipelines.intake.fhir.shape import Bundle, Entry
 
 KINDS = {"Observation": "screening", "DiagnosticReport": "screening", "Consent": "consent", "Task": "pmpc_report", "Patient": "birth"}
 """Resource types of which records come, and the kinds of these."""

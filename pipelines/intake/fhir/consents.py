@@ -13,8 +13,7 @@ from typing import NamedTuple
 from pipelines.contracts.codes import PURPOSES
 from pipelines.intake.fhir.contained import Inside
 from pipelines.intake.fhir.elements import Coding, Period
-from pipelines.intake.fhir.index import Kin, describe_kin
-from pipelines.intake.fhir.people import list_codes, read_tables
+from pipelines.intake.fhir.people import Kin, describe_kin, list_codes, read_tables
 from pipelines.intake.fhir.rows import Rows
 from pipelines.intake.fhir.shape import Consent, Provision, RelatedPerson
 from pipelines.intake.fhir.values import read_bound, read_moment

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from msgspec import Raw
 
 from pipelines.intake.fhir.decode import UnreadableError, decode_line
-from pipelines.intake.fhir.elements import Part, Reference
-from pipelines.intake.fhir.shape import Observation, is_modified
+from pipelines.intake.fhir.elements import Reference
+from pipelines.intake.fhir.shape import Observation
 
 Kind = TypeVar("Kind")
 
@@ -67,10 +67,3 @@ class Inside:
 
 
 NOTHING_INSIDE = Inside(())
-_MODIFIER = b"modifierExtension"
-
-
-def is_any_modified(resource: Any) -> bool:
-    """True where an extension that we do not know changes what a resource means, or one inside it."""
-    contained = [raw for raw in getattr(resource, "contained", ()) if _MODIFIER in bytes(raw)]
-    return is_modified(resource) or any(map(is_modified, Inside(contained).list_all(Part)))

@@ -8,8 +8,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from pipelines.intake.conform import name_unit
+from pipelines.intake.fhir.modified import is_modified
 from pipelines.intake.fhir.people import list_codes, read_tables
-from pipelines.intake.fhir.shape import Measured, Observation, is_modified
+from pipelines.intake.fhir.shape import Measured, Observation
 from pipelines.intake.fhir.values import Value, is_valued, read_day, read_measure
 
 _LONGEST_CARD = 60

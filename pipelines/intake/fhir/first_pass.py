@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 
 from pipelines.intake import unpack
-from pipelines.intake.fhir.contained import Inside, is_any_modified
+from pipelines.intake.fhir.contained import Inside
 from pipelines.intake.fhir.context import list_standing
 from pipelines.intake.fhir.decode import UnreadableError, decode_line, is_too_deep
 from pipelines.intake.fhir.elements import Part
 from pipelines.intake.fhir.export import Stamp, stamp_files
 from pipelines.intake.fhir.index import ABSENT, MIXED, UNSENT, Index
+from pipelines.intake.fhir.modified import is_any_modified
 from pipelines.intake.fhir.shape import (
     Composition,
     DiagnosticReport,

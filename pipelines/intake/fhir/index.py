@@ -4,8 +4,7 @@ Made in a first pass over the file, compact (a row of text a person) and bounded
 file, so that memory does not grow with what a sender sends.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable
 
 import polars as pl
 
@@ -14,21 +13,22 @@ from pipelines.intake.fhir.context import Told, join_told, name_day
 from pipelines.intake.fhir.elements import Identifier, Reference
 from pipelines.intake.fhir.people import (
     WHO,
+    Kin,
     Person,
     choose_name,
+    describe_kin,
     first_of,
     frame_people,
     name_identifier,
     name_organization,
     name_subject,
-    read_authority,
     read_condition,
     read_person,
     read_tables,
     short_id,
-    sort_identifiers,
     tidy,
 )
+from pipelines.intake.fhir.references import Found, References, name_tail, strip_version
 from pipelines.intake.fhir.reports import Report, choose_report, describe_report
 from pipelines.intake.fhir.shape import (
     DiagnosticReport,
@@ -50,25 +50,9 @@ MIXED = "message_delivery_mixed"
 _PART = 50_000
 _ANYWHERE = "~"
 """Before the `Type/id` of a result that a report names, whatever its server."""
-Found = TypeVar("Found")
 
 
-class Kin(NamedTuple):
-    """A representative: by what right, the IIN and the name."""
-
-    authority: str | None
-    iin: str | None
-    name: str | None
-
-
-def describe_kin(person: RelatedPerson) -> Kin:
-    """Who a representative is, and by what right."""
-    name = choose_name(person.name)
-    iin = next((number for kind, number in sort_identifiers(person.identifier) if kind == "iin"), None)
-    return Kin(read_authority(person.relationship), iin, " ".join(part for part in (name.family, *name.given) if part) or name.text)
-
-
-class Index:
+class Index(References):
     """What the first pass found; `freeze` ends it. Keys are fullUrl, `Type/id` and `system|value` of an identifier.
 
     `frame` and `torn`: WHO of every patient, and the numbers of those of whom two mothers are told: neither is taken.
@@ -79,6 +63,7 @@ class Index:
     """
 
     def __init__(self, limit: int, *, is_bundle: bool, absent: str = ABSENT) -> None:
+        super().__init__()
         self.limit, self.is_bundle, self.absent = limit, is_bundle, absent
         self.servers: set[bytes] = set()
         self.size = 0
@@ -96,7 +81,6 @@ class Index:
         self.told: dict[tuple[int | str | None, str], dict[str, str]] = {}
         self.frame = pl.DataFrame(schema=dict.fromkeys(WHO, pl.String))
         self.torn = pl.Series("number", [], pl.Int64)
-        self._based: set[str] = set()
         self._rows: list[Person] = []
         self._parts: list[pl.DataFrame] = []
         self._mothers: list[tuple[str, str | None, str | None, str | None]] = []
@@ -152,9 +136,9 @@ class Index:
         """What a report tells of each result it lists; of two that list it, one that stands goes before one that was withdrawn."""
         described = describe_report(report)
         for result in report.result:
-            text = _strip_version(result.reference or "")
+            text = strip_version(result.reference or "")
             if text and not text.startswith("#"):
-                tail = _name_tail(text)
+                tail = name_tail(text)
                 self.wanted |= {tail} if described.is_withdrawn else set()
                 for key in (text, _ANYWHERE + tail):
                     self.reports[key] = choose_report(self.reports.get(key, described), described)
@@ -169,7 +153,7 @@ class Index:
 
     def is_of_unsent(self, report: DiagnosticReport) -> bool:
         """True for a withdrawn report of a result that no other report upholds and that is not here to be withdrawn."""
-        listed = [_strip_version(r.reference) for r in report.result if r.reference]
+        listed = [strip_version(r.reference) for r in report.result if r.reference]
         withdrawn = [text for text in listed if (held := self.reports.get(text)) and held.is_withdrawn]
         return describe_report(report).is_withdrawn and not all(self.find(self.observations, text) for text in withdrawn)
 
@@ -201,7 +185,7 @@ class Index:
         if self.is_bundle:
             self.observations |= dict.fromkeys(self.name_keys(url, "Observation", seen.id), True)
         elif seen.status in read_tables()["newborn"]["withdrawn"]:
-            members = {_name_tail(m.reference) for m in seen.has_member if m.reference}
+            members = {name_tail(m.reference) for m in seen.has_member if m.reference}
             self.wanted |= members
             self.grow(len(members))
 
@@ -247,28 +231,6 @@ class Index:
                 join_told(everything, column, text)
         self.told, self._rows, self._parts, self._mothers = told, [], [], []
 
-    def name_keys(self, url: str | None, kind: str, number: str | None) -> list[str]:
-        """The names under which a resource is referred to."""
-        keys = [f"{kind}/{number}"] if number else []
-        if url:
-            tail = "/".join(url.rsplit("/", 2)[-2:])
-            if url.startswith("http"):
-                self._based |= {*keys, tail}
-            keys += [url, tail]
-        return list(dict.fromkeys(keys))
-
-    def find(self, held: Mapping[str, Found], reference: str | None) -> Found | None:
-        """What a literal reference points at: as written, else by `Type/id`; never at another server's resource."""
-        if not reference:
-            return None
-        text = _strip_version(reference)
-        if text in held:
-            return held[text]
-        tail = _name_tail(text)
-        if "://" in text and tail in self._based:
-            return None
-        return held.get(tail)
-
     def find_place(self, key: str) -> int | None:
         """The number of a patient by a reference or `system|value`; -1 where two unlike ones have that name."""
         if "|" in key:
@@ -277,7 +239,7 @@ class Index:
 
     def is_of_two_servers(self, key: str) -> bool:
         """True for a full address that no patient stands under, where patients of two servers are referred to: `Patient/1` is two."""
-        return len(self.servers) > 1 and "://" in key and key.split("/_history/", 1)[0] not in self.place
+        return len(self.servers) > 1 and "://" in key and strip_version(key) not in self.place
 
     def find_organization(self, reference: Reference | None, inside: Inside = NOTHING_INSIDE) -> str | None:
         """The id of the facility a reference names, through a role where one stands between; None where it is not known.
@@ -308,13 +270,3 @@ class Index:
     def _row(self, number: int) -> Person:
         part, place = divmod(number, _PART)
         return self._parts[part].row(place) if part < len(self._parts) else self._rows[place]
-
-
-def _strip_version(reference: str) -> str:
-    """A literal reference without blanks around it, and without the version it names."""
-    return reference.strip().split("/_history/", 1)[0]
-
-
-def _name_tail(reference: str) -> str:
-    """`Type/id` of a literal reference."""
-    return "/".join(_strip_version(reference).rsplit("/", 2)[-2:])

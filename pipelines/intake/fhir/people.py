@@ -5,14 +5,14 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import polars as pl
 
 from pipelines.intake.fhir.contained import Inside
 from pipelines.intake.fhir.elements import Address, Concept, HumanName, Identifier, Reference
-from pipelines.intake.fhir.shape import Organization, Patient
+from pipelines.intake.fhir.shape import Organization, Patient, RelatedPerson
 from pipelines.intake.hl7 import read_tables as read_hl7_tables
 
 _TABLES = Path(__file__).parents[1] / "layouts" / "fhir-r4.toml"
@@ -117,6 +117,21 @@ def read_authority(relationships: list[Concept]) -> str | None:
     """authority_code of a relationship; None where it gives no right to decide."""
     authority = read_tables()["authority"]
     return next((authority[code] for said in relationships for code in list_codes(said) if code in authority), None)
+
+
+class Kin(NamedTuple):
+    """A representative: by what right, the IIN and the name."""
+
+    authority: str | None
+    iin: str | None
+    name: str | None
+
+
+def describe_kin(person: RelatedPerson) -> Kin:
+    """Who a representative is, and by what right."""
+    name = choose_name(person.name)
+    iin = next((number for kind, number in sort_identifiers(person.identifier) if kind == "iin"), None)
+    return Kin(read_authority(person.relationship), iin, " ".join(part for part in (name.family, *name.given) if part) or name.text)
 
 
 def name_organization(organization: Organization) -> str | None:

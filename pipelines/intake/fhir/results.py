@@ -136,7 +136,11 @@ class Results(Rows):
         is_panel = any(code in newborn[name] for code in list_codes(seen.code) for name in ("panels", "reports"))
         if not members:
             return is_panel and not inside.list_all(Observation)
-        return not all(inside.find(m, Observation) or self.index.find(self.index.observations, m) for m in members)
+        return not all(self._is_here(m, inside) for m in members)
+
+    def _is_here(self, member: str, inside: Inside) -> bool:
+        """Whether the result that a panel names came with it."""
+        return bool(inside.find(member, Observation) or self.index.find(self.index.observations, member))
 
     def _add_results(self, number: int, place: int, seen: Observation, parts: list[tuple[Meaning, Measured]], around: Around) -> None:
         report, inside, is_own = around
@@ -264,7 +268,7 @@ class Results(Rows):
         """A panel is no result: its members are, each for itself."""
         self.counted["Observation (panel)"] += 1
         members = [m.reference for m in seen.has_member if m.reference] if self.index.is_bundle else []
-        if any(not (inside.find(m, Observation) or self.index.find(self.index.observations, m)) for m in members):
+        if not all(self._is_here(m, inside) for m in members):
             self.findings.append((number, None, "member_absent", "warning"))
 
     def _repeat(self, source: str | None, component: str, entry: int, named: tuple[str | None, int]) -> str | None:

@@ -271,38 +271,3 @@ Resource = (
     | ServiceRequest | Specimen | Consent | Task
 )  # fmt: skip
 READ: dict[str, type[Any]] = {str(kind.__struct_config__.tag): kind for kind in typing.get_args(Resource)}
-
-
-_BACKBONE = ("component", "contact", "output", "policy", "provision")
-"""The parts of a resource that are read and may be modified by themselves."""
-
-
-def is_modified(part: Part | None) -> bool:
-    """True where an extension that we do not know changes what a resource means, or a part of it that is read."""
-    if bytes(getattr(part, "modifier_extension", NONE)) not in (b"", b"[]", b"null"):
-        return True
-    inner = [said for name in _BACKBONE if (said := getattr(part, name, None))]
-    return any(is_modified(one) for said in inner for one in (said if isinstance(said, list) else [said]))
-
-
-class Request(Part):
-    """What a transaction asks to be done with an entry, and with which resource."""
-
-    method: str | None = None
-    url: str | None = None
-
-
-class Entry(Part):
-    """An entry of a Bundle; the resource as written."""
-
-    full_url: str | None = None
-    resource: Raw = NONE
-    request: Request | None = None
-
-
-class Bundle(Part, tag_field="resourceType", tag="Bundle"):
-    """A Bundle with its entries not yet read."""
-
-    type: str | None = None
-    timestamp: str | None = None
-    entry: list[Entry] = []

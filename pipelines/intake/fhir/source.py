@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from pipelines.intake.fhir.asked import METHODS, read_asked
 from pipelines.intake.fhir.decode import fit, measure_depth
-from pipelines.intake.fhir.shape import Bundle
+from pipelines.intake.fhir.envelope import Bundle
 from pipelines.intake.reading import Limits
 from pipelines.intake.refusal import FileRefusedError
 
