@@ -82,7 +82,7 @@ def link_records(connection: Connection, kind: str, on: date) -> None:
         )
     answer = who.select("ref", "birth_on", pl.col("who_no").alias("asked_no")).join(linked.linked, on="ref", how="left")
     answer = answer.join(linked.unlinked, on="ref", how="left")
-    _keep_answer(connection, _doubt_days(connection, answer))
+    _keep_answer(connection, _date_births(connection, answer))
     connection.execute("create or replace temp macro asked_no(record_key, who_no) as who_no")
     note_mothers_iins(connection, who.join(mothers.to_frame(), on="ref", how="semi").select("who_no"))
     if count_rows(connection, "select count(*) from answer where is_undated"):  # one that says the day of birth was held against it
@@ -92,7 +92,7 @@ def link_records(connection: Connection, kind: str, on: date) -> None:
             where a.{_DAY[kind]} < n.born_on""")
 
 
-def _doubt_days(connection: Connection, answer: pl.DataFrame) -> pl.DataFrame:
+def _date_births(connection: Connection, answer: pl.DataFrame) -> pl.DataFrame:
     """The answer with born_on and born_wk, day of birth and gestation by the spine, and is_undated where the record did not say that day."""
     put_frame(connection, "found_child", answer.select("child_key").drop_nulls().unique())
     born = read_rows(connection, """
