@@ -63,7 +63,7 @@ def assess_touched(connection: Connection, protocols: tuple[Protocol, ...], on: 
     birth = read_rows(connection, _BIRTH.format("semi join touched using (child_key)"))
     verdict, flag = _join(assess_children(connection, birth, protocols))
     scope = "child_key in (select child_key from touched)"
-    born = "birth_on between date '{}' and date '{}' and ".format(*_read_span(connection, "touched"))
+    born = "birth_on between date '{}' and date '{}' and ".format(*read_span(connection, "touched"))
     verdicts = replace_state(connection, "clinical.verdict", verdict, ["child_key", "programme"], born + scope, on)
     flags = replace_state(connection, "clinical.flag", flag, ["flag_id"], scope, on)
     return {"children": len(birth), "verdicts": verdicts["opened"], "flags": flags["opened"]}
@@ -77,7 +77,7 @@ def assess_children(connection: Connection, birth: pl.DataFrame, protocols: tupl
     """
     for many in _slice(birth, _READ_AT_ONCE):
         put_frame(connection, "assessed", many.select("child_key", (pl.int_range(pl.len()) // _AT_ONCE).alias("part_no")))
-        first, last = _read_span(connection, "assessed")
+        first, last = read_span(connection, "assessed")
         results = read_rows(connection, f"""
             select part_no, child_key, programme, component, stage_code, examined_on, examined_at, value, comparator, unit,
                    result_code, status_code, is_transfused, gestation_wk, record_key
@@ -115,7 +115,7 @@ def _slice(frame: pl.DataFrame, count: int) -> Iterator[pl.DataFrame]:
     return (frame.slice(first, count) for first in range(0, max(len(frame), 1), count))
 
 
-def _read_span(connection: Connection, children: str) -> tuple[date, date]:
+def read_span(connection: Connection, children: str) -> tuple[date, date]:
     """First and last day of birth, of every version: a result or verdict keeps the date of birth it came with."""
     found = read_rows(connection, f"select min(birth_on), max(birth_on) from lake.clinical.birth semi join {children} using (child_key)")
     first, last = found.row(0)

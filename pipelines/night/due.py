@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from pipelines.night.assess import read_span
 from pipelines.risk.calendar import EXAMINED
 from pipelines.risk.failsafe import Telling, Window
 from pipelines.risk.shape import Protocol
@@ -26,7 +27,10 @@ def view_near(connection: Connection, protocol: Protocol, telling: Telling, wind
     years = {name: 1 + programme.listed_until_months // 12 for name, programme in protocol.programmes.items()}
     since = [(name, on.replace(year=on.year - back, day=1)) for name, back in years.items()]
     put_frame(connection, "listed_since", pl.DataFrame(since, {"programme": pl.String, "since": pl.Date}, orient="row"))
-    told = [f"programme = '{programme}' and verdict = '{verdict}'" for programme, verdict in telling.asked]
+    told = [
+        f"programme = '{one.programme}' and verdict = '{one.verdict}' and {one.begun} >= date '{on - timedelta(days=one.days)}'"
+        for one in telling.asked
+    ]
     told += [f"programme = '{name}' and last_usable_on >= date '{on - timedelta(days=days)}'" for name, days in telling.going_on.items()]
     is_told = " or ".join(f"({one})" for one in told) or "false"
     asking = " union ".join(f"{_VERDICT} and {one}" for one in ("verdict = 'repeat_due'", _IS_BESIDE, *told))
@@ -58,13 +62,15 @@ def read_told(connection: Connection, telling: Telling) -> pl.DataFrame:
     """EXAMINED of the results that say more than a verdict does."""
     result = f"""
         select {", ".join(EXAMINED)} from lake.clinical.screening {{}} where known_to is null and not is_cancelled
-        and birth_on >= (select min(since) from listed_since where {{}}) and {{}}"""
+        and birth_on >= (select min(since) from listed_since) and {{}}"""
     named = ["result_code = 'declined'", *(f"component = '{name}'" for name in telling.components)]
-    asked = f"programme in {_say_in({name for name, _ in telling.asked} | telling.going_on.keys())}"
+    first, last = read_span(connection, "(from asked where is_told)")
+    programmes = {one.programme for one in telling.asked} | telling.going_on.keys()
+    asked = f"programme in {_say_in(programmes)} and birth_on between date '{first}' and date '{last}'"
     return read_rows(connection, f"""
-        with said as materialized ({" union all ".join(result.format("", "true", one) for one in named)})
+        with said as materialized ({" union all ".join(result.format("", one) for one in named)})
         from said semi join near_child using (child_key)
-        union {result.format("semi join (from asked where is_told) using (child_key, programme)", asked, asked)}""")  # fmt: skip
+        union {result.format("semi join (from asked where is_told) using (child_key, programme)", asked)}""")  # fmt: skip
 
 
 def _say_in(names: Collection[str]) -> str:

@@ -20,6 +20,7 @@ from pipelines.store.lake import (
     Connection,
     append_rows,
     open_lake,
+    put_frame,
     read_current,
     read_rows,
     replace_state,
@@ -179,12 +180,13 @@ def _add_merged(connection: Connection, children: pl.DataFrame) -> pl.DataFrame:
 
 def _assert_gate_still_open(connection: Connection, placed: Placed, on: date) -> None:
     """Ask the gate once more, from the store and not from memory, for everything about to be sealed (law 3)."""
-    again = read_known(connection)
-    gated: Gated = gate_consent(again.flag, again.consent, again.confirmation, on, list_doubted(connection, on))
-    sealing = placed.item.filter(pl.col("item_kind") == "referral").select(
-        pl.col("flag_ids").str.split(" ").alias("flag_id")
-    )
-    shut = sealing.explode("flag_id").join(gated.open, on="flag_id", how="anti")
+    sent = placed.item.filter(pl.col("item_kind") == "referral")
+    sealing = sent.select(flag_id=pl.col("flag_ids").str.split(" ")).explode("flag_id")
+    put_frame(connection, "sealed_child", sent.select("child_key").unique())
+    asked = ("clinical.flag", "clinical.consent", "clinical.confirmation")
+    flag, consent, confirmation = (read_current(connection, table, "child_key in (from sealed_child)") for table in asked)
+    gated: Gated = gate_consent(flag, consent, confirmation, on, list_doubted(connection, on))
+    shut = sealing.join(gated.open, on="flag_id", how="anti")
     if len(shut):
         raise AssertionError(f"{len(shut)} flags were composed whose consent is not in force at sealing")
 

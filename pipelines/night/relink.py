@@ -93,14 +93,16 @@ def _list_unsure(connection: Connection, on: date) -> None:
     """
     connection.execute(f"""
         create or replace temp table unsure as
-        with fresh as (
+        with fresh as materialized (
             select b.* from lake.identified.birth b where known_to is null and known_from = $1 and record_key in (select record_key from arrived)),
-        said as (
+        said as materialized (
             select f.* from fresh f left join (from lake.identified.birth where known_to = $1) o using (record_key)
             where o.record_key is null or ({_SAID.format("f")}) is distinct from ({_SAID.format("o")})),
-        living as (
+        living as materialized (  -- of them alone who may be one of those, who are few among all
             select record_key, child_key, mother_iin, birth_on, maternity_id, history_no, plurality
-            from lake.identified.birth where known_to is null and not is_cancelled),
+            from lake.identified.birth where known_to is null and not is_cancelled and (
+                mother_iin in (select mother_iin from said) or history_no in (select history_no from said)
+                or child_key in (select child_key from said))),
         shared as (
             select s.child_key, o.child_key as other_key from said s join living o using (mother_iin, birth_on)
             union all select s.child_key, o.child_key from said s join living o using (maternity_id, history_no)),

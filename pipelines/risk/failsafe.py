@@ -37,13 +37,22 @@ class Horizon(NamedTuple):
 class Telling(NamedTuple):
     """Which results say more than a verdict does.
 
-    components: of these all. asked: (programme, verdict) of deadlines. going_on: programmes whose examinations go on after a
-    verdict, and the days after the last of them in which the next one is asked for.
+    components: of these all. asked: of children whose deadline may be near its day. going_on: programmes whose examinations go on
+    after a verdict, and the days after the last of them in which the next one is asked for.
     """
 
     components: tuple[str, ...]
-    asked: tuple[tuple[str, str], ...]
+    asked: tuple["Asked", ...]
     going_on: dict[str, int]
+
+
+class Asked(NamedTuple):
+    """What a deadline follows: a verdict of a programme, and the column of its day of birth or decision, so many days ago at most."""
+
+    programme: str
+    verdict: str
+    begun: str
+    days: int
 
 
 class Window(NamedTuple):
@@ -88,7 +97,10 @@ def list_telling(protocol: Protocol, horizon: Horizon) -> Telling:
     programmes = protocol.programmes.values()
     return Telling(
         tuple(sorted({c for p in programmes for c in p.settled_by})),
-        tuple(sorted({(d.programme, v) for d in protocol.deadlines for v in d.verdicts})),
+        tuple(sorted({
+            Asked(d.programme, v, "birth_on" if d.starts == "birth" else "decided_on", protocol.clocks[d.clock] + horizon.overdue_for_days)
+            for d in protocol.deadlines for v in d.verdicts
+        })),
         {p.name: max(p.follow_up.within_days.values()) + horizon.overdue_for_days for p in programmes if p.follow_up},
     )
 
