@@ -71,3 +71,34 @@ def test_a_result_without_a_day_has_that_of_its_specimen_and_one_with_a_day_keep
 def test_a_specimen_whose_meaning_an_unknown_extension_changes_is_told_and_says_nothing(path):
     read = lines(path, patient(), seen(**OF_S1), specimen(status="unsatisfactory", modifierExtension=[{"url": "urn:x:not", "valueBoolean": True}]))
     assert ([r["result_code"] for r in read["screening"]], codes(read, 3)) == ([None], {"message_modifier_unread"})
+
+
+def report(*specimens, **said):
+    named = [{"reference": name} for name in specimens]
+    listed = {"resourceType": "DiagnosticReport", "id": "r1", "status": "final", "result": [{"reference": "Observation/o1"}]}
+    return {**listed, "code": coded("57128-1"), "subject": {"reference": "Patient/p1"}, "specimen": named, **said}
+
+
+@pytest.mark.parametrize("write", [lines, bundle])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_report_says_of_its_results_what_its_specimen_does_and_a_result_with_a_specimen_of_its_own_has_that(path, write, order):
+    spoiled, good = specimen(status="unsatisfactory", collection={"collectedDateTime": TAKEN}), specimen(id="s2", status="available")
+    listed = report("Specimen/s1", result=[{"reference": "Observation/o1"}, {"reference": "Observation/o2"}])
+    own = seen(number="o2", effectiveDateTime="2026-01-06T09:00:00+05:00", specimen={"reference": "Specimen/s2"})
+    read = write(path, *[patient(), seen(effectiveDateTime=None), own, listed, spoiled, good][::order])
+    assert {(r["source_id"], r["result_code"], r["examined_on"]) for r in read["screening"]} == {
+        ("o1", "unsatisfactory", date(2026, 1, 5)), ("o2", None, date(2026, 1, 6)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("second", "said"), [("unsatisfactory", "unsatisfactory"), ("available", None)])
+def test_of_several_specimens_of_a_report_all_must_be_unusable_to_spoil_its_results(path, second, said):
+    both = specimen(status="unsatisfactory"), specimen(id="s2", status=second)
+    read = lines(path, patient(), seen(), report("Specimen/s1", "Specimen/s2"), *both)
+    assert [r["result_code"] for r in read["screening"]] == [said]
+
+
+def test_an_unusable_specimen_inside_a_report_spoils_the_results_inside_it(path):
+    inside = [seen(number="o1"), specimen(status="unsatisfactory")]
+    read = lines(path, patient(), report("#s1", result=[{"reference": "#o1"}], contained=inside))
+    assert [r["result_code"] for r in read["screening"]] == ["unsatisfactory"]

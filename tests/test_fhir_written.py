@@ -130,6 +130,7 @@ def test_a_report_that_withdraws_results_which_are_not_sent_with_it_is_refused_a
     assert codes(write(path, patient(), gone), 2) == {"message_withdraws_unsent"}
     assert codes(write(path, patient(), seen(number="o2"), gone)) == set()
     assert codes(write(path, patient(), seen(number="o1"), listing("Observation/o2", status="final"))) == set()
+    assert codes(write(path, patient(), listing(status=status)), 2) == {"message_withdraws_unsent"}
 
 
 def test_a_report_of_an_export_withdraws_results_that_another_file_of_it_holds(tmp_path):

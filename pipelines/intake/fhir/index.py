@@ -152,10 +152,13 @@ class Index(References):
         return next((report for key in keys if (report := self.reports.get(key))), None)
 
     def is_of_unsent(self, report: DiagnosticReport) -> bool:
-        """True for a withdrawn report of a result that no other report upholds and that is not here to be withdrawn."""
+        """True for a withdrawn report that lists nothing, or a result that no other report upholds and that is not here to be withdrawn."""
         listed = [strip_version(r.reference) for r in report.result if r.reference]
         withdrawn = [text for text in listed if (held := self.reports.get(text)) and held.is_withdrawn]
-        return describe_report(report).is_withdrawn and not all(self.find(self.observations, text) for text in withdrawn)
+        described = describe_report(report)
+        if not listed:
+            return described.is_withdrawn and described.is_newborn
+        return described.is_withdrawn and not all(self.find(self.observations, text) for text in withdrawn)
 
     def add_request(self, request: ServiceRequest, url: str | None) -> None:
         """A referral of ours that a task may point at."""

@@ -9,7 +9,8 @@ from pipelines.intake.fhir.shape import DiagnosticReport
 class Report(NamedTuple):
     """What a DiagnosticReport says of its results; `is_withdrawn`: it, and they, were cancelled or entered in error.
 
-    `updated`: when its server held this version; `name`: what its versions have in common.
+    `updated`: when its server held this version; `name`: what its versions have in common; `specimens`: references to what its
+    results were found in.
     """
 
     source_id: str | None
@@ -18,6 +19,7 @@ class Report(NamedTuple):
     is_newborn: bool
     is_withdrawn: bool
     name: str | None = None
+    specimens: tuple[str, ...] = ()
 
 
 def choose_report(one: Report, other: Report) -> Report:
@@ -25,7 +27,7 @@ def choose_report(one: Report, other: Report) -> Report:
     is_one = one.name is not None and one.name == other.name
     return max(one, other, key=lambda r: (
         *((r.updated or "", r.issued or "", r.is_withdrawn) if is_one else (not r.is_withdrawn, r.updated or "", r.issued or "")),
-        r.source_id or "", r.name or "", r.is_newborn,
+        r.source_id or "", r.name or "", r.is_newborn, r.specimens,
     ))  # fmt: skip
 
 
@@ -36,4 +38,5 @@ def describe_report(report: DiagnosticReport) -> Report:
     source = next((i.value for i in ranked if i.value), None)
     is_newborn = any(code in tables["newborn"]["reports"] for code in list_codes(report.code))
     updated = report.meta.last_updated if report.meta else None
-    return Report(source, report.issued, updated, is_newborn, report.status in tables["newborn"]["withdrawn"], report.id or source)
+    is_withdrawn, specimens = report.status in tables["newborn"]["withdrawn"], tuple(s.reference for s in report.specimen if s.reference)
+    return Report(source, report.issued, updated, is_newborn, is_withdrawn, report.id or source, specimens)

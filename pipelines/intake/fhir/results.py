@@ -18,6 +18,7 @@ from pipelines.intake.fhir.people import list_codes
 from pipelines.intake.fhir.reports import Report, describe_report
 from pipelines.intake.fhir.rows import Rows
 from pipelines.intake.fhir.shape import DiagnosticReport, Measured, Observation
+from pipelines.intake.fhir.specimens import NO_SAMPLE, Sample
 from pipelines.intake.fhir.values import (
     Meaning,
     Value,
@@ -151,7 +152,7 @@ class Results(Rows):
             return
         said = "entered-in-error" if report is not None and report.is_withdrawn else seen.status
         status, action = self.statuses.get(said or "", (said, "report"))
-        sample = self.index.find_specimen(seen.specimen, inside) if seen.specimen else None
+        sample = self._find_sample(seen, around)
         day, moment = read_day(seen)
         if day is None and sample is not None and sample.collected:
             day, moment = read_moment(sample.collected)
@@ -184,6 +185,14 @@ class Results(Rows):
                 self._tell_problem(number, value.problem)
         if len(self.screening) == first:
             self.counted["Observation (nothing listed)"] += 1
+
+    def _find_sample(self, seen: Observation, around: Around) -> Sample | None:
+        """What is said of its specimen, or of those of its report, which spoil it only if all of them are unusable."""
+        if seen.specimen:
+            return self.index.find_specimen(seen.specimen, around.inside)
+        listed = around.report.specimens if around.report else ()
+        samples = [self.index.find_specimen(Reference(reference=name), around.inside) for name in listed]
+        return min((s or NO_SAMPLE for s in samples), key=lambda s: (s.is_unusable, s), default=None)
 
     def _tell_problem(self, number: int, problem: str) -> None:
         column = _ABOUT.get(problem, "value")

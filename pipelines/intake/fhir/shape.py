@@ -159,6 +159,7 @@ class DiagnosticReport(Part, tag_field="resourceType", tag="DiagnosticReport"):
     code: Concept | None = None
     subject: Reference | None = None
     issued: str | None = None
+    specimen: list[Reference] = []
     result: list[Reference] = []
     modifier_extension: Raw = NONE
     contained: list[Raw] = []

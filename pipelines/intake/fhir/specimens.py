@@ -20,6 +20,9 @@ class Sample(NamedTuple):
         return not (self.is_unusable or self.collected)
 
 
+NO_SAMPLE = Sample("", is_unusable=False, collected="")
+
+
 def describe_specimen(specimen: Specimen) -> Sample:
     """What a specimen says of its results."""
     taken = specimen.collection
