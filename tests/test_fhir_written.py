@@ -205,6 +205,22 @@ def test_results_of_a_patient_whose_meaning_an_unknown_extension_changes_are_of_
     assert (codes(read, 1), codes(read, 2)) == ({"message_modifier_unread"}, {"message_without_patient"})
 
 
+@pytest.mark.parametrize("write", [lines, bundle])
+def test_a_person_or_an_organisation_whose_meaning_an_unknown_extension_changes_says_nothing_of_others(path, write):
+    mother = GUARDIAN | {"id": "m1", "relationship": [coded("MTH")], "identifier": [{"system": "urn:erte:iin", "value": OTHER}]}
+    laboratory = {"resourceType": "Organization", "id": "o7", "identifier": [{"value": "L7"}]}
+    role = {"resourceType": "PractitionerRole", "id": "r7", "organization": {"reference": "Organization/o7"}}
+    found = seen(performer=[{"reference": "PractitionerRole/r7"}])
+    read = write(path, patient(), mother, laboratory, role, found)
+    assert [(r["mother_iin"], r["facility_id"]) for r in read["screening"]] == [(OTHER, "L7")]
+    read = write(path, patient(), mother | MODIFIED, laboratory, role, found)
+    assert ([r["mother_iin"] for r in read["screening"]], codes(read)) == ([None], {"message_modifier_unread"})
+    for unread in ((laboratory | MODIFIED, role), (laboratory, role | MODIFIED)):
+        read = write(path, patient(), mother, *unread, found)
+        assert "message_modifier_unread" in codes(read)
+        assert "L7" not in {r["facility_id"] for r in read["screening"]}
+
+
 BSER = "http://hl7.org/fhir/us/bser/CodeSystem/TaskBusinessStatusCS"
 
 

@@ -116,6 +116,7 @@ class RelatedPerson(Part, tag_field="resourceType", tag="RelatedPerson"):
     patient: Reference | None = None
     relationship: list[Concept] = []
     name: list[HumanName] = []
+    modifier_extension: Raw = NONE
 
 
 class Organization(Part, tag_field="resourceType", tag="Organization"):
@@ -124,6 +125,7 @@ class Organization(Part, tag_field="resourceType", tag="Organization"):
     id: str | None = None
     identifier: list[Identifier] = []
     name: str | None = None
+    modifier_extension: Raw = NONE
 
 
 class PractitionerRole(Part, tag_field="resourceType", tag="PractitionerRole"):
@@ -131,6 +133,7 @@ class PractitionerRole(Part, tag_field="resourceType", tag="PractitionerRole"):
 
     id: str | None = None
     organization: Reference | None = None
+    modifier_extension: Raw = NONE
     contained: list[Raw] = []
 
 
