@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipelines.contracts import WHO
 from pipelines.identity.birth import mint_children
 from pipelines.identity.iin import complete_iin, is_valid_iin
-from pipelines.identity.link import SPINE, learn_iins, link_children
+from pipelines.identity.link import SPINE, link_children
 
 KEY = b"a secret of the tests"
 IIN, OTHER_IIN = "250314500010", "250314500108"
@@ -130,13 +130,6 @@ def test_the_order_of_a_childs_birth_records_decides_no_link():
 def test_a_child_that_bears_another_iin_is_certainly_not_meant():
     asked = who(MOTHER | {"child_iin": OTHER_IIN})
     assert answers(link_children(asked, spine({"child_iin": IIN}))) == {0: "child_unknown"}
-
-
-def test_an_iin_that_comes_later_is_learned_once():
-    asked = who(MOTHER | {"child_iin": IIN}, MOTHER | {"child_iin": IIN, "sex_code": "male"})
-    linked = link_children(asked, spine({}))
-    assert learn_iins(asked, linked.linked, spine({})).rows() == [(1, IIN)]
-    assert not len(learn_iins(asked, linked.linked, spine({"child_key": 9, "child_iin": IIN})))
 
 
 def test_the_same_birth_from_two_organisations_is_one_child():

@@ -29,8 +29,12 @@ class IdentifiedBirth(KeptRecord):
 
 
 class IdentifiedIin(Kept):
-    """identified.iin: an IIN learned for a child after birth, from a record that also named the birth."""
+    """identified.iin: an IIN that a record claims for the child whose birth it names besides; what follows from all claims is stored nowhere."""
 
+    record_kind = clinical(
+        "screening, consent or confirmation; null = learned by an earlier release from a record it did not note: nobody takes that claim back"
+    )
+    record_key = clinical("key of the record that claims it; null with its kind", dy.Int64)
     child_key = clinical("child", dy.Int64, nullable=False)
     child_iin = identified("IIN", nullable=False)
 

@@ -5,36 +5,9 @@ may then part them, or unite two children whom linkage holds apart (ARCHITECTURE
 the same decision gives the same keys, and linkage is asked again with the decision in force.
 """
 
-from typing import NamedTuple
-
 import polars as pl
 
 from pipelines.identity.birth import mint_key
-from pipelines.identity.link import Linked, forget_mothers_iins, learn_iins, link_children, list_mothers_iins
-
-
-class Learned(NamedTuple):
-    """`linked`: every ref once, linked or unlinked; `iin`: (child_key, child_iin) learned beside the births."""
-
-    linked: Linked
-    iin: pl.DataFrame
-
-
-def link_and_learn(who: pl.DataFrame, spine: pl.DataFrame, held: pl.DataFrame) -> Learned:
-    """Link each `ref` of `who` to the births of `spine`; what has only an IIN is asked again with the IINs learned.
-
-    `held`: (child_key, child_iin) learned earlier; one that these records teach of another child is that child's now.
-    """
-    who = forget_mothers_iins(who, list_mothers_iins(who, spine))
-    linked = link_children(who, spine)
-    taught = learn_iins(who, linked.linked, spine)
-    iin = pl.concat([taught, held.join(taught, on="child_iin", how="anti").select(taught.columns)])
-    again = who.join(linked.unlinked, on="ref", how="semi").filter(pl.col("child_iin").is_not_null())
-    found = link_children(again, pl.concat([spine, iin], how="diagonal").select(spine.columns)).linked
-    return Learned(
-        Linked(pl.concat([linked.linked, found]), linked.unlinked.join(found, on="ref", how="anti")),
-        iin,
-    )
 
 
 def name_split(birth: pl.DataFrame, taken: set[int], key: bytes) -> int:

@@ -74,18 +74,6 @@ def forget_mothers_iins(who: pl.DataFrame, refs: pl.Series) -> pl.DataFrame:
     return who.with_columns(pl.when(~pl.col("ref").is_in(refs.implode())).then("child_iin").alias("child_iin"))
 
 
-def learn_iins(who: pl.DataFrame, linked: pl.DataFrame, spine: pl.DataFrame) -> pl.DataFrame:
-    """(child_key, child_iin) of children linked by their birth whose record brings an IIN nobody else bears."""
-    brought = (
-        who.filter(pl.col("child_iin").is_not_null())
-        .join(linked.filter(pl.col("rule") != "child_iin"), on="ref")
-        .select("child_key", "child_iin").unique()
-    )  # fmt: skip
-    single = brought.filter(pl.len().over("child_key") == 1).filter(pl.len().over("child_iin") == 1)
-    taken = spine.filter(pl.col("child_iin").is_not_null())
-    return single.join(taken, on="child_iin", how="anti").join(taken, on="child_key", how="anti")
-
-
 def _match_iin(asked: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     pairs = asked.filter(pl.col("child_iin").is_not_null()).join(known, on="child_iin", suffix="_known")
     return pairs.select("ref", "child_key", pl.lit(0).alias("rule"), pl.lit(value=True).alias("is_certain"))
@@ -123,8 +111,11 @@ def _none() -> pl.DataFrame:
 
 
 def _drop_others(candidates: pl.DataFrame, asked: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """A child that bears another IIN than the one asked for is certainly not meant, unless somebody bears that one: then they disagree."""
-    iins = known.filter(pl.col("child_iin").is_not_null()).select("child_key", "child_iin").unique()
+    """A child that bears another IIN than the one asked for is certainly not meant, unless somebody bears that one: then they disagree.
+
+    Only what a birth says is so certain: one that was learned tells for its child, not against it.
+    """
+    iins = known.filter(pl.col("child_iin").is_not_null() & pl.col("birth_on").is_not_null()).select("child_key", "child_iin").unique()
     wanted = asked.filter(pl.col("child_iin").is_not_null()).select("ref", pl.col("child_iin").alias("wanted"))
     wrong = (
         candidates.filter((pl.col("rule").min() > 0).over("ref"))

@@ -70,6 +70,11 @@ def _load_waited(connection: Connection, kind: str) -> int:
     return len(waiting)
 
 
+def list_waiting(connection: Connection) -> set[str]:
+    """The kinds of which a record waits for its child."""
+    return {kind for (kind,) in connection.execute("select distinct record_kind from lake.identified.waiting where known_to is null").fetchall()}
+
+
 def read_waiting(connection: Connection, kind: str) -> pl.DataFrame:
     """The records of a kind that wait for their child, in the columns of RECORDS; `reason`: why."""
     waiting = read_rows(connection, """

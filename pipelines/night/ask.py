@@ -4,16 +4,19 @@ import json
 from datetime import date
 from pathlib import Path
 
+import polars as pl
+
 from pipelines.errors import UserError
 from pipelines.night.audit import record_look
 from pipelines.night.delivery import hash_file
 from pipelines.night.front_door import list_arrivals
 from pipelines.night.receipt import FINDING, list_closings, list_receipts, read_receipts
+from pipelines.night.spine import read_learned
 from pipelines.risk.calendar import EXAMINED, list_calendar
 from pipelines.risk.protocol import describe_rule, load_protocols
 from pipelines.risk.shape import Protocol
 from pipelines.settings import PACKAGE, Settings
-from pipelines.store.lake import Connection, open_lake, read_current, read_rows
+from pipelines.store.lake import Connection, open_lake, put_frame, read_current, read_rows
 
 
 def tell_status(settings: Settings) -> dict[str, object]:
@@ -212,8 +215,9 @@ def _find_child(connection: Connection, settings: Settings, child: str) -> int:
         asked = [("select child_key from lake.clinical.referral where referral_id = ?", child)]
     elif child.isdigit():
         if len(child) == 12:
+            put_frame(connection, "learned_iin", read_learned(connection, iins=pl.Series([child])))
             asked = [("select child_key from lake.identified.birth where child_iin = ? and known_to is null", child),
-                     ("select child_key from lake.identified.iin where child_iin = ? and known_to is null", child)]  # fmt: skip
+                     ("select child_key from learned_iin where child_iin = ?", child)]  # fmt: skip
         if int(child) < 2**63:
             asked.append(("select child_key from lake.clinical.birth where child_key = ?", int(child)))
     for query, value in asked:

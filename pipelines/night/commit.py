@@ -46,7 +46,7 @@ def commit_kind(connection: Connection, kind: str, files: list[Path], settings: 
     elif kind == "pmpc_report":
         link_reports(connection)
     else:
-        link_records(connection, kind, on)
+        link_records(connection, kind)
     arrived = count_rows(connection, "select count(*) from arrived")
     new = changed = 0
     for table in _TARGETS[kind]:

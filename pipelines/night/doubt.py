@@ -16,12 +16,11 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.contracts import PURPOSES, RECORDS, WHO
-from pipelines.identity.link import link_children
 from pipelines.intake.keys import add_keys, key_records
 from pipelines.intake.receive import UNCLEAR
 from pipelines.night.arrived import read_waiting
-from pipelines.night.linking import read_spine
 from pipelines.night.outranked import ELSEWHERE
+from pipelines.night.spine import link_asked, read_births, read_claimed
 from pipelines.store.lake import Connection, append_rows, put_frame, read_rows
 
 _KINDS = {name: column.dtype for name, column in RECORDS["consent"].columns().items()}
@@ -83,7 +82,8 @@ def _doubt_for_waiting(connection: Connection) -> str:
         last_on=pl.when(pl.col("reason") == "dated_before_birth").then("received_on").otherwise("decided_on"),
     )  # fmt: skip
     put_frame(connection, "waiting_end", ending)
-    spine = read_spine(connection, "waiting_end").select("child_key", *dict.fromkeys(n for names in _NAMES for n in names))
+    known = [read_births(connection, "waiting_end"), read_claimed(connection, "waiting_end")]
+    spine = pl.concat(known, how="diagonal").select("child_key", *dict.fromkeys(n for names in _NAMES for n in names))
     meant = [ending.select("ref", *names).drop_nulls().join(spine.select("child_key", *names), on=names) for names in _NAMES]
     put_frame(connection, "waiting_child", pl.concat(part.select("ref", "child_key") for part in meant).unique())
     return f"""
@@ -116,6 +116,5 @@ def _read_unclear(folder: Path, fresh: Sequence[str], held: Collection[str]) -> 
 def _link(connection: Connection, unclear: pl.DataFrame) -> pl.DataFrame:
     """submission_id, row_no, child_key of the rows that may end a consent and whose child is known by what they say."""
     ending = unclear.filter(pl.col("decision").ne_missing("given")).with_row_index("ref").with_columns(pl.col("ref").cast(pl.Int64))
-    put_frame(connection, "asked_who", ending.select("ref", *WHO))
-    linked = link_children(ending.select("ref", *WHO), read_spine(connection, "asked_who")).linked
-    return ending.join(linked, on="ref")
+    linked, _ = link_asked(connection, ending.select("ref", *WHO))
+    return ending.join(linked.linked, on="ref")

@@ -11,8 +11,10 @@ import polars as pl
 from pipelines.contracts import RECORDS
 from pipelines.expect.judge import hold_batches, prepare
 from pipelines.night.aggregate import keep_aggregates
+from pipelines.night.arrived import list_waiting
 from pipelines.night.assess import assess_night
 from pipelines.night.audit import record_event, write_anchors
+from pipelines.night.claims import settle_claims
 from pipelines.night.commit import Kept, commit_kind
 from pipelines.night.delivery import forget_first_day, hash_file, keep_deliveries, sweep_landing
 from pipelines.night.doubt import keep_doubts
@@ -22,7 +24,7 @@ from pipelines.night.front_door import LEDGER_FINDING, read_staged
 from pipelines.night.hold import drop_earlier, list_released, record_holds
 from pipelines.night.noticing import keep_noticed, note_by_corrected_births, open_noticed
 from pipelines.night.receipt import note_resent
-from pipelines.night.relink import stage_unsure
+from pipelines.night.relink import add_files, stage_unsure
 from pipelines.risk.age import is_born_at_risk
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
@@ -95,16 +97,18 @@ def _commit_fresh(
     open_noticed(connection, [str(r["submission_id"]) for r in fresh])
     taken = [str(r["submission_id"]) for r in fresh if not r["refusal_code"] and r["submission_id"] not in held]
     kept: dict[str, Kept] = {}
-    waiting, unsure = _list_waiting(connection), dict[str, list[Path]]()
+    waiting = list_waiting(connection)
+    staged = {kind: [f for s in taken for f in sorted((folder / s).glob(f"accepted-{kind}-*.parquet"))] for kind in RECORDS}
     for kind in RECORDS:
-        files = [*unsure.get(kind, []), *(f for s in taken for f in sorted((folder / s).glob(f"accepted-{kind}-*.parquet")))]
+        files = staged[kind]
         if kind == "aggregate":
             if files:
                 kept[kind] = keep_aggregates(connection, files, day)
         elif files or kind in waiting:
             kept[kind] = commit_kind(connection, kind, files, settings, day)
-        if kind == "birth" and files:
-            unsure = stage_unsure(connection, settings, folder, day)
+        if kind == "birth":
+            add_files(staged, stage_unsure(connection, settings, folder, day) if files else {})
+            add_files(staged, settle_claims(connection, settings, folder, staged, day))
     note_by_corrected_births(connection, day)
     assessed = assess_night(connection, settings, day)
     note_resent(connection, folder, [r for r in fresh if r["submission_id"] in taken], day, settings.key)
@@ -122,11 +126,6 @@ def _commit_fresh(
     if fresh:
         record_event(connection, "commit", run_id, dict(counts))
     return counts
-
-
-def _list_waiting(connection: Connection) -> set[str]:
-    """The kinds of which a record waits for its child."""
-    return {kind for (kind,) in connection.execute("select distinct record_kind from lake.identified.waiting where known_to is null").fetchall()}
 
 
 def _list_known(connection: Connection, receipts: Iterable[dict[str, object]]) -> set[str]:

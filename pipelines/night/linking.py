@@ -7,10 +7,11 @@ import polars as pl
 
 from pipelines.contracts import RECORDS, WHO
 from pipelines.identity.birth import mint_children
-from pipelines.identity.link import SPINE, forget_mothers_iins, learn_iins, link_children, list_mothers_iins
+from pipelines.identity.link import SPINE
 from pipelines.night.arrived import count_rows
 from pipelines.night.noticing import note_mothers_iins, note_waiting
-from pipelines.store.lake import Connection, append_rows, put_frame, read_rows, replace_state
+from pipelines.night.spine import link_asked, read_births
+from pipelines.store.lake import Connection, put_frame, read_rows, replace_state
 
 _DAY = {"screening": "examined_on", "consent": "decided_on", "confirmation": "confirmed_on"}
 """The day of a record that cannot be before the birth of its child."""
@@ -36,7 +37,7 @@ def link_births(connection: Connection, key: bytes) -> None:
         left join (from lake.identified.birth where known_to is null and record_key in (select record_key from arrived)) k using (record_key)
         left join (select record_key, child_key from lake.identified.decision where known_to is null) d using (record_key)""")  # fmt: skip
     put_frame(connection, "asked_birth", birth.select("record_key", "is_cancelled", *WHO))
-    spine = read_spine(connection, "asked_birth", "record_key not in (select record_key from asked_birth)")
+    spine = read_births(connection, "asked_birth", "record_key not in (select record_key from asked_birth)")
     minted = mint_children(birth, spine, key, _read_past(connection)).join(birth.select("ref", "record_key"), on="ref")
     assert len(minted) == len(birth)  # noqa: S101
     _keep_answer(
@@ -61,25 +62,12 @@ def _read_past(connection: Connection) -> pl.DataFrame:
     return frame.cast({name: kind for name, kind in SPINE.items()})  # noqa: C416
 
 
-def link_records(connection: Connection, kind: str, on: date) -> None:
+def link_records(connection: Connection, kind: str) -> None:
     """Ask once for every distinct way of naming a child, not once a record; then set aside what is dated before the birth."""
     who = read_rows(connection, f"""
         select row_number() over () as ref, * from (
             select who_no, {", ".join(f"any_value({c}) as {c}" for c in WHO)} from arrived group by who_no)""")  # fmt: skip
-    put_frame(connection, "asked_who", who)
-    spine = read_spine(connection, "asked_who")
-    mothers = list_mothers_iins(who, spine)
-    who = forget_mothers_iins(who, mothers)
-    linked = link_children(who, spine)
-    learned = learn_iins(who, linked.linked, spine)
-    if len(learned):
-        rows = learned.with_columns(pl.lit(on).alias("known_from"), pl.lit(None, pl.Date).alias("known_to"))
-        append_rows(connection, "identified.iin", rows)
-        again = who.join(linked.unlinked, on="ref", how="semi").filter(pl.col("child_iin").is_not_null())
-        found = link_children(again, read_spine(connection, "asked_who")).linked
-        linked = linked._replace(
-            linked=pl.concat([linked.linked, found]), unlinked=linked.unlinked.join(found, on="ref", how="anti")
-        )
+    linked, mothers = link_asked(connection, who)
     answer = who.select("ref", "birth_on", pl.col("who_no").alias("asked_no")).join(linked.linked, on="ref", how="left")
     answer = answer.join(linked.unlinked, on="ref", how="left")
     _keep_answer(connection, _date_births(connection, answer))
@@ -160,27 +148,3 @@ def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Date:
         return pl.col(name).dt.to_string("%Y-%m-%d")
     return pl.col(name).dt.to_string("%Y-%m-%dT%H:%M:%S") if dtype == pl.Datetime else pl.col(name)
-
-
-def read_spine(connection: Connection, asked: str, of: str = "true") -> pl.DataFrame:
-    """The ways in which the children are known that the rows of a table ask for (link.SPINE); `of`: SQL for the births that count."""
-    births = "select {} from lake.identified.birth b where known_to is null and not is_cancelled and " + of + " and ({})"
-    columns = ", ".join(f"b.{c}" for c in SPINE)
-    asks = " or ".join([
-        f"b.child_iin in (select child_iin from {asked} where child_iin is not null)",
-        f"b.mother_iin in (select mother_iin from {asked} where mother_iin is not null)",
-        f"b.mother_iin in (select child_iin from {asked} where child_iin is not null)",
-        f"b.child_key in (select child_key from lake.identified.iin where known_to is null and child_iin in (select child_iin from {asked}))",
-        f"b.history_no in (select history_no from {asked} where history_no is not null)",
-    ])  # fmt: skip
-    nulls = ", ".join(f"null::{'bigint' if t == pl.Int64 else 'date' if t == pl.Date else 'varchar'} as {c}"
-                      for c, t in SPINE.items() if c not in {"child_key", "child_iin"})  # fmt: skip
-    frame = read_rows(connection, f"""
-        with found as ({births.format(columns, asks)}),
-        learned as (
-            select child_key, child_iin from lake.identified.iin where known_to is null
-            and (child_iin in (select child_iin from {asked} where child_iin is not null)
-                 or child_key in (select child_key from found)))
-        select {", ".join(SPINE)} from found
-        union all select {", ".join(SPINE)} from (select child_key, child_iin, {nulls} from learned)""")  # fmt: skip
-    return frame.cast({name: kind for name, kind in SPINE.items()})  # noqa: C416

@@ -8,26 +8,38 @@ it was sent of, and so does the PMPC's conclusion.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from pipelines.contracts import LAKE, WHO
+from pipelines.contracts import LAKE
 from pipelines.errors import UserError
-from pipelines.identity.decide import contradict, link_and_learn, name_split
+from pipelines.identity.decide import contradict, name_split
 from pipelines.identity.link import SPINE
 from pipelines.night.archive import read_again
+from pipelines.night.arrived import count_rows
 from pipelines.night.assess import assess_touched
 from pipelines.night.audit import record_event, write_anchors
+from pipelines.night.claims import settle_claims
 from pipelines.night.commit import commit_kind
 from pipelines.night.intake import open_day
 from pipelines.night.noticing import keep_noticed, open_noticed
-from pipelines.night.relink import LINKED, keep_newest_births
+from pipelines.night.relink import LINKED, add_files, keep_newest_births, read_readable
+from pipelines.night.spine import read_learned
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
-from pipelines.store.lake import Connection, hold_lock, open_lake, put_frame, read_rows, replace_state, transact
+from pipelines.store.lake import (
+    Connection,
+    append_rows,
+    hold_lock,
+    open_lake,
+    put_frame,
+    read_rows,
+    replace_state,
+    transact,
+)
 
 
 def merge_children(settings: Settings, child: int, other: int, reason: str, on: date) -> dict[str, object]:
@@ -46,8 +58,7 @@ def merge_children(settings: Settings, child: int, other: int, reason: str, on: 
             _settle_births(connection, settings, both, day)
             for kind, tables in {**LINKED, "pmpc_report": ("clinical.pmpc_report",)}.items():
                 counts[kind] = _move(connection, tables, _list_held(connection, tables[-1], other), child, day)
-            _keep_iins(connection, _read_iins(connection, both).with_columns(pl.lit(child).alias("child_key")), both, day)
-            counts |= _follow(connection, settings, both, day)
+            counts |= _follow(connection, settings, both, day, _read_claiming(connection, settings, child, other, day))
             record_event(connection, "merge", str(child), {"other": str(other), "reason": reason, **counts})
         write_anchors(connection, settings)
     return {"child_key": child, "merged": other, **counts}
@@ -73,9 +84,10 @@ def unmerge_child(settings: Settings, child: int, records: Sequence[str], reason
             _decide(connection, rest, child, "unmerge", day)
             counts = {"birth": _decide(connection, parted["record_key"], other, "unmerge", day)}
             _settle_births(connection, settings, (child, other), day)
-            waiting = _link_again(connection, settings, child, other, counts, day)
             counts["pmpc_report"] = _move(connection, ("clinical.pmpc_report",), _list_reports(connection, child, other), other, day)
-            counts |= _follow(connection, settings, (child, other), day, waiting)
+            again = {kind: read_again(connection, settings, kind, _read_held(connection, kind, child)) for kind in LINKED}
+            counts |= _follow(connection, settings, (child, other), day, again)
+            counts |= {kind: len(_list_held(connection, tables[-1], other)) for kind, tables in LINKED.items()}
             record_event(connection, "unmerge", str(child), {"other": str(other), "reason": reason, **counts})
         write_anchors(connection, settings)
     return {"child_key": child, "parted": other, **counts}
@@ -97,18 +109,7 @@ def _read_births(connection: Connection, child: int) -> pl.DataFrame:
 
 
 def _add_learned(connection: Connection, births: pl.DataFrame, child: int) -> pl.DataFrame:
-    return pl.concat([births, _read_iins(connection, (child,))], how="diagonal")
-
-
-def _read_iins(connection: Connection, children: Sequence[int]) -> pl.DataFrame:
-    """(child_key, child_iin) learned beside the births."""
-    listed = ", ".join(str(int(c)) for c in children)
-    return read_rows(connection, f"select child_key, child_iin from lake.identified.iin where known_to is null and child_key in ({listed})")
-
-
-def _keep_iins(connection: Connection, iin: pl.DataFrame, children: Sequence[int], day: date) -> None:
-    scope = f"child_key in ({', '.join(str(int(c)) for c in children)})"
-    replace_state(connection, "identified.iin", iin.unique(), ["child_key", "child_iin"], scope, day)
+    return pl.concat([births, read_learned(connection, children=pl.Series([child]))], how="diagonal")
 
 
 def _is_referred(connection: Connection, child: int) -> bool:
@@ -209,48 +210,47 @@ def _settle_births(connection: Connection, settings: Settings, children: Sequenc
     keep_newest_births(connection, again, f"child_key in ({', '.join(str(int(c)) for c in children)})", day)
 
 
-def _link_again(
-    connection: Connection, settings: Settings, child: int, other: int, counts: dict[str, int], day: date
-) -> dict[str, pl.DataFrame]:
-    """Ask linkage again for every record of the child, now that it is two; what can no longer be told apart, by kind."""
-    spine = pl.concat([_read_births(connection, c) for c in (child, other)]).filter(~pl.col("is_cancelled")).select(list(SPINE))
-    records = {}
-    for kind, tables in LINKED.items():
-        held = read_rows(connection, f"""
-            select record_key, submission_id, row_no, version_at from lake.{tables[-1]}
-            where known_to is null and child_key = ?""", [child])  # fmt: skip
-        records[kind] = read_again(connection, settings, kind, held)
-    who = pl.concat([frame.select("who_no", *WHO) for frame in records.values()]).unique("who_no").rename({"who_no": "ref"})
-    learned = link_and_learn(who, spine, _read_iins(connection, (child,)))
-    _keep_iins(connection, learned.iin, (child, other), day)
-    waiting = {}
-    for kind, tables in LINKED.items():
-        found = records[kind].join(learned.linked.linked, left_on="who_no", right_on="ref", how="left")
-        counts[kind] = _move(connection, tables, found.filter(pl.col("child_key") == other)["record_key"], other, day)
-        waiting[kind] = found.filter(pl.col("child_key").is_null()).drop("child_key", "rule")
-        put_frame(connection, "moving", waiting[kind].select("record_key"))
-        for table in tables:
-            _close(connection, table, day)
-    return waiting
+def _read_claiming(connection: Connection, settings: Settings, child: int, other: int, day: date) -> dict[str, pl.DataFrame]:
+    """What either claimed is claimed for the united child; kind -> all that is held of it, to be asked again, if there was any such claim."""
+    claims = read_rows(connection, "from lake.identified.iin where known_to is null and child_key in (?, ?)", [child, other])
+    if claims.is_empty():
+        return {}
+    moved = claims.filter(pl.col("child_key") == other)
+    connection.execute("update lake.identified.iin set known_to = ? where known_to is null and child_key = ?", [day, other])
+    append_rows(connection, "identified.iin", moved.with_columns(pl.lit(child).alias("child_key"), pl.lit(day).alias("known_from")))
+    return {kind: read_readable(connection, settings, kind, _read_held(connection, kind, child)) for kind in LINKED}
+
+
+def _read_held(connection: Connection, kind: str, child: int) -> pl.DataFrame:
+    return read_rows(connection, f"""
+        select record_key, submission_id, row_no, version_at from lake.{LINKED[kind][-1]}
+        where known_to is null and child_key = ?""", [child])  # fmt: skip
 
 
 def _follow(
-    connection: Connection, settings: Settings, children: Sequence[int], day: date, loose: dict[str, pl.DataFrame] | None = None
+    connection: Connection, settings: Settings, children: Sequence[int], day: date, again: Mapping[str, pl.DataFrame]
 ) -> dict[str, int]:
-    """What follows: records that wait are asked again, with the `loose` ones; verdicts and flags are assessed anew; counts."""
+    """What follows: the records of `again`, and those that wait, are asked whose they are; verdicts and flags are assessed anew; counts."""
     put_frame(connection, "touched", pl.DataFrame({"child_key": list(children)}, schema={"child_key": pl.Int64}))
     open_noticed(connection)
-    counts = {"waiting": sum(len(part) for part in (loose or {}).values())}
     with tempfile.TemporaryDirectory(dir=settings.lake) as folder:  # the records identify: they stay where the lake is
+        staged = {kind: [Path(folder) / f"again-{kind}.parquet"] for kind, part in again.items() if len(part)}
+        for kind, (file,) in staged.items():
+            again[kind].write_parquet(file)
+        add_files(staged, settle_claims(connection, settings, Path(folder), staged, day))
         for kind in LINKED:
-            part = (loose or {}).get(kind, pl.DataFrame())
-            files = [Path(folder) / f"{kind}.parquet"] if len(part) else []
-            for file in files:
-                part.write_parquet(file)
-            commit_kind(connection, kind, files, settings, day)
+            commit_kind(connection, kind, staged.get(kind, []), settings, day)
     keep_noticed(connection)
     _carry_birth_day(connection, children, day)
+    counts = {"waiting": sum(_count_waiting(connection, kind, part) for kind, part in again.items())}
     return counts | assess_touched(connection, load_protocols(PACKAGE / "risk" / settings.protocol), day)
+
+
+def _count_waiting(connection: Connection, kind: str, records: pl.DataFrame) -> int:
+    put_frame(connection, "asked_record", records.select("record_key"))
+    return count_rows(connection, f"""
+        select count(*) from lake.identified.waiting semi join asked_record using (record_key)
+        where known_to is null and record_kind = '{kind}'""")  # fmt: skip
 
 
 def _carry_birth_day(connection: Connection, children: Sequence[int], day: date) -> None:

@@ -6,6 +6,7 @@ same run: they stay, move or wait. How a record named its child is not in the la
 cannot be read stays where it is, and `erte verify --deep` tells of the file.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -47,7 +48,7 @@ def settle_births(connection: Connection, settings: Settings, on: date) -> None:
         select {_VERSION}, child_key, content_hash from lake.identified.birth semi join unsettled using (child_key) where known_to is null""")
     tonight = read_rows(connection, "from linked semi join unsettled using (child_key)").join(left, on=["record_key", "content_hash"], how="semi")
     earlier = left.join(tonight, on="record_key", how="anti")
-    again = _read_readable(connection, settings, "birth", earlier).join(earlier.select("record_key", "child_key"), on="record_key")
+    again = read_readable(connection, settings, "birth", earlier).join(earlier.select("record_key", "child_key"), on="record_key")
     keep_newest_births(connection, pl.concat([tonight, _add_district(again)], how="diagonal_relaxed"), "child_key in (from unsettled)", on)
     connection.execute("insert into touched from unsettled")
     connection.execute("insert into corrected_birth from unsettled")
@@ -74,48 +75,72 @@ def stage_unsure(connection: Connection, settings: Settings, folder: Path, on: d
         update lake.identified.iin set known_to = ? where known_to is null and child_key in (
             select child_key from unsure where child_key not in (
                 select child_key from lake.identified.birth where known_to is null and not is_cancelled))""", [on])  # fmt: skip
+    return stage_again(connection, settings, folder, "unsure")
+
+
+def stage_again(connection: Connection, settings: Settings, folder: Path, children: str) -> dict[str, list[Path]]:
+    """Kind -> files of what is held of the children in a temp table (child_key), as it came."""
     staged = {}
     for kind, tables in LINKED.items():
-        held = read_rows(connection, f"select {_VERSION} from lake.{tables[-1]} where known_to is null and child_key in (from unsure)")
-        records = _read_readable(connection, settings, kind, held)
+        held = read_rows(connection, f"select {_VERSION} from lake.{tables[-1]} where known_to is null and child_key in (from {children})")
+        records = read_readable(connection, settings, kind, held)
         if len(records):
-            staged[kind] = [folder / f"unsure-{kind}.parquet"]
+            staged[kind] = [folder / f"{children}-{kind}.parquet"]
             records.write_parquet(staged[kind][0])
     return staged
+
+
+def add_files(staged: dict[str, list[Path]], more: Mapping[str, list[Path]]) -> None:
+    """Files of records to be asked again, beside those staged of their kinds."""
+    for kind, files in more.items():
+        staged[kind] = [*files, *staged.get(kind, [])]
 
 
 def _list_unsure(connection: Connection, on: date) -> None:
     """Temp table `unsure`: children held before whose records may be another's now, or nobody's.
 
-    Of whom no birth is left, who share mother and day, or number, with another, while the birth of either is new or says otherwise whose
-    it is, or of whom a new record first says that they are of a multiple birth. A child whose own birth record was corrected keeps what
-    it has, though that names it as the record did before, unless it is one of those.
+    Of whom no birth is left, who share mother and day, number or IIN with another, while the birth of either is new or says otherwise
+    whose it is, or of whom a new record first says that they are of a multiple birth; those whose birth bore an IIN and bears it no more,
+    and those for whom one is claimed that the births now give otherwise. A child whose own birth record was corrected in something else
+    keeps what it has, though that names it as the record did before, unless it is one of those.
     """
     connection.execute(f"""
-        create or replace temp table unsure as
-        with fresh as materialized (
+        create or replace temp table said as
+        with fresh as (
             select b.* from lake.identified.birth b where known_to is null and known_from = $1 and record_key in (select record_key from arrived)),
-        said as materialized (
-            select f.* from fresh f left join (from lake.identified.birth where known_to = $1) o using (record_key)
-            where o.record_key is null or ({_SAID.format("f")}) is distinct from ({_SAID.format("o")})),
-        living as materialized (  -- of them alone who may be one of those, who are few among all
-            select record_key, child_key, mother_iin, birth_on, maternity_id, history_no, plurality
-            from lake.identified.birth where known_to is null and not is_cancelled and (
-                mother_iin in (select mother_iin from said) or history_no in (select history_no from said)
-                or child_key in (select child_key from said))),
+        earlier as (from lake.identified.birth where known_to = $1 and record_key in (select record_key from fresh))
+        select f.*, o.child_iin as earlier_iin, o.mother_iin as earlier_mother_iin
+        from fresh f left join earlier o using (record_key)
+        where o.record_key is null or ({_SAID.format("f")}) is distinct from ({_SAID.format("o")})""", [on])  # fmt: skip
+    connection.execute("""
+        create or replace temp table unsure as
+        with living as (
+            select record_key, child_key, child_iin, mother_iin, birth_on, maternity_id, history_no, plurality
+            from lake.identified.birth where known_to is null and not is_cancelled),
         shared as (
             select s.child_key, o.child_key as other_key from said s join living o using (mother_iin, birth_on)
-            union all select s.child_key, o.child_key from said s join living o using (maternity_id, history_no)),
+            union all select s.child_key, o.child_key from said s join living o using (maternity_id, history_no)
+            union all select s.child_key, o.child_key from said s join living o using (child_iin)),
         before as (select child_key from lake.identified.birth where known_to is not null or record_key not in (select record_key from arrived)),
+        claimed as (
+            select c.child_key, c.child_iin from lake.identified.iin c where known_to is null and (
+                child_key in (select child_key from said) or child_iin in (
+                    select unnest([child_iin, earlier_iin, mother_iin, earlier_mother_iin]) from said))),
         asked as (
             select child_key from said where is_cancelled and child_key not in (select child_key from living)
             union select unnest([child_key, other_key]) from shared where child_key <> other_key
             union select s.child_key from said s join living o using (child_key)
-            where o.record_key <> s.record_key and s.plurality > 1 and coalesce(o.plurality, 1) = 1)
-        select distinct child_key from before semi join asked using (child_key)""", [on])  # fmt: skip
+            where o.record_key <> s.record_key and s.plurality > 1 and coalesce(o.plurality, 1) = 1
+            union select child_key from said where earlier_iin is not null
+            and (child_key, earlier_iin) not in (select (child_key, child_iin) from living where child_iin is not null)
+            union select child_key from claimed where child_iin in (select unnest([mother_iin, earlier_mother_iin]) from said)
+            union select c.child_key from claimed c join living o on o.child_key = c.child_key or o.child_iin = c.child_iin
+            where o.child_iin is not null group by c.child_key, c.child_iin
+            having not bool_or(o.child_key = c.child_key and o.child_iin = c.child_iin))
+        select distinct child_key from before semi join asked using (child_key)""")  # fmt: skip
 
 
-def _read_readable(connection: Connection, settings: Settings, kind: str, held: pl.DataFrame) -> pl.DataFrame:
+def read_readable(connection: Connection, settings: Settings, kind: str, held: pl.DataFrame) -> pl.DataFrame:
     """The records of `held` in all columns of their contract (read_again), but those whose file cannot be read."""
     parts = [read_again(connection, settings, kind, held.clear())]
     for one in held.partition_by("submission_id"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.contracts import LAKE
+from pipelines.night.spine import read_learned
 from pipelines.night.workers import count_workers, share_work
 from pipelines.referral.compose import Placed
 from pipelines.referral.draft import Draft, render_checked
@@ -74,10 +75,11 @@ def render_all(drafts: list[Draft], item_count: int, threads: int) -> Iterator[d
 def _read_persons(connection: Connection, item: pl.DataFrame) -> pl.DataFrame:
     """Identified birth rows of the children of tonight's items, one a child, with an IIN learned later filled in."""
     put_frame(connection, "wanted", item.select("child_key").unique())
+    put_frame(connection, "learned_iin", read_learned(connection, children=item["child_key"]))
     return read_rows(connection, """
         select b.* replace (coalesce(b.child_iin, i.child_iin) as child_iin)
         from lake.identified.birth b semi join wanted using (child_key)
-        left join (select child_key, child_iin from lake.identified.iin where known_to is null) i using (child_key)
+        left join learned_iin i using (child_key)
         where b.known_to is null and not b.is_cancelled
         qualify row_number() over (partition by b.child_key order by b.version_at desc, b.content_hash desc) = 1""")  # fmt: skip
 

@@ -11,6 +11,7 @@ from pipelines.night.assess import compare_state
 from pipelines.night.audit import hash_event, read_anchors
 from pipelines.night.delivery import hash_file, list_landed
 from pipelines.night.rows import count_unheld
+from pipelines.night.verify_claims import verify_claims
 from pipelines.night.verify_gate import verify_consents
 from pipelines.referral.verify import verify_chain, verify_feed
 from pipelines.risk.protocol import load_protocols
@@ -84,6 +85,7 @@ def verify_store(settings: Settings, *, is_deep: bool = False) -> list[Check]:
                 select count(*), count(*) filter (where b.child_key <> d.child_key)
                 from lake.identified.decision d join lake.identified.birth b using (record_key)
                 where d.known_to is null and b.known_to is null"""),
+            *(Check("11", *told) for told in verify_claims(connection)),
             _verify_degrees(connection),
             _count_check(connection, "8", "a child is in one feed an episode", """
                 select count(*), count(*) filter (where items > 1) from (
@@ -186,7 +188,7 @@ def _verify_versions(connection: Connection) -> Check:
         key = "child_key" if table == "clinical.birth" else "record_key"
         found = _count_check(connection, "", "", f"""
             select count(*), count(*) filter (where held > 1) from (
-                select count(*) filter (where known_to is null) as held from lake.{table} group by {key})""")  # fmt: skip
+                select count(*) filter (where known_to is null) as held from lake.{table} where {key} is not null group by {key})""")  # fmt: skip
         checked, broken = checked + found.checked, broken + found.broken
     return Check("2", "a record has one current version", checked, broken)
 
