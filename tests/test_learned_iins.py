@@ -47,6 +47,11 @@ STATE = {
 NAMELESS = {"mother_iin": None, "birth_on": None}
 
 
+def change(record: dict, **said) -> dict:
+    ((kind, row),) = record.items()
+    return {kind: row | {"action_code": "correct", "issued_at": "2026-02-27T08:00:00"} | said}
+
+
 def draw_world(chance: random.Random, number: int) -> list[dict]:
     """Two children of which it is said, with and without IINs, what may be of either: also corrected, withdrawn, or borne by a birth later."""
     pool = [name_iin(50_000 + number), name_iin(50_001 + number)]
@@ -59,7 +64,8 @@ def draw_world(chance: random.Random, number: int) -> list[dict]:
             said = chance.choice([{"child_iin": chance.choice(pool)}, {"child_iin": chance.choice(pool)}, {"action_code": "cancel"}])
             records.append({"birth": birth | {"action_code": "correct", "issued_at": f"2026-02-2{chance.randint(1, 4)}T08:00:00"} | said})
     if chance.random() < 0.15:
-        records.append({"birth": bear(number + 5, mother_iin=chance.choice(pool))})
+        hers = bear(number + 5, mother_iin=chance.choice(pool))
+        records += [{"birth": hers}, *([change({"birth": hers}, mother_iin=name_iin(number + 5))] if chance.random() < 0.3 else [])]
     for position in range(chance.randint(2, 6)):
         kind, row = draw_record(chance, number, position)
         who = [draw_who(chance, mothers, kin, pool, number) for _ in range(chance.choice([1, 1, 2, 3]))]
@@ -126,11 +132,6 @@ def test_whatever_the_order_of_nights_records_with_and_without_an_iin_find_the_s
 
 def teach(number: int, iin: str | None, **said) -> dict:
     return {"screening": examine(number, "tsh", 3.0, child_iin=iin) | said}
-
-
-def change(record: dict, **said) -> dict:
-    ((kind, row),) = record.items()
-    return {kind: row | {"action_code": "correct", "issued_at": "2026-02-27T08:00:00"} | said}
 
 
 def begin(n: int) -> list[dict]:

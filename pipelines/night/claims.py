@@ -59,6 +59,27 @@ def settle_claims(
     return stage_again(connection, settings, folder, "unlearned")
 
 
+def unite_claims(connection: Connection, child: int, other: int, on: date) -> bool:
+    """What was claimed for `other` is claimed for `child` now; whether anything was, for either: then all that is held of it is to be asked."""
+    claims = read_rows(connection, "from lake.identified.iin where known_to is null and child_key in (?, ?)", [child, other])
+    moved = claims.filter(pl.col("child_key") == other)
+    connection.execute("update lake.identified.iin set known_to = ? where known_to is null and child_key = ?", [on, other])
+    append_rows(connection, "identified.iin", moved.with_columns(pl.lit(child).alias("child_key"), pl.lit(on).alias("known_from")))
+    return len(claims) > 0
+
+
+def part_claims(connection: Connection, child: int, other: int, on: date) -> None:
+    """What was learned by an earlier release, of records it did not note, is the other child's again where it was that before the two were one."""
+    put_frame(connection, "claim_returned", read_rows(connection, """
+        select distinct h.* replace ($3::date as known_from, null::date as known_to)
+        from lake.identified.iin h join lake.identified.iin c on c.child_iin = h.child_iin and c.child_key = $1 and c.known_to is null
+        where h.child_key = $2 and h.known_to is not null and h.record_key is null and c.record_key is null""", [child, other, on]))  # fmt: skip
+    connection.execute("""
+        update lake.identified.iin set known_to = ? where known_to is null and record_key is null and child_key = ?
+        and child_iin in (select child_iin from claim_returned)""", [on, child])  # fmt: skip
+    append_rows(connection, "identified.iin", read_rows(connection, "from claim_returned"))
+
+
 def _hear_claims(connection: Connection, kind: str, files: list[Path]) -> Claimed:
     """What the records of a kind that arrived, or wait, claim; left out is one of which a newer version is held, and who never claimed."""
     view_arrived(connection, kind, files)
@@ -103,11 +124,11 @@ def _list_ended(connection: Connection, kind: str) -> None:
     connection.execute(f"""
         insert into ended_earlier
         with sent as (
-            select record_key, {DOCUMENT_KEY} as document_key, {{at: document_at, rank: version_rank}} as version
+            select record_key, {DOCUMENT_KEY} as document_key, {{a: document_at, b: version_rank}} as version
             from arrived where document_at is not null),
         stated as (
             from sent union all
-            select record_key, document_key, {{at: document_at, rank: version_rank}} from lake.clinical.consent
+            select record_key, document_key, {{a: document_at, b: version_rank}} from lake.clinical.consent
             where document_key in (select document_key from sent))
         select record_key from (
             select record_key, max(version) as own, max(max(version)) over (partition by document_key) as newest

@@ -1,9 +1,10 @@
 """What follows for what is held when births change: who the child is now, and whose its records are.
 
 Full recomputation would link every record to the births that are known today (law 11). So the records of a child of whom no birth is
-left, and those whose way of naming a child another shares whose birth is new or says something else tonight, are asked again in the
-same run: they stay, move or wait. How a record named its child is not in the lake (it identifies) but in the archived file; one that
-cannot be read stays where it is, and `erte verify --deep` tells of the file.
+left, those whose way of naming a child another shares whose birth is new or says something else tonight, and those of a child whose
+birth gives another IIN than was borne or claimed, are asked again in the same run: they stay, move or wait. How a record named its child
+is not in the lake (it identifies) but in the archived file; one that cannot be read stays where it is, and `erte verify --deep` tells of
+the file.
 """
 
 from collections.abc import Mapping
@@ -126,17 +127,20 @@ def _list_unsure(connection: Connection, on: date) -> None:
             select c.child_key, c.child_iin from lake.identified.iin c where known_to is null and (
                 child_key in (select child_key from said) or child_iin in (
                     select unnest([child_iin, earlier_iin, mother_iin, earlier_mother_iin]) from said))),
+        borne as (
+            select child_key, child_iin from living where child_iin is not null and (
+                child_key in (select child_key from said) or child_key in (select child_key from claimed)
+                or child_iin in (select child_iin from claimed))),
         asked as (
             select child_key from said where is_cancelled and child_key not in (select child_key from living)
             union select unnest([child_key, other_key]) from shared where child_key <> other_key
             union select s.child_key from said s join living o using (child_key)
             where o.record_key <> s.record_key and s.plurality > 1 and coalesce(o.plurality, 1) = 1
             union select child_key from said where earlier_iin is not null
-            and (child_key, earlier_iin) not in (select (child_key, child_iin) from living where child_iin is not null)
+            and (child_key, earlier_iin) not in (select (child_key, child_iin) from borne)
             union select child_key from claimed where child_iin in (select unnest([mother_iin, earlier_mother_iin]) from said)
-            union select c.child_key from claimed c join living o on o.child_key = c.child_key or o.child_iin = c.child_iin
-            where o.child_iin is not null group by c.child_key, c.child_iin
-            having not bool_or(o.child_key = c.child_key and o.child_iin = c.child_iin))
+            union select child_key from claimed where (child_key, child_iin) not in (select (child_key, child_iin) from borne)
+            and (child_key in (select child_key from borne) or child_iin in (select child_iin from borne)))
         select distinct child_key from before semi join asked using (child_key)""")  # fmt: skip
 
 

@@ -24,8 +24,9 @@ _PROMISES = {
         living as (select child_key, child_iin, mother_iin from lake.identified.birth where known_to is null and not is_cancelled),
         born as (select distinct child_key, child_iin from living where child_iin is not null),
         told as (
-            select child_key, child_iin, (child_key, child_iin) in (from born) as is_own, child_iin in (select child_iin from born) as is_borne,
-                child_key in (select child_key from born) as is_bearing, child_iin in (select mother_iin from living) as is_mothers
+            select (child_key, child_iin) in (select (child_key, child_iin) from born) as is_own,
+                child_iin in (select child_iin from born) as is_borne, child_key in (select child_key from born) as is_bearing,
+                child_iin in (select mother_iin from living) as is_mothers
             from claim)
         select count(*), count(*) filter (not is_own and (is_borne or (is_bearing and not coalesce(is_mothers, false)))) from told""",
 }
