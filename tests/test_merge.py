@@ -303,6 +303,20 @@ def test_a_merged_child_is_one_for_later_files_and_for_the_reports_of_its_earlie
     tell_state(home)
 
 
+def test_what_an_earlier_release_learned_of_one_of_two_children_is_the_united_ones_and_its_own_again_when_they_are_parted(both_sent, tmp_path):
+    home = copy_home(both_sent, tmp_path / "home")
+    child, other = find_child(home, "B2"), find_child(home, "B4")
+    with open_lake(home) as connection:
+        learned = "insert into lake.identified.iin by name select ? as known_from, ? as child_key, ? as child_iin"
+        connection.execute(learned, [FIRST, other, name_iin(904)])
+    before = ask(home, STATE["iin"])
+    merge_children(home, child, other, "registered twice", FIRST)
+    assert ask(home, STATE["iin"]) == [(child, name_iin(904))]
+    assert unmerge_child(home, child, [name_record(home, "B4")], "two after all", FIRST)["parted"] == other
+    assert ask(home, STATE["iin"]) == before
+    tell_state(home)
+
+
 def test_a_withdrawal_after_a_merge_also_takes_back_what_was_sent_of_the_other_key(both_sent, tmp_path):
     home = copy_home(both_sent, tmp_path / "home")
     child, other = find_child(home, "B2"), find_child(home, "B4")

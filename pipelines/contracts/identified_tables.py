@@ -29,7 +29,7 @@ class IdentifiedBirth(KeptRecord):
 
 
 class IdentifiedIin(Kept):
-    """identified.iin: an IIN that a record claims for the child whose birth it names besides; what follows from all claims is stored nowhere."""
+    """identified.iin: an IIN that a record claims for the child whose birth it names besides; what is learned of all is stored nowhere."""
 
     record_kind = clinical(
         "screening, consent or confirmation; null = learned by an earlier release from a record it did not note: nobody takes that claim back"

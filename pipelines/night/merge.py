@@ -22,7 +22,7 @@ from pipelines.night.archive import read_again
 from pipelines.night.arrived import count_rows
 from pipelines.night.assess import assess_touched
 from pipelines.night.audit import record_event, write_anchors
-from pipelines.night.claims import settle_claims
+from pipelines.night.claims import part_claims, settle_claims, unite_claims
 from pipelines.night.commit import commit_kind
 from pipelines.night.intake import open_day
 from pipelines.night.noticing import keep_noticed, open_noticed
@@ -30,16 +30,7 @@ from pipelines.night.relink import LINKED, add_files, keep_newest_births, read_r
 from pipelines.night.spine import read_learned
 from pipelines.risk.protocol import load_protocols
 from pipelines.settings import PACKAGE, Settings
-from pipelines.store.lake import (
-    Connection,
-    append_rows,
-    hold_lock,
-    open_lake,
-    put_frame,
-    read_rows,
-    replace_state,
-    transact,
-)
+from pipelines.store.lake import Connection, hold_lock, open_lake, put_frame, read_rows, replace_state, transact
 
 
 def merge_children(settings: Settings, child: int, other: int, reason: str, on: date) -> dict[str, object]:
@@ -58,7 +49,9 @@ def merge_children(settings: Settings, child: int, other: int, reason: str, on: 
             _settle_births(connection, settings, both, day)
             for kind, tables in {**LINKED, "pmpc_report": ("clinical.pmpc_report",)}.items():
                 counts[kind] = _move(connection, tables, _list_held(connection, tables[-1], other), child, day)
-            counts |= _follow(connection, settings, both, day, _read_claiming(connection, settings, child, other, day))
+            is_claimed = unite_claims(connection, child, other, day)
+            again = {kind: read_readable(connection, settings, kind, _read_held(connection, kind, child)) for kind in LINKED if is_claimed}
+            counts |= _follow(connection, settings, both, day, again)
             record_event(connection, "merge", str(child), {"other": str(other), "reason": reason, **counts})
         write_anchors(connection, settings)
     return {"child_key": child, "merged": other, **counts}
@@ -85,6 +78,7 @@ def unmerge_child(settings: Settings, child: int, records: Sequence[str], reason
             counts = {"birth": _decide(connection, parted["record_key"], other, "unmerge", day)}
             _settle_births(connection, settings, (child, other), day)
             counts["pmpc_report"] = _move(connection, ("clinical.pmpc_report",), _list_reports(connection, child, other), other, day)
+            part_claims(connection, child, other, day)
             again = {kind: read_again(connection, settings, kind, _read_held(connection, kind, child)) for kind in LINKED}
             counts |= _follow(connection, settings, (child, other), day, again)
             counts |= {kind: len(_list_held(connection, tables[-1], other)) for kind, tables in LINKED.items()}
@@ -208,17 +202,6 @@ def _settle_births(connection: Connection, settings: Settings, children: Sequenc
         where known_to is null and child_key in ({", ".join(str(int(c)) for c in children)})""")  # fmt: skip
     again = read_again(connection, settings, "birth", held.drop("child_key")).join(held.select("record_key", "child_key"), on="record_key")
     keep_newest_births(connection, again, f"child_key in ({', '.join(str(int(c)) for c in children)})", day)
-
-
-def _read_claiming(connection: Connection, settings: Settings, child: int, other: int, day: date) -> dict[str, pl.DataFrame]:
-    """What either claimed is claimed for the united child; kind -> all that is held of it, to be asked again, if there was any such claim."""
-    claims = read_rows(connection, "from lake.identified.iin where known_to is null and child_key in (?, ?)", [child, other])
-    if claims.is_empty():
-        return {}
-    moved = claims.filter(pl.col("child_key") == other)
-    connection.execute("update lake.identified.iin set known_to = ? where known_to is null and child_key = ?", [day, other])
-    append_rows(connection, "identified.iin", moved.with_columns(pl.lit(child).alias("child_key"), pl.lit(day).alias("known_from")))
-    return {kind: read_readable(connection, settings, kind, _read_held(connection, kind, child)) for kind in LINKED}
 
 
 def _read_held(connection: Connection, kind: str, child: int) -> pl.DataFrame:
