@@ -115,18 +115,21 @@ def _list_unsure(connection: Connection, on: date) -> None:
         where o.record_key is null or ({_SAID.format("f")}) is distinct from ({_SAID.format("o")})""", [on])  # fmt: skip
     connection.execute("""
         create or replace temp table unsure as
-        with living as (
+        with claimed as materialized (
+            select c.child_key, c.child_iin from lake.identified.iin c where known_to is null and (
+                child_key in (select child_key from said) or child_iin in (
+                    select unnest([child_iin, earlier_iin, mother_iin, earlier_mother_iin]) from said))),
+        living as materialized (  -- of them alone who may be one of those, who are few among all
             select record_key, child_key, child_iin, mother_iin, birth_on, maternity_id, history_no, plurality
-            from lake.identified.birth where known_to is null and not is_cancelled),
+            from lake.identified.birth where known_to is null and not is_cancelled and (
+                mother_iin in (select mother_iin from said) or history_no in (select history_no from said)
+                or child_key in (select child_key from said union all select child_key from claimed)
+                or child_iin in (select child_iin from said union all select child_iin from claimed))),
         shared as (
             select s.child_key, o.child_key as other_key from said s join living o using (mother_iin, birth_on)
             union all select s.child_key, o.child_key from said s join living o using (maternity_id, history_no)
             union all select s.child_key, o.child_key from said s join living o using (child_iin)),
         before as (select child_key from lake.identified.birth where known_to is not null or record_key not in (select record_key from arrived)),
-        claimed as (
-            select c.child_key, c.child_iin from lake.identified.iin c where known_to is null and (
-                child_key in (select child_key from said) or child_iin in (
-                    select unnest([child_iin, earlier_iin, mother_iin, earlier_mother_iin]) from said))),
         borne as (
             select child_key, child_iin from living where child_iin is not null and (
                 child_key in (select child_key from said) or child_key in (select child_key from claimed)
