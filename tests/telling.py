@@ -99,6 +99,7 @@ class Children:
             "concluded": decided + chance.integers(0, 5, count), "impairment": impairment, "speech": chance.random(count) < 0.4,
             "born": chance.integers(-8, 6, count), "age": chance.integers(0, 24, count), "is_late": chance.random(count) < 0.2,
             "examined": np.where(chance.random(count) < 0.8, chance.integers(-6, 8, count), 99), "is_clear": chance.random(count) < 0.7,
+            "is_examined_young": chance.random(count) < chance.choice([0.9, 1]),
             "struck": np.where(chance.random(count) < 0.03, chance.integers(1, 8, count), 99),
         })  # fmt: skip
 
@@ -118,11 +119,12 @@ class Children:
         parts += [self._add("consent", flagged, pl.col("stratum") == name, pl.lit(name)) for name in decisions]
         parts += [self._add("consent_delay", flagged, pl.col("is_late"), stratum) for stratum in (every, pl.col("stratum"))]
         sent, examined = flagged.filter(pl.col("stratum") == "given"), here.filter(pl.col("examined") <= night)
-        is_seen, is_clear = pl.col("concluded") <= night, pl.col("is_clear")
+        is_seen, is_clear, is_decided = pl.col("concluded") <= night, pl.col("is_clear"), pl.col("age") % 9 > 0
         parts += [self._add("seen", sent, is_seen, every), self._add("lost_to_follow_up", sent, ~is_seen & (pl.col("decided") < night - 2), every)]
-        parts.append(self._add("coverage", here.filter(pl.col("born") < night - 1), pl.col("examined") <= night, pl.lit("eyes")))
-        parts.append(self._add("flagged", examined, ~is_clear & (pl.col("flagged") <= night), pl.lit("eyes")))
-        parts.append(self._add("refer_rate", examined.filter(pl.col("age") % 9 > 0), ~is_clear, pl.lit("eyes")))
+        parts.append(self._add("coverage", here.filter(pl.col("born") < night - 1), is_decided & (pl.col("examined") <= night), pl.lit("eyes")))
+        young = examined.filter(pl.col("is_examined_young"))
+        parts.append(self._add("flagged", young, ~is_clear & (pl.col("flagged") <= night), pl.lit("eyes")))
+        parts.append(self._add("refer_rate", examined.filter(is_decided), ~is_clear, pl.lit("eyes")))
         return add_margins(pl.concat(parts))
 
     @staticmethod

@@ -54,6 +54,10 @@ def test_the_same_children_are_linked_in_whatever_table_they_are_told():
     assert recovered(given, tell(Told(0, (0, 0, 0)), indicator_id="consent_delay", stratum="given", among=told)) == 1
     seen = tell(Told(0, (0, 0, 0)), indicator_id="seen", among=Told(3, (None, None, None)))
     assert recovered(seen, tell(told, indicator_id="lost_to_follow_up", among=Told(3, (None, None, None)))) == 2
+    decided, none = tell(Told(0, (0, 0)), indicator_id="refer_rate", stratum="eyes", among=Told(20, (20, 0))), Told(40, (20, 20))
+    part = tell(Told(2, (None, None)), indicator_id="coverage", stratum="eyes", among=none)
+    assert recovered(part, tell(Told(0, (0, 0)), indicator_id="refer_rate", stratum="eyes", among=none)) == 0
+    assert recovered(part, decided) == 1  # whose results count for coverage they decide, and so the first region has both
     covered = tell(Told(103, (None, 40, 60)), indicator_id="coverage", stratum="eyes")
     assert recovered(covered, tell(Told(0, (0, 0, 0)), indicator_id="flagged", stratum="eyes", among=Told(103, (0, 40, 60)))) == 0
 

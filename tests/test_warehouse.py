@@ -111,7 +111,7 @@ def apart(tmp_path_factory):
     form.write_text("Организация;Отчетный период;Всего новорожденных;Охвачено скринингом абс.\nM1;01.01.2026;30;29\nM1;01.02.2026;10;9\n"
                     "M2;01.02.2026;5;5\nM2;01.02.2019;7;7\n", "utf-8")  # fmt: skip
     flow.receive(settings, [form])
-    born = {year: {"birth_on": f"{year}-02-10", "issued_at": f"{year}-02-11T08:00:00"} for year in (2023, 2024, 2025)}
+    born = {year: {"birth_on": f"{year}-02-10", "issued_at": f"{year}-02-11T08:00:00"} for year in (2022, 2023, 2024, 2025)}
     told = [(2, "oae_left", "pass", 2), (3, "oae_left", "not_done", 2), (4, "tsh", "declined", 2), (5, "tsh", 3.0, 2),
             (5, "oae_left", "not_done", 1), (5, "oae_left", "refer", 2)]  # fmt: skip
     at_risk = [{"birth_weight_g": "1999"}, {"gestation_wk": "33"}, {"is_complicated": "true"}]
@@ -124,6 +124,9 @@ def apart(tmp_path_factory):
         *of_year(2023, 22), *of_year(2023, 23),
         *({"birth": bear(n, residence_kato=kato, **born[2023])} for n, kato in ((24, ""), (25, "991010000"), (26, ""))),
         {"birth": bear(32)}, {"birth": bear(34, residence_kato="")},
+        *({"birth": bear(n, **born[2022])} for n in (42, 44)),
+        *({"screening": examine(n, what, said, **of_day(born[2022], age))} for n, what, said, age in (
+            (42, "oae_left", "refer", 1100), (44, "oae_left", "refer", 1096), (44, "motor", 1.2, 1095), (44, "mchat_r", 9, 1100))),
     ])  # fmt: skip
     take_in(settings, FIRST)
     flow.publish(settings, date(2026, 6, 1))
@@ -217,6 +220,16 @@ def test_a_child_of_whom_only_a_test_not_done_or_declined_or_a_part_of_one_is_to
                        ("timeliness", "blood_spot", 1, 1), ("timeliness", "hearing", 2, 2)]  # fmt: skip
     assert verdicts == [("not_examined", None, 1), ("repeat_due", "undecided", 1), ("undecided", None, 1), (None, "not_examined", 1)]
     assert screened == [(2,)]
+
+
+def test_the_risk_group_is_counted_over_children_examined_while_they_were_under_3(published_apart):
+    told = ask_published(published_apart, """
+        select stratum, numerator, denominator from indicator
+        where indicator_id = 'flagged' and kato2 = 'KZ' and sex_code = 'all' and birth_year = 2022 order by all""")  # fmt: skip
+    examined = ask_published(published_apart, """
+        select hearing, autism, examined_programmes, flag_programmes from pathway where birth_year = 2022 order by all""")  # fmt: skip
+    assert told == [("development", 1, 1)]  # born on 10 February 2022: one was examined on the eve of the third birthday, the others on it or after
+    assert examined == [("risk", "risk", "development", "development"), ("risk", None, "", "")]
 
 
 def test_the_eyes_of_the_children_are_counted_whom_the_protocol_calls_at_risk(published_apart):

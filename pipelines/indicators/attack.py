@@ -14,7 +14,7 @@ import polars as pl
 
 from pipelines.indicators.disclose import LEAST_WIDTH, Limits, bound_cells
 from pipelines.indicators.known import FAMILIES, Family, Known, read_known
-from pipelines.indicators.program import GIVEN, SUPPOSED, Program
+from pipelines.indicators.program import GIVEN, SUPPOSED, SURE, Program
 from pipelines.indicators.search import find_pinned
 
 _TOGETHER = 2_000
@@ -98,19 +98,20 @@ def write_program(program: Program, known: Known, limits: Limits) -> Iterator[st
             for cells in _list_cells(counts):
                 program.ask(cells)
                 yield from [name] * len(cells)
-        for whole, parts in covers:
-            _limit_by_cover(program, now.get(whole), [now[part] for part in parts if part in now])
+        for whole, parts, weight in covers:
+            _limit_by_cover(program, now.get(whole), [now[part] for part in parts if part in now], weight)
         before |= now
 
 
-def _list_covers(family: Family, counted: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each whole, and children of it that are apart from one another."""
-    yield from family.parts
+def _list_covers(family: Family, counted: list[str]) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """Each whole, children of it that are apart from one another, and how sure that is."""
+    for covers, weight in ((family.parts, SURE), (family.supposed, SUPPOSED)):
+        yield from ((whole, parts, weight) for whole, parts in covers)
     pairs = {*zip(counted[: len(counted) // 2], counted[len(counted) // 2 :], strict=True)}
-    yield from sorted((denominator, (numerator,)) for numerator, denominator in pairs)
+    yield from sorted((denominator, (numerator,), SURE) for numerator, denominator in pairs)
     if family.whole:
         those = {family.whole, *(part for _, parts in family.parts for part in parts), *(denominator for _, denominator in pairs)}
-        yield from ((family.whole, (name,)) for name in sorted({*counted} - those))
+        yield from ((family.whole, (name,), SURE) for name in sorted({*counted} - those))
 
 
 def _add_day(program: Program, known: Known, day: int, moves: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Counts]]:
@@ -179,12 +180,12 @@ def _limit_by_growth(program: Program, old: Counts, new: Counts) -> None:
     program.limit(sides[0], -np.inf, 0, less=sides[1], weight=SUPPOSED)
 
 
-def _limit_by_cover(program: Program, whole: Counts | None, parts: list[Counts]) -> None:
+def _limit_by_cover(program: Program, whole: Counts | None, parts: list[Counts], weight: float) -> None:
     """Parts are no more than their whole, by band and sex where all of them are."""
     if whole and parts:
         is_alike = all((p.bands, p.numbers.shape) == (whole.bands, whole.numbers.shape) for p in parts)
         each, of = ([c.numbers.reshape((-1, 1) if is_alike else (len(c.numbers), -1)) for c in cs] for cs in (parts, [whole]))
-        program.limit(np.hstack(each), -np.inf, 0, less=of[0])
+        program.limit(np.hstack(each), -np.inf, 0, less=of[0], weight=weight)
 
 
 def _list_cells(counts: Counts) -> Iterator[np.ndarray]:

@@ -13,13 +13,14 @@ class Family(NamedTuple):
     """Indicators whose counts go together: what each counts in its numerator and in its denominator ({} = the stratum).
 
     Of the same name are the same children. `parts` are children of their own each, all of them of a whole; `whole` is of all others too,
-    but of the denominator. What `falls` loses children again: nobody supposes that it only grows.
+    but of the denominator; `supposed` are parts but for few. What `falls` loses children again: nobody supposes that it only grows.
     """
 
     counts: Mapping[str, tuple[str, str]]
     parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     whole: str | None = None
     falls: tuple[str, ...] = ()
+    supposed: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -37,7 +38,8 @@ FAMILIES: Mapping[str, Family] = {
             "refer_rate": ("not clear", "decided"),
             "timeliness": ("in time", "timed"),
         },
-        tuple(("examined", (name,)) for name in ("covered", "decided", "timed")),
+        (("decided", ("covered",)),),
+        supposed=tuple(("examined", (name,)) for name in ("covered", "decided", "timed")),  # who was first examined at 3 is not of the examined
     ),
 }
 """Those that have no family stand alone, each stratum (a programme, with children of its own) by itself."""

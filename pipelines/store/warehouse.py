@@ -200,10 +200,11 @@ def _gate_consents(connection: Connection, gate: Gate, on: date) -> None:
 def _list_programmes() -> str:
     """SQL: one row a child and programme, as warehouse/programmes.toml says; a child without a usable examination has no verdict."""
     return " union all ".join(
-        f"select kato2, birth_year, sex_code, age_months, is_dead, flag_programmes, '{name}' as programme, "
+        f"select kato2, birth_year, sex_code, age_months, is_dead, '{name}' as programme, "
         f"nullif({name}, 'not_examined') as verdict, "
         f"{f'is_{name}_in_window' if programme.get('has_window') else 'null::boolean'} as is_in_window, "
-        f"list_contains(string_split(positive_programmes, ' '), '{name}') as is_positive, "
+        f"contains(examined_programmes, '{name}') as is_examined_under_3, "  # no programme's name is part of another's
+        f"contains(flag_programmes, '{name}') as is_flagged, contains(positive_programmes, '{name}') as is_positive, "
         f"({_say_due(programme)}) as is_due, ({programme.get('is_meant', 'true')}) as is_meant from pathway"
         for name, programme in _read_programmes().items()
     )

@@ -10,6 +10,7 @@ examined as (
         child_key,
         programme,
         is_in_window,
+        coalesce(first_examined_on, decided_on) < birth_on + interval 36 months as is_under_3,
         case when first_examined_on is null and verdict is distinct from 'risk' then 'not_examined' else coalesce(verdict, 'undecided') end as verdict
     from known_verdict
 ),
@@ -23,6 +24,7 @@ screened as (
         max(verdict) filter (programme = 'autism') as autism,
         max(verdict) filter (programme = 'eyes') as eyes,
         max(verdict) filter (programme = 'phenotype') as phenotype,
+        string_agg(programme, ' ' order by programme) filter (is_under_3 and verdict <> 'not_examined') as examined_programmes,
         bool_or(is_in_window) filter (programme = 'blood_spot') as is_blood_spot_in_window,
         bool_or(is_in_window) filter (programme = 'hearing') as is_hearing_in_window
     from examined
@@ -167,6 +169,7 @@ select
     screened.phenotype,
     screened.is_blood_spot_in_window,
     screened.is_hearing_in_window,
+    coalesce(screened.examined_programmes, '') as examined_programmes,
     coalesce(positive.positive_programmes, '') as positive_programmes,
     flagged.child_key is not null as is_flagged,
     coalesce(flagged.flag_programmes, '') as flag_programmes,
