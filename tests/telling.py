@@ -26,7 +26,7 @@ class Told(NamedTuple):
     shown: tuple[int | None, ...]
 
 
-def tell(*tellings: Told, indicator_id="flagged", stratum="all", age_band="all", female: Sequence[int] = (), among: Told | None = None):
+def tell(*tellings: Told, indicator_id="referred", stratum="all", age_band="all", female: Sequence[int] = (), among: Told | None = None):
     """published.indicator of one table: a telling a day; `female`: the nation's girls on each; `among`: the denominator as told, else many."""
     rows = []
     for number, told in enumerate(tellings):
@@ -100,6 +100,7 @@ class Children:
             "born": chance.integers(-8, 6, count), "age": chance.integers(0, 24, count), "is_late": chance.random(count) < 0.2,
             "examined": np.where(chance.random(count) < 0.8, chance.integers(-6, 8, count), 99), "is_clear": chance.random(count) < 0.7,
             "is_examined_young": chance.random(count) < chance.choice([0.9, 1]),
+            "is_heard": chance.random(count) < chance.choice([0.3, 0.95]), "is_deaf": chance.random(count) < chance.choice([0.1, 0.5]),
             "struck": np.where(chance.random(count) < 0.03, chance.integers(1, 8, count), 99),
         })  # fmt: skip
 
@@ -123,7 +124,13 @@ class Children:
         parts += [self._add("seen", sent, is_seen, every), self._add("lost_to_follow_up", sent, ~is_seen & (pl.col("decided") < night - 2), every)]
         parts.append(self._add("coverage", here.filter(pl.col("born") < night - 1), is_decided & (pl.col("examined") <= night), pl.lit("eyes")))
         young = examined.filter(pl.col("is_examined_young"))
-        parts.append(self._add("flagged", young, ~is_clear & (pl.col("flagged") <= night), pl.lit("eyes")))
+        heard, is_blind = young.filter(pl.col("is_heard")), ~is_clear & (pl.col("flagged") <= night)
+        is_deaf = pl.col("is_heard") & pl.col("is_deaf") & (pl.col("flagged") <= night)
+        parts += [self._add("flagged", of, is_so, pl.lit(name)) for name, of, is_so in (
+            ("eyes", young, is_blind), ("hearing", heard, is_deaf), ("all", young, is_blind | is_deaf))]  # fmt: skip
+        is_worth, blind, deaf = is_seen & (pl.col("impairment") != "none"), sent.filter(is_seen & ~is_clear), sent.filter(is_seen & pl.col("is_deaf"))
+        every = sent.filter(is_seen & (~is_clear | pl.col("is_deaf")))
+        parts += [self._add("ppv", of, is_worth, pl.lit(name)) for name, of in (("eyes", blind), ("hearing", deaf), ("all", every))]
         parts.append(self._add("refer_rate", examined.filter(is_decided), ~is_clear, pl.lit("eyes")))
         return add_margins(pl.concat(parts))
 
@@ -151,6 +158,8 @@ def count_national_year(births: int = 335_000, seed: int = 1) -> pl.DataFrame:
     for name, share in {"blood_spot": 0.004, "hearing": 0.004, "development": 0.011, "autism": 0.008, "eyes": 1e-4, "phenotype": 0.006}.items():
         examined = chance.binomial(born, 0.9)
         tables += [("coverage", name, examined, born), ("flagged", name, chance.binomial(examined, share), examined)]
+    each = [counts for indicator_id, _, counts, _ in tables if indicator_id == "flagged"]
+    tables.append(("flagged", "all", np.maximum(np.max(each, axis=0), sum(each) * 9 // 10), born))
     flagged = chance.binomial(born, 0.02)
     rest, decisions = flagged, {}
     for name, share in (("given", 0.85), ("refused", 0.6), ("withdrawn", 0.1)):

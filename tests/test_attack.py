@@ -75,6 +75,20 @@ def test_a_stratum_that_the_whole_covers_is_no_more_than_it():
     assert recovered(tell(alone, indicator_id="impairment"), tell(severe, indicator_id="impairment", stratum="severe")) == 1
 
 
+def test_a_child_flagged_in_two_programmes_is_one_of_all_so_that_all_is_no_less_than_each_and_no_more_than_all_together():
+    hearing = tell(Told(3, (None, None, None)), indicator_id="flagged", stratum="hearing")
+    assert recovered(hearing, tell(Told(60, (20, 20, 20)), indicator_id="flagged")) == 0
+    assert recovered(hearing, tell(Told(20, (20, 0, 0)), indicator_id="flagged")) == 1  # no child of the others is flagged at all
+    for indicator_id in ("flagged", "ppv"):
+        every, eyes, hearing = (
+            tell(told, indicator_id=indicator_id, stratum=stratum)
+            for stratum, told in (("all", Told(22, (20, None, 0))), ("eyes", Told(20, (20, 0, 0))), ("hearing", Told(2, (None, None, None))))
+        )
+        assert recovered(every) == recovered(every, hearing) == recovered(eyes, hearing) == 0
+        assert recovered(every, eyes) == 1  # the first region has 20 and more of all: the second 1 or 2
+        assert recovered(every, eyes, hearing) == 2  # and these are flagged by hearing, as nobody is by eyes
+
+
 def test_an_age_band_that_all_ages_and_another_band_give_back_is_seen():
     bands = [tell(Told(10, (10, 0)), age_band="1 year"), tell(Told(2, (None, None)), age_band="under 1")]
     assert recovered(bands[1]) == 0

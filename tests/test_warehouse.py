@@ -222,13 +222,23 @@ def test_a_child_of_whom_only_a_test_not_done_or_declined_or_a_part_of_one_is_to
     assert screened == [(2,)]
 
 
+def test_a_child_flagged_or_examined_in_two_programmes_is_one_child_of_all(published_apart, answered_again):
+    examined = ask_published(published_apart, """
+        select stratum, numerator, denominator from indicator
+        where indicator_id = 'flagged' and kato2 = 'KZ' and sex_code = 'all' and birth_year = 2025 order by all""")  # fmt: skip
+    flags = ask_published(answered_again, """
+        select stratum, numerator from indicator where (indicator_id, kato2, sex_code) = ('flagged', 'KZ', 'all') order by all""")  # fmt: skip
+    assert examined == [("all", 0, 2), ("blood_spot", 0, 1), ("hearing", 0, 2)]
+    assert flags == [("all", 12), ("blood_spot", 3), ("development", 11)]  # of one the low mean was corrected, and two have both flags
+
+
 def test_the_risk_group_is_counted_over_children_examined_while_they_were_under_3(published_apart):
     told = ask_published(published_apart, """
         select stratum, numerator, denominator from indicator
         where indicator_id = 'flagged' and kato2 = 'KZ' and sex_code = 'all' and birth_year = 2022 order by all""")  # fmt: skip
     examined = ask_published(published_apart, """
         select hearing, autism, examined_programmes, flag_programmes from pathway where birth_year = 2022 order by all""")  # fmt: skip
-    assert told == [("development", 1, 1)]  # born on 10 February 2022: one was examined on the eve of the third birthday, the others on it or after
+    assert told == [("all", 1, 1), ("development", 1, 1)]  # one was examined on the eve of the third birthday, and then on it
     assert examined == [("risk", "risk", "development", "development"), ("risk", None, "", "")]
 
 
@@ -517,11 +527,11 @@ def test_of_two_conclusions_the_later_one_is_told_as_a_whole(answered_again):
 
 
 def test_a_flag_raised_after_a_conclusion_is_worth_nothing_by_it(answered_again):
-    assert ask_one(answered_again, 12, "flag_programmes") == ([("blood_spot development",)], [("development", 1, 1)])
+    assert ask_one(answered_again, 12, "flag_programmes") == ([("blood_spot development",)], [("all", 1, 1), ("development", 1, 1)])
 
 
 def test_an_impairment_confirmed_once_stays_confirmed_when_a_later_referral_finds_none_and_each_flag_is_worth_what_its_own_finds(answered_again):
-    assert ask_one(answered_again, 14) == ([("speech", "mental", True)], [("blood_spot", 0, 1), ("development", 1, 1)])
+    assert ask_one(answered_again, 14) == ([("speech", "mental", True)], [("all", 1, 1), ("blood_spot", 0, 1), ("development", 1, 1)])
 
 
 @pytest.fixture(scope="module")

@@ -47,12 +47,15 @@ def attack_release(published: pl.DataFrame, limits: Limits, counted: pl.DataFram
     return sum(len(pinned) for _, pinned in found), sum(int(pinned.sum()) for _, pinned in found)
 
 
-def find_recovered(published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None = None) -> list[tuple[str, int, str, str, str]]:
-    """Groups (family, year of birth, stratum or all) and their tables (indicator, stratum) of which a count is recovered, or may be.
+def find_recovered(
+    published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None = None, asked: pl.DataFrame | None = None
+) -> list[tuple[str, int, str, str, str]]:
+    """Groups asked about (family, year of birth, stratum or all) and their tables (indicator, stratum) of which a count is, or may be, recovered.
 
     Of many counts it is not asked to the end: that takes time that a night has not.
     """
-    cells = {names[number] for names, pinned in _try_groups(published, limits, counted, _ASKED) for number in np.flatnonzero(pinned)}
+    tried = _try_groups(published, limits, counted, _ASKED, asked)
+    cells = {names[number] for names, pinned in tried for number in np.flatnonzero(pinned)}
     return sorted({(*group, *table) for group, tables in cells for table in tables})
 
 
@@ -61,11 +64,11 @@ Cell = tuple[tuple[str, int, str], tuple[tuple[str, str], ...]]
 
 
 def _try_groups(
-    published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None, most: float = np.inf
+    published: pl.DataFrame, limits: Limits, counted: pl.DataFrame | None, most: float = np.inf, asked: pl.DataFrame | None = None
 ) -> Iterator[tuple[list[Cell], np.ndarray]]:
     """What each count tried is of, and which are recovered; of groups that are tried side by side."""
     program, cells = Program(), list[Cell]()
-    for known in read_known(published, counted):
+    for known in read_known(published, counted, asked):
         if program.width > _TOGETHER:
             yield cells, find_pinned(program, limits.small, LEAST_WIDTH, most)
             program, cells = Program(), []
@@ -99,13 +102,18 @@ def write_program(program: Program, known: Known, limits: Limits) -> Iterator[st
                 program.ask(cells)
                 yield from [name] * len(cells)
         for whole, parts, weight in covers:
-            _limit_by_cover(program, now.get(whole), [now[part] for part in parts if part in now], weight)
+            if whole in now:
+                _limit_by_sum(program, [now[part] for part in parts if part in now], [now[whole]], weight)
+        for whole, parts in family.unions:
+            if whole in now and (not np.isnan(now[whole].nation).any() or now.keys() >= {*parts}):  # else what is missing may be of any
+                _limit_by_sum(program, [now[whole]], [now[part] for part in parts if part in now])
         before |= now
 
 
 def _list_covers(family: Family, counted: list[str]) -> Iterator[tuple[str, tuple[str, ...], float]]:
     """Each whole, children of it that are apart from one another, and how sure that is."""
-    for covers, weight in ((family.parts, SURE), (family.supposed, SUPPOSED)):
+    unions = tuple((whole, (part,)) for whole, parts in family.unions for part in parts)
+    for covers, weight in ((family.parts + unions, SURE), (family.supposed, SUPPOSED)):
         yield from ((whole, parts, weight) for whole, parts in covers)
     pairs = {*zip(counted[: len(counted) // 2], counted[len(counted) // 2 :], strict=True)}
     yield from sorted((denominator, (numerator,), SURE) for numerator, denominator in pairs)
@@ -180,12 +188,12 @@ def _limit_by_growth(program: Program, old: Counts, new: Counts) -> None:
     program.limit(sides[0], -np.inf, 0, less=sides[1], weight=SUPPOSED)
 
 
-def _limit_by_cover(program: Program, whole: Counts | None, parts: list[Counts], weight: float) -> None:
-    """Parts are no more than their whole, by band and sex where all of them are."""
-    if whole and parts:
-        is_alike = all((p.bands, p.numbers.shape) == (whole.bands, whole.numbers.shape) for p in parts)
-        each, of = ([c.numbers.reshape((-1, 1) if is_alike else (len(c.numbers), -1)) for c in cs] for cs in (parts, [whole]))
-        program.limit(np.hstack(each), -np.inf, 0, less=of[0], weight=weight)
+def _limit_by_sum(program: Program, few: list[Counts], many: list[Counts], weight: float = SURE) -> None:
+    """Some together are no more than others together, by band and sex where all of them are; nobody supposes it against the nation's counts."""
+    if few and many and (weight == SURE or np.all(sum(c.nation for c in few) <= sum(c.nation for c in many))):
+        is_alike = all((c.bands, c.numbers.shape) == (few[0].bands, few[0].numbers.shape) for c in few + many)
+        less, more = (np.hstack([c.numbers.reshape((-1, 1) if is_alike else (len(c.numbers), -1)) for c in cs]) for cs in (few, many))
+        program.limit(less, -np.inf, 0, less=more, weight=weight)
 
 
 def _list_cells(counts: Counts) -> Iterator[np.ndarray]:

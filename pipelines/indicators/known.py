@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from pipelines.contracts import PROGRAMMES
 from pipelines.indicators.disclose import ALL, NATION
 
 
@@ -13,7 +14,8 @@ class Family(NamedTuple):
     """Indicators whose counts go together: what each counts in its numerator and in its denominator ({} = the stratum).
 
     Of the same name are the same children. `parts` are children of their own each, all of them of a whole; `whole` is of all others too,
-    but of the denominator; `supposed` are parts but for few. What `falls` loses children again: nobody supposes that it only grows.
+    but of the denominator; `supposed` are parts but for few. `unions` are parts of which a child may be of several: each is no more than
+    the whole, and the whole no more than all of them. What `falls` loses children again: nobody supposes that it only grows.
     """
 
     counts: Mapping[str, tuple[str, str]]
@@ -21,6 +23,12 @@ class Family(NamedTuple):
     whole: str | None = None
     falls: tuple[str, ...] = ()
     supposed: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    unions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def _unite(*counts: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Unions of counts by programme: in all of them a child is one."""
+    return tuple((f"{of} {ALL}", tuple(f"{of} {name}" for name in PROGRAMMES)) for of in counts)
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -41,10 +49,16 @@ FAMILIES: Mapping[str, Family] = {
         (("decided", ("covered",)),),
         supposed=tuple(("examined", (name,)) for name in ("covered", "decided", "timed")),  # who was first examined at 3 is not of the examined
     ),
+    "risk group": Family({"flagged": ("flagged {}", "examined {}")}, unions=_unite("flagged", "examined")),
+    "worth": Family({"ppv": ("confirmed {}", "concluded {}")}, unions=_unite("confirmed", "concluded")),
 }
-"""Those that have no family stand alone, each stratum (a programme, with children of its own) by itself."""
-_FAMILY_OF = {indicator_id: name for name, family in FAMILIES.items() for indicator_id in family.counts}
-_WITH_STRATA = [name for name, family in FAMILIES.items() if any("{}" in count for counts in family.counts.values() for count in counts)]
+"""Those that have no family stand alone, each stratum (a programme, with children of its own) by itself. What is of two is asked about in
+each: all that is counted in all programmes is too much to be asked about at once in a night."""
+_FAMILY_OF = pl.DataFrame(
+    [(indicator_id, name, any("{}" in count for counts in family.counts.values() for count in counts))
+     for name, family in FAMILIES.items() for indicator_id in family.counts],
+    {"indicator_id": pl.String, "family": pl.String, "has_strata": pl.Boolean}, orient="row",
+)  # fmt: skip
 
 GROUP = ("family", "birth_year", "linked")
 
@@ -66,19 +80,22 @@ class Known(NamedTuple):
 
 
 def name_group(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the group of counts they are of: columns `family`, and `linked`, a stratum or all."""
-    family = pl.col("indicator_id").replace(_FAMILY_OF)
-    return rows.with_columns(family=family, linked=pl.when(family.is_in(_WITH_STRATA)).then(pl.lit(ALL)).otherwise("stratum"))
+    """Rows with the groups of counts they are of, once for each: columns `family`, and `linked`, a stratum or all."""
+    named = rows.join(_FAMILY_OF, on="indicator_id", how="left")
+    linked = pl.when("has_strata").then(pl.lit(ALL)).otherwise("stratum")
+    return named.with_columns(family=pl.coalesce("family", "indicator_id"), linked=linked).drop("has_strata")
 
 
-def read_known(published: pl.DataFrame, counted: pl.DataFrame | None = None) -> Iterator[Known]:
+def read_known(published: pl.DataFrame, counted: pl.DataFrame | None = None, asked: pl.DataFrame | None = None) -> Iterator[Known]:
     """What is known of each group of published.indicator, but of those of which all regions were ever hidden.
 
-    `counted`: rows of indicator, with told_on, as far as they are known.
+    `counted`: rows of indicator, with told_on, as far as they are known; `asked`: the groups, all of them unless said.
     """
     is_region = pl.col("kato2") != NATION
     is_said = is_region & (pl.col("numerator").is_not_null() | pl.col("denominator").is_not_null())
-    named = name_group(published).filter(is_said.any().over(GROUP)).with_columns(_TABLE)
+    named = name_group(published)
+    named = named if asked is None else named.join(asked, on=GROUP, how="semi")
+    named = named.filter(is_said.any().over(GROUP)).with_columns(_TABLE)
     if named.is_empty():
         return
     axes = {column: [*([first] if first else []), *sorted({*named[column].cast(pl.String)} - {first})] for column, first in _AXES.items()}

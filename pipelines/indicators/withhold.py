@@ -17,8 +17,8 @@ from pipelines.indicators.known import GROUP, name_group
 from pipelines.indicators.release import list_last
 
 _IS_REGION = pl.col("kato2") != NATION
-_IS_PART = pl.any_horizontal(pl.col("stratum", "age_band", "linked") != ALL)
-"""A stratum of several or an age band of it, or a programme, which is alone."""
+_IS_PART = pl.any_horizontal(pl.col("stratum", "age_band") != ALL)
+"""A stratum of several or an age band of it, or a programme, which may be alone."""
 _STRATUM = ("indicator_id", "birth_year", "stratum")
 _SHOWN = ("numerator", "denominator")
 
@@ -31,16 +31,17 @@ def withhold(
     `earlier`: rows of the releases before; `counted`: exact counts of that day and of those before, as of `read_known`; `is_rebuilt`: nothing
     is taken over from an earlier release, as the rule may have changed, so that no table is told because it was.
     """
-    columns, told = told.columns, name_group(told)
-    asked = told.filter(_IS_REGION & ((pl.col("told_on") == on) | is_rebuilt)).select(GROUP).unique()
-    before = name_group(earlier.select(columns)).join(asked, on=GROUP, how="semi") if len(earlier) else told.clear()
-    exact = name_group(counted).join(asked, on=GROUP, how="semi") if counted is not None else None
-    regions = told.filter(_IS_REGION)
+    before = earlier.select(told.columns) if len(earlier) else told.clear()
+    groups, regions = name_group(pl.concat([before, told]).select(TABLE).unique()), told.filter(_IS_REGION)
+    asked = name_group(regions.filter((pl.col("told_on") == on) | is_rebuilt)).select(GROUP).unique()
     first = (regions if is_rebuilt else regions.join(before, on=TABLE, how="anti")).select(TABLE).unique()
     for step in (1, 2, 3, 4):
-        rows = pl.concat([before, told]).join(asked, on=GROUP, how="semi").select(columns)
-        recovered = pl.DataFrame(find_recovered(rows, limits, exact), {**asked.schema, "indicator_id": pl.String, "stratum": pl.String}, orient="row")
-        concerned = told.filter(_IS_REGION).join(recovered, on=_STRATUM if step == 1 else GROUP, how="semi")
+        tables = groups.join(asked, on=GROUP, how="semi")
+        rows = pl.concat([before, told]).join(tables, on=TABLE, how="semi")
+        found = find_recovered(rows, limits, None if counted is None else counted.join(tables, on=TABLE, how="semi"), asked)
+        recovered = pl.DataFrame(found, {**asked.schema, "indicator_id": pl.String, "stratum": pl.String}, orient="row")
+        tables = recovered if step == 1 else groups.join(recovered, on=GROUP, how="semi")
+        concerned = told.filter(_IS_REGION).join(tables, on=_STRATUM, how="semi")
         new = concerned.join(first, on=TABLE, how="semi")
         if step <= 2:
             old = list_last(before).join(concerned, on=TABLE, how="semi").join(first, on=TABLE, how="anti")
@@ -48,12 +49,12 @@ def withhold(
         else:
             concerned, now = new, [_hide_zeros(new) if step == 3 else _hide_regions(new, told)]
         told = pl.concat([told.join(concerned, on=[*TABLE, "kato2"], how="anti"), *(part.select(told.columns) for part in now)])
-        asked = recovered.select(GROUP).unique()
+        asked = pl.concat([recovered.select(GROUP), name_group(concerned).select(GROUP)]).unique()
         if step >= 2:  # of the others all is as it was told before
             asked = asked.join(name_group(first), on=GROUP, how="semi")
         if asked.is_empty():
             break
-    return told.select(columns)
+    return told
 
 
 def _hide_zeros(tables: pl.DataFrame) -> pl.DataFrame:
