@@ -113,12 +113,13 @@ class Children:
             is_impaired=(pl.col("concluded") <= night) & (pl.col("impairment") != "none"),
         )
         decisions, flagged, every = FAMILIES["decision"].parts[0][1], here.filter(pl.col("flagged") <= night), pl.lit("all")
+        due = flagged.filter(pl.col("flagged") < night - 1)
         parts = []
         for name in ("all", "physical", "mental", "complex", "speech"):
             of = {"all": pl.lit(value=True), "speech": pl.col("speech")}.get(name, pl.col("impairment") == name)
             parts += [self._add("impairment", here, pl.col("is_impaired") & of, pl.lit(name), band) for band in (every, pl.col("age_band"))]
         parts += [self._add("consent", flagged, pl.col("stratum") == name, pl.lit(name)) for name in decisions]
-        parts += [self._add("consent_delay", flagged, pl.col("is_late"), stratum) for stratum in (every, pl.col("stratum"))]
+        parts += [self._add("consent_delay", due, pl.col("is_late"), stratum) for stratum in (every, pl.col("stratum"))]
         sent, examined = flagged.filter(pl.col("stratum") == "given"), here.filter(pl.col("examined") <= night)
         is_seen, is_clear, is_decided = pl.col("concluded") <= night, pl.col("is_clear"), pl.col("age") % 9 > 0
         parts += [self._add("seen", sent, is_seen, every), self._add("lost_to_follow_up", sent, ~is_seen & (pl.col("decided") < night - 2), every)]

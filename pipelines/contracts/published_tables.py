@@ -85,6 +85,7 @@ class Pathway(dy.Schema):
         "first decided more than 30 days after the flag, or undecided for more than 30 days when the month of the release began",
         dy.Bool,
     )
+    is_consent_due = published("flagged more than 30 days before the month of the release began: a decision may be late", dy.Bool)
     place = published(
         "where the flag is: withheld, referred, aged_out, closed", codes=("withheld", "referred", "aged_out", "closed")
     )
@@ -119,6 +120,7 @@ class Pathway(dy.Schema):
         "not is_referred or is_flagged or place is null",
         "(consent is null) = not is_flagged",
         "(is_consent_late is null) = not is_flagged",
+        "(is_consent_due is null) = not is_flagged",
         "consent_delay_days >= 0",
         "consent_delay_days is not null or consent is null or consent = 'pending'",
         "referred_delay_days >= 0",

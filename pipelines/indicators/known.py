@@ -31,12 +31,14 @@ def _unite(*counts: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((f"{of} {ALL}", tuple(f"{of} {name}" for name in PROGRAMMES)) for of in counts)
 
 
+_STATES = ("given", "refused", "withdrawn", "pending")
 FAMILIES: Mapping[str, Family] = {
     "impairment": Family({"impairment": ("{}", "of the spine")}, ((ALL, ("physical", "mental", "complex")),), ALL),
     "decision": Family(
-        {"consent": ("{}", ALL), "consent_delay": ("late {}", "{}")},
-        tuple((of + ALL, tuple(of + state for state in ("given", "refused", "withdrawn", "pending"))) for of in ("", "late ")),
-        falls=("pending", "late pending", ALL, "late " + ALL),  # a flag that is rejected is nobody's to decide on any more
+        {"consent": ("{}", ALL), "consent_delay": ("late {}", "due {}")},
+        tuple((of + ALL, tuple(of + state for state in _STATES)) for of in ("", "due ", "late ")),
+        supposed=tuple((state, ("due " + state,)) for state in (ALL, *_STATES)),
+        falls=tuple(of + state for of in ("", "due ", "late ") for state in ("pending", ALL)),  # a flag that is rejected is nobody's to decide on any more
     ),
     "referral": Family({"seen": ("seen", ALL), "lost_to_follow_up": ("lost", ALL)}, ((ALL, ("seen", "lost")),), falls=("lost",)),
     "programme": Family(

@@ -19,8 +19,8 @@ VERSIONED = ("birth", "verdict", "flag", "consent", "consent_doubt", "placement"
 OVERDUE_DAYS = 60
 """Days after the feed from which silence of a PMPC is loss to follow-up (warehouse/indicators.toml)."""
 LATE_DAYS = 30
-"""Days after the flag from which a decision is late. Silence is late by the month only: with the age at the flag, the night on which
-a child turned late would give the date of birth away."""
+"""Days after the flag from which a decision is late. Silence is late, and a decision due, by the month only: with the age at the flag, the
+night on which a child turned late would give the date of birth away."""
 _OLDEST_ASKED = 36
 """Completed months from which no indicator looks at the age any more (sql/indicators/impairment.sql, '2 years')."""
 

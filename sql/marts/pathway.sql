@@ -186,6 +186,7 @@ select
         when flagged.child_key is not null
             then coalesce(decided.decided_on, date_trunc('month', known_on())::date) - flagged.flagged_on > late_days()
     end as is_consent_late,
+    case when flagged.child_key is not null then date_trunc('month', known_on())::date - flagged.flagged_on > late_days() end as is_consent_due,
     placed.place,
     placed.place_reason,
     sent.child_key is not null as is_referred,
