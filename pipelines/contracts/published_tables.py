@@ -173,6 +173,9 @@ class Denominator(dy.Schema):
     kato2 = published("region, unknown = of no known region, KZ = the nation, with them", primary_key=True)
     birth_year = published("year of birth", dy.Int32, primary_key=True)
     spine_births = count("births in the spine, by residence")
+    unplaced_births = count(
+        "of them with a code of residence that is of no region, as 51 is (South Kazakhstan until 2018: it became 61 and 79, and which is not told)"
+    )
     declared_births = published("newborns that facilities declared (annex 7), by the facility's region; null = no return", dy.Int64)
     declaring_count = count("facilities that sent such a return for any month of the year")
     bureau_births = published("live births by the population register (age band births); null = not in it", dy.Int64)

@@ -38,7 +38,7 @@ FAMILIES: Mapping[str, Family] = {
         {"consent": ("{}", ALL), "consent_delay": ("late {}", "due {}")},
         tuple((of + ALL, tuple(of + state for state in _STATES)) for of in ("", "due ", "late ")),
         supposed=tuple((state, ("due " + state,)) for state in (ALL, *_STATES)),
-        falls=tuple(of + state for of in ("", "due ", "late ") for state in ("pending", ALL)),  # a flag that is rejected is nobody's to decide on any more
+        falls=tuple(of + state for of in ("", "due ", "late ") for state in ("pending", ALL)),  # one rejected is nobody's to decide on any more
     ),
     "referral": Family({"seen": ("seen", ALL), "lost_to_follow_up": ("lost", ALL)}, ((ALL, ("seen", "lost")),), falls=("lost",)),
     "programme": Family(

@@ -1,6 +1,6 @@
 -- grain: one row a region (with the unknown one and the nation) and a year of births in the spine or declared
 with spine as (
-    select coalesce(kato2, 'unknown') as kato2, birth_year, count(*) as spine_births
+    select coalesce(kato2, 'unknown') as kato2, birth_year, count(*) as spine_births, count(*) filter (kato2 is null and kato4 is not null) as unplaced_births
     from pathway
     group by all
 ),
@@ -44,6 +44,7 @@ side_by_side as (
         kato2,
         birth_year,
         coalesce(spine.spine_births, 0) as spine_births,
+        coalesce(spine.unplaced_births, 0) as unplaced_births,
         declared.declared_births,
         coalesce(declared.declaring_count, 0) as declaring_count,
         registered.bureau_births,
@@ -59,6 +60,7 @@ select  -- a nation's figure of a register is that of all its regions, or none
     coalesce(kato2, 'KZ') as kato2,
     birth_year,
     sum(spine_births)::bigint as spine_births,
+    sum(unplaced_births)::bigint as unplaced_births,
     sum(declared_births)::bigint as declared_births,
     sum(declaring_count)::bigint as declaring_count,
     case when grouping(kato2) = 0 or count(bureau_births) = count(*) filter (kato2 <> 'unknown') then sum(bureau_births)::bigint end as bureau_births,
