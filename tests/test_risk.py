@@ -217,6 +217,18 @@ def test_the_recall_clock_and_the_next_visit_say_when_a_repeat_is_due():
     assert due == {"blood_spot": BORN + timedelta(days=12), "hearing": date(2025, 4, 1)}
 
 
+def test_a_recall_is_due_by_the_clock_of_the_first_day_that_asked_and_done_when_each_disorder_it_asked_for_was_examined_again():
+    told = {
+        name: assess_risk(draw(*rows), bear(), PROTOCOLS).verdict.select("recall_due_on", "recalled_on").row(0)
+        for name, rows in {
+            "clear": spot(2, 3.0), "never": spot(2, 12.0), "half": (*spot(2, 12.0, 3.0), *spot(9, 3.0)[:1]), "late": (*spot(2, 12.0), *spot(20, 3.0)),
+            "again": (*spot(2, 12.0), *spot(9, 12.0), *spot(30, 3.0)),
+        }.items()
+    }  # fmt: skip
+    due, later = BORN + timedelta(days=12), {name: BORN + timedelta(days=age) for name, age in (("late", 20), ("again", 9))}
+    assert told == {"clear": (None, None), "never": (due, None), "half": (due, None), **{name: (due, day) for name, day in later.items()}}
+
+
 def test_the_window_of_a_preterm_child_is_days_7_to_14():
     for age, gestation, is_in in ((2, 39, True), (8, 39, False), (8, 32, True), (2, 32, False), (15, 32, False)):
         verdict = assess_risk(draw(*spot(age, 4.0)), bear(gestation=gestation), PROTOCOLS).verdict

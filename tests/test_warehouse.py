@@ -126,7 +126,8 @@ def apart(tmp_path_factory):
         *({"birth": bear(n, residence_kato=kato, **born[2023])} for n, kato in ((24, ""), (25, "511010000"), (26, ""))),
         {"birth": bear(32)}, {"birth": bear(34, residence_kato="")},
         *({"birth": bear(n, **born[2022])} for n in (42, 44)),
-        *({"screening": examine(n, what, said, **of_day(born[2022], age))} for n, what, said, age in (
+        *({"screening": examine(n, what, said, age, **of_day(born[2022], age))} for n, what, said, age in (
+            (42, "tsh", 30.0, 2), (42, "tsh", 3.0, 12), (44, "tsh", "unsatisfactory", 2), (44, "tsh", 3.0, 13),
             (42, "oae_left", "refer", 1100), (44, "oae_left", "refer", 1096), (44, "motor", 1.2, 1095), (44, "mchat_r", 9, 1100))),
     ])  # fmt: skip
     take_in(settings, FIRST)
@@ -142,12 +143,13 @@ def published_apart(apart):
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
-    """What was told of coverage and of consents on some days after the one night that brought anything: two flagged children, one examined
-    by ear, and of the other nothing was said about consent."""
+    """What was told of coverage, of consents and of a repeat sample on some days after the one night that brought anything: two flagged
+    children, one examined by ear, and of the other, whose blood was to be taken again, nothing was said about consent."""
     folder = tmp_path_factory.mktemp("calm")
     settings = settle(folder / "home", kept_releases=20)
     send(settings, folder, [*flagged(2), {"birth": bear(4)}, {"screening": examine(4, "motor", 1.2, 14)},
-                            *({"screening": examine(2, ear, "pass")} for ear in ("hearing_left", "hearing_right"))])  # fmt: skip
+                            *({"screening": examine(2, ear, "pass")} for ear in ("hearing_left", "hearing_right")),
+                            {"screening": examine(4, "tsh", 30.0, 14)}])  # fmt: skip
     take_in(settings, FIRST)
     told = {}
     for on in (FIRST, *(date(2026, *day) for day in ((3, 3), (3, 19), (3, 20), (3, 31), (4, 1), (4, 30), (5, 1)))):
@@ -157,7 +159,7 @@ def calm(tmp_path_factory):
                 name: ask_published(published, f"""
                     select stratum, numerator, denominator from indicator
                     where indicator_id = '{name}' and kato2 = 'KZ' and sex_code = 'all' order by all""")
-                for name in ("coverage", "consent_delay")
+                for name in ("coverage", "consent_delay", "recall")
             }  # fmt: skip
     return told
 
@@ -239,8 +241,17 @@ def test_the_risk_group_is_counted_over_children_examined_while_they_were_under_
         where indicator_id = 'flagged' and kato2 = 'KZ' and sex_code = 'all' and birth_year = 2022 order by all""")  # fmt: skip
     examined = ask_published(published_apart, """
         select hearing, autism, examined_programmes, flag_programmes from pathway where birth_year = 2022 order by all""")  # fmt: skip
-    assert told == [("all", 1, 1), ("development", 1, 1)]  # one was examined on the eve of the third birthday, and then on it
-    assert examined == [("risk", "risk", "development", "development"), ("risk", None, "", "")]
+    assert told == [("all", 1, 2), ("blood_spot", 0, 2), ("development", 1, 1)]  # one was examined on the eve of the third birthday, and then on it
+    assert examined == [("risk", "risk", "blood_spot development", "development"), ("risk", None, "blood_spot", "")]
+
+
+def test_a_repeat_sample_is_in_time_within_ten_days_of_the_one_that_asked_for_it_and_overdue_when_a_month_begins(published_apart, calm):
+    told = ask_published(published_apart, """
+        select stratum, numerator, denominator from indicator
+        where indicator_id = 'recall' and kato2 = 'KZ' and sex_code = 'all' and birth_year = 2022""")  # fmt: skip
+    assert told == [("blood_spot", 1, 2)]  # on the tenth day, and on the eleventh after a specimen that was unusable
+    days = (FIRST, date(2026, 3, 19), date(2026, 3, 31), date(2026, 4, 1))
+    assert [calm[on]["recall"] for on in days] == [[("blood_spot", 0, n)] for n in (0, 0, 0, 1)]  # until 6 March it was due
 
 
 def test_the_eyes_of_the_children_are_counted_whom_the_protocol_calls_at_risk(published_apart):
@@ -272,7 +283,7 @@ def test_a_programme_is_due_when_the_window_of_its_first_examination_has_closed_
 def test_coverage_counts_a_month_of_births_from_the_day_the_youngest_of_it_is_due_also_on_quiet_nights(calm):
     told = [[row[:2] for row in calm[on]["coverage"]] for on in (FIRST, date(2026, 3, 3), date(2026, 3, 19), date(2026, 3, 20))]
     spotless = [("hearing", 1), ("phenotype", 0)]  # February ends on the 28th
-    assert told == [[], [("hearing", 1)], spotless, [("blood_spot", 0), *spotless]]
+    assert told == [[], [("hearing", 1)], spotless, [("blood_spot", 1), *spotless]]
 
 
 def test_an_indicator_is_read_beside_its_definition(published):

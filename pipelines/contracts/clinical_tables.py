@@ -123,6 +123,8 @@ class Verdict(Kept):
     last_usable_on = clinical("last usable examination of the programme; null = none", dy.Date)
     decided_on = clinical("examination that decided", dy.Date)
     repeat_due_on = clinical("day by which the repeat is due", dy.Date)
+    recall_due_on = clinical("day by which the first repeat that was asked for by a clock was due; null = none was", dy.Date)
+    recalled_on = clinical("day by which it was there, usable, of each disorder that it was asked for; null = not yet", dy.Date)
     suspected = clinical("disorders that a usable examination puts above clear, in the order of the alphabet, parted by spaces; null = none")
     is_first_positive = clinical("the first usable examination was not clear (refer rate)", dy.Bool, nullable=False)
     is_in_window = clinical("the first usable examination lies in the protocol's age window", dy.Bool)

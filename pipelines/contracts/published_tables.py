@@ -64,6 +64,12 @@ class Pathway(dy.Schema):
     phenotype = published(_VERDICT)
     is_blood_spot_in_window = published("first usable sample at the age the order asks for", dy.Bool)
     is_hearing_in_window = published("first usable hearing test at the age the order asks for", dy.Bool)
+    is_blood_spot_recall_due = published(
+        "the last day for the first repeat sample (10 days from the sampling by O704) was over when the month of the release began; "
+        "null = no repeat was ever asked for",
+        dy.Bool,
+    )
+    is_blood_spot_recall_in_time = published("it was taken by that day, usable; false = later, or not yet; null = as above", dy.Bool)
     examined_programmes = published(
         "programmes in which the child was examined while under 3 years (LAW343 Art. 1(3)), usable, separated by spaces", nullable=False
     )
@@ -118,6 +124,7 @@ class Pathway(dy.Schema):
         "day(birth_month) = 1",
         "birth_year = year(birth_month)",
         "not is_referred or is_flagged or place is null",
+        "(is_blood_spot_recall_due is null) = (is_blood_spot_recall_in_time is null)",
         "(consent is null) = not is_flagged",
         "(is_consent_late is null) = not is_flagged",
         "(is_consent_due is null) = not is_flagged",

@@ -11,6 +11,7 @@ from pipelines.contracts.age import reach_months
 from pipelines.risk.age import close_step, is_for, open_step
 from pipelines.risk.combine import pack_level, unpack_level
 from pipelines.risk.dense import count_rows, take_greatest
+from pipelines.risk.recall import describe_recall
 from pipelines.risk.shape import LEVELS, NEXT_VISIT, Programme, Protocol, Rule
 
 _NAMES = {level: name for name, level in LEVELS.items()}
@@ -28,7 +29,8 @@ def conclude_verdicts(
     worst = _take_worst(standing, programme, protocols, child.height)
     doubted = _find_doubted(standing, weighed)
     told = [_set_due(doubted, programme, rules, child.height), _name_suspected(doubted, child.height)]
-    whole = pl.concat([child, _describe_first(read, weighed, child.height), worst, *told], how="horizontal")
+    recall = describe_recall(weighed, programme, rules, child.height)
+    whole = pl.concat([child, _describe_first(read, weighed, child.height), worst, *told, recall], how="horizontal")
     return whole.filter(pl.col("result_count") > 0).with_columns(
         programme=pl.lit(programme),
         verdict=pl.col("level").replace_strict(_NAMES, default=None, return_dtype=pl.String),

@@ -97,7 +97,8 @@ def list_held(connection: Connection) -> list[int]:
 def list_touched(connection: Connection, since: date, on: date) -> set[int]:
     """Years of birth of the children of whom something began or ceased to be known after `since` and up to `on`.
 
-    A child whose year of birth was corrected is of both years. A feed that turned overdue and a consent that expired count as news.
+    A child whose year of birth was corrected is of both years. A feed that turned overdue, a consent that expired, and by the month a
+    consent that turned late and a repeat sample that turned overdue count as news.
     """
     span = f"> date '{since}' and {{0}} <= date '{on}'"
     changed = [
@@ -107,8 +108,9 @@ def list_touched(connection: Connection, since: date, on: date) -> set[int]:
             ("consent", "decided_on"), ("consent", "valid_until + 1"), ("referral", "composed_on"), ("referral", f"composed_on + {OVERDUE_DAYS + 1}"),
         ]
     ]  # fmt: skip
-    turned, begun = f"examined_on + {LATE_DAYS + 1}", [f"date '{day.replace(day=1)}'" for day in (since, on)]
-    changed.append(f"select child_key from lake.clinical.flag where {turned} > {begun[0]} and {turned} <= {begun[1]}")
+    begun = [f"date '{day.replace(day=1)}'" for day in (since, on)]
+    turned = {"flag": f"examined_on + {LATE_DAYS + 1}", "verdict": "recall_due_on + 1"} if begun[0] != begun[1] else {}
+    changed += [f"select child_key from lake.clinical.{table} where {day} > {begun[0]} and {day} <= {begun[1]}" for table, day in turned.items()]
     connection.execute(f"create or replace temp table changed_child as select distinct child_key from ({' union all '.join(changed)})")
     years = connection.execute(
         f"select distinct year(birth_on) from lake.clinical.birth semi join changed_child using (child_key) where known_from <= date '{on}'"

@@ -10,6 +10,8 @@ examined as (
         child_key,
         programme,
         is_in_window,
+        recall_due_on,
+        recalled_on,
         coalesce(first_examined_on, decided_on) < birth_on + interval 36 months as is_under_3,
         case when first_examined_on is null and verdict is distinct from 'risk' then 'not_examined' else coalesce(verdict, 'undecided') end as verdict
     from known_verdict
@@ -26,7 +28,9 @@ screened as (
         max(verdict) filter (programme = 'phenotype') as phenotype,
         string_agg(programme, ' ' order by programme) filter (is_under_3 and verdict <> 'not_examined') as examined_programmes,
         bool_or(is_in_window) filter (programme = 'blood_spot') as is_blood_spot_in_window,
-        bool_or(is_in_window) filter (programme = 'hearing') as is_hearing_in_window
+        bool_or(is_in_window) filter (programme = 'hearing') as is_hearing_in_window,
+        max(recall_due_on) filter (programme = 'blood_spot') as recall_due_on,
+        max(recalled_on) filter (programme = 'blood_spot') as recalled_on
     from examined
     group by child_key
 ),
@@ -169,6 +173,8 @@ select
     screened.phenotype,
     screened.is_blood_spot_in_window,
     screened.is_hearing_in_window,
+    date_trunc('month', known_on())::date > screened.recall_due_on as is_blood_spot_recall_due,
+    case when screened.recall_due_on is not null then coalesce(screened.recalled_on <= screened.recall_due_on, false) end as is_blood_spot_recall_in_time,
     coalesce(screened.examined_programmes, '') as examined_programmes,
     coalesce(positive.positive_programmes, '') as positive_programmes,
     flagged.child_key is not null as is_flagged,
