@@ -1,10 +1,11 @@
 """Stories of which none has to do with another, lived side by side in one home: a night of twenty of them costs little more than of one."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,14 +14,14 @@ from pipelines.night.verify import verify_store
 from pipelines.settings import Settings
 from tests.nation import FIRST, copy_home, take_in
 
-Story = Callable[..., Iterator[None]]
+Story = Callable[..., Generator[None, Any, None]]
 
 
 class Together:
     """The stories of a module. Each is a test that sends its files, yields where a night is lived, and looks at what became of them.
 
     A story has children and numbers of its own, and a folder to write into. The night of its first yield is `first`; it is in the home
-    while it runs and sees that night as the last one.
+    while it runs and sees that night as the last one. What the night counted, of all stories, is what its yield gives.
     """
 
     def __init__(self, first: date = FIRST + timedelta(days=1), live_night: Callable[[Settings, date], object] = take_in) -> None:
@@ -51,22 +52,22 @@ class Together:
 
     def live(self, home: Settings, folder: Path, *, is_deep: bool = False) -> list[str]:
         """Live the stories in a copy of a home until all have ended; the promises that are broken after the last feeds."""
-        home, running = copy_home(home, folder / "home"), dict[str, Iterator[None]]()
+        home, running, told = copy_home(home, folder / "lived"), dict[str, Generator[None, Any, None]](), None
         for number, (name, story) in enumerate(self._stories.items()):
             (folder / f"{number}").mkdir()
             running[name] = story(home, folder / f"{number}")
         for night in count():
-            running = {name: story for name, story in running.items() if self._go_on(name, story)}
+            running = {name: story for name, story in running.items() if self._go_on(name, story, told)}
             if not running:
                 break
-            self._live_night(home, self._first + timedelta(days=night))
+            told = self._live_night(home, self._first + timedelta(days=night))
         flow.refer(home, self._first + timedelta(days=night))
         return [check.promise for check in verify_store(home, is_deep=is_deep) if check.broken]
 
-    def _go_on(self, name: str, story: Iterator[None]) -> bool:
+    def _go_on(self, name: str, story: Generator[None, Any, None], told: object) -> bool:
         """Whether a story waits for another night."""
         try:
-            next(story)
+            story.send(told)
         except StopIteration:
             return False
         except (Exception, pytest.fail.Exception) as error:  # told by its own test
@@ -81,7 +82,7 @@ class Together:
         assert lived == []
 
 
-def _give(story: Story, given: tuple, home: Settings, folder: Path) -> Iterator[None]:
+def _give(story: Story, given: tuple, home: Settings, folder: Path) -> Generator[None, Any, None]:
     return story(home, folder, *given)
 
 

@@ -109,7 +109,7 @@ class Layout(NamedTuple):
         """Headers without which no record of this layout can be accepted."""
         if self.needed:
             return frozenset(self.needed)
-        needed = {name for name, column in self.contract.columns().items() if not column.nullable}
+        needed = _list_needed(self.record)
         plain = {header for header, ours in self.columns.items() if ours in needed}
         return frozenset(plain | {header for ours, parts in self.joined.items() if ours in needed for header in parts})
 
@@ -125,6 +125,12 @@ class Layout(NamedTuple):
         parts = {header for headers in (*self.joined.values(), *self.sums.values()) for header in headers}
         beside = frozenset(self.ages) | frozenset(self.diagnoses) | frozenset(self.premature)
         return frozenset(self.columns) | frozenset(self.ignored) | told | parts | beside | {*OURS_ADDED}
+
+
+@cache
+def _list_needed(record: str) -> frozenset[str]:
+    """Columns that a contract requires; kept, as a contract makes its list of columns anew and every layout is asked of every header."""
+    return frozenset(name for name, column in RECORDS[record].columns().items() if not column.nullable)
 
 
 def read_layout(path: Path) -> Layout:
