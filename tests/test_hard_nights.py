@@ -11,16 +11,40 @@ from pipelines.errors import UserError
 from pipelines.night.merge import merge_children
 from pipelines.night.verify import verify_store
 from pipelines.store.registers import install_registers
-from tests.nation import FIRST, ask, bear, confirm, consent, examine, flagged, run, send, settle, take_in
+from tests.nation import FIRST, ask, bear, confirm, consent, examine, flagged, name_iin, run, send, settle, take_in
+from tests.together import Together
 
 NIGHT = timedelta(days=1)
 SECOND = FIRST + NIGHT
+OF = "child_key in (select child_key from lake.identified.birth where list_contains(?::varchar[], mother_iin))"
+together = Together(FIRST, run)
 
 
 @pytest.fixture
 def home(tmp_path):
-    """A lake in which nothing is yet."""
+    """A lake in which nothing is yet: of what seals a night late, or changes a register."""
     return settle(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lived")
+    return together.live(settle(folder / "home"), folder)
+
+
+def sent(home, *children):
+    """What was sent of some children, and on what night."""
+    return ask(home, f"select item_kind, composed_on from lake.clinical.referral where {OF} order by 2, 1", list(map(name_iin, children)))
+
+
+def placed(home, *children):
+    """Where the flags of some children are, and why."""
+    return ask(home, f"select place, reason from lake.clinical.placement where known_to is null and {OF} order by all", list(map(name_iin, children)))
+
+
+def referrals(home, *children):
+    """The ids of the referrals of some children."""
+    return [row[0] for row in ask(home, f"select referral_id from lake.clinical.referral where {OF} order by 1", list(map(name_iin, children)))]
 
 
 def is_sound(home):
@@ -53,47 +77,51 @@ def test_a_night_older_than_one_that_was_sealed_is_not_sealed_behind_it(home, tm
     assert is_sound(home)
 
 
-def test_a_cancelled_consent_takes_back_what_was_sent_also_where_its_flag_is_answered_corrected_or_rejected(home, tmp_path):
+@together.story
+def test_a_cancelled_consent_takes_back_what_was_sent_also_where_its_flag_is_answered_corrected_or_rejected(home, folder):
     children = (2, 4, 6)
-    send(home, tmp_path, [record for n in children for record in flagged(n)])
-    run(home, FIRST)
-    sent = dict(ask(home, "select child_key, referral_id from lake.clinical.referral"))
-    answers = [{"pmpc_report": answer(n, referral)} for n, referral in enumerate(sent.values())]
-    send(home, tmp_path, answers, "b")
-    run(home, SECOND)
-    send(home, tmp_path, [
+    send(home, folder, [record for n in children for record in flagged(n)])
+    yield
+    assert sent(home, *children) == [("referral", FIRST)] * 3
+    send(home, folder, [{"pmpc_report": answer(f"cancelled {n}", referral)} for n, referral in enumerate(referrals(home, *children))], "b")
+    yield
+    send(home, folder, [
         {"confirmation": confirm(2, answer="rejected", source_id="W9", confirmed_on=str(SECOND + NIGHT))},
         {"screening": examine(4, "motor", 1.2, 14, action_code="cancel", issued_at="2026-03-03T08:00:00")},
     ], "c")  # fmt: skip
-    assert run(home, SECOND + NIGHT)["recalls"] == 0  # the PMPC has answered
-    send(home, tmp_path, [{"consent": consent(n, action_code="cancel", issued_at="2026-03-03T08:00:00")} for n in children], "d")
-    assert run(home, SECOND + 2 * NIGHT)["recalls"] == len(children)
-    assert is_sound(home)
+    yield
+    assert sent(home, *children) == [("referral", FIRST)] * 3  # the PMPC has answered
+    send(home, folder, [{"consent": consent(n, action_code="cancel", issued_at="2026-03-03T08:00:00")} for n in children], "d")
+    yield
+    assert sent(home, *children) == [("referral", FIRST)] * 3 + [("recall", SECOND + 2 * NIGHT)] * 3
 
 
-def test_what_was_sent_on_a_cancelled_consent_is_taken_back_while_another_is_in_doubt(home, tmp_path):
-    send(home, tmp_path, flagged(2))
-    run(home, FIRST)
-    send(home, tmp_path, [{"consent": consent(2, "given", FIRST, authority_code="father")}], "b")
-    run(home, SECOND)
-    send(home, tmp_path, [
-        {"consent": consent(2, action_code="cancel", issued_at="2026-03-04T08:00:00")},
-        {"consent": consent(2, "withdrawn", SECOND, decided_on="not a day")},
+@together.story
+def test_what_was_sent_on_a_cancelled_consent_is_taken_back_while_another_is_in_doubt(home, folder):
+    send(home, folder, flagged(12))
+    yield
+    send(home, folder, [{"consent": consent(12, "given", FIRST, authority_code="father")}], "b")
+    yield
+    send(home, folder, [
+        {"consent": consent(12, action_code="cancel", issued_at="2026-03-04T08:00:00")},
+        {"consent": consent(12, "withdrawn", SECOND, decided_on="not a day")},
     ], "c")  # fmt: skip
-    assert run(home, SECOND + NIGHT)["recalls"] == 1
-    assert is_sound(home)
+    yield
+    assert sent(home, 12) == [("referral", FIRST), ("recall", SECOND + NIGHT)]
 
 
-def test_consents_of_united_children_uphold_and_take_back_what_was_sent_of_either(home, tmp_path):
-    send(home, tmp_path, [*flagged(2), *flagged(4)])
-    run(home, FIRST)
-    one, other = (key for (key,) in ask(home, "select child_key from lake.clinical.birth order by 1"))
+@together.story
+def test_consents_of_united_children_uphold_and_take_back_what_was_sent_of_either(home, folder):
+    send(home, folder, [*flagged(22), *flagged(24)])
+    yield
+    one, other = (key for (key,) in ask(home, f"select child_key from lake.clinical.birth where {OF} order by 1", list(map(name_iin, (22, 24)))))
     merge_children(home, one, other, "one child", SECOND)
-    assert run(home, SECOND)["recalls"] <= 1
-    send(home, tmp_path, [{"consent": consent(n, action_code="cancel", issued_at="2026-03-03T08:00:00")} for n in (2, 4)], "c")
-    run(home, SECOND + NIGHT)
-    assert ask(home, "select count(*) from lake.clinical.referral group by item_kind") == [(2,), (2,)]
-    assert is_sound(home)
+    yield
+    assert [kind for kind, _ in sent(home, 22, 24)].count("recall") <= 1
+    send(home, folder, [{"consent": consent(n, action_code="cancel", issued_at="2026-03-03T08:00:00")} for n in (22, 24)], "c")
+    yield
+    kinds = ask(home, "select item_kind, count(*) from lake.clinical.referral where child_key in (?, ?) group by all order by 1", one, other)
+    assert kinds == [("recall", 2), ("referral", 2)]
 
 
 def answer(number, referral_id, status="4.0"):
@@ -125,30 +153,36 @@ def test_districts_of_two_pmpcs_on_a_day_are_refused_when_registers_are_installe
         install_registers(home, folder)
 
 
-def test_a_child_whose_clinic_changes_waits_since_the_day_it_began_to_wait(home, tmp_path):
-    send(home, tmp_path, flagged(2)[:2])
-    run(home, FIRST)
-    send(home, tmp_path, [{"birth": bear(2, phc_id="P2", action_code="correct", issued_at="2026-03-03T08:00:00")}], "b")
-    run(home, SECOND)
-    (line,) = pl.read_csv(home.reports / "worklist" / "P2.csv", infer_schema=False).to_dicts()
+@together.story
+def test_a_child_whose_clinic_changes_waits_since_the_day_it_began_to_wait(home, folder):
+    send(home, folder, flagged(32)[:2])
+    yield
+    send(home, folder, [{"birth": bear(32, phc_id="P2", action_code="correct", issued_at="2026-03-03T08:00:00")}], "b")
+    yield
+    (line,) = pl.read_csv(home.reports / "worklist" / "P2.csv", infer_schema=False).to_dicts()  # all others are of P1
     assert (line["reason"], line["since"]) == ("consent_pending", str(FIRST))
 
 
-def test_a_result_that_finds_it_again_after_a_rejection_asks_for_an_answer_anew(home, tmp_path):
-    send(home, tmp_path, [*flagged(2)[:3], {"confirmation": confirm(2, answer="rejected")}])
-    assert run(home, FIRST)["closed"] == 1
-    send(home, tmp_path, [{"screening": examine(2, "motor", 1.1, 18)}], "b")
-    assert run(home, SECOND).items() >= {"withheld": 1, "closed": 0}.items()
-    assert ask(home, "select reason from lake.clinical.placement where known_to is null") == [("confirmation_pending",)]
+@together.story
+def test_a_result_that_finds_it_again_after_a_rejection_asks_for_an_answer_anew(home, folder):
+    send(home, folder, [*flagged(42)[:3], {"confirmation": confirm(42, answer="rejected")}])
+    yield
+    assert [place for place, _ in placed(home, 42)] == ["closed"]
+    send(home, folder, [{"screening": examine(42, "motor", 1.1, 18)}], "b")
+    yield
+    assert placed(home, 42) == [("withheld", "confirmation_pending")]
 
 
-def test_a_child_of_whom_a_pmpc_found_nothing_is_sent_again_when_it_is_found_again(home, tmp_path):
-    send(home, tmp_path, flagged(2))
-    run(home, FIRST)
-    ((referral,),) = ask(home, "select referral_id from lake.clinical.referral")
-    send(home, tmp_path, [{"pmpc_report": answer(2, referral, "7.0") | {"category_codes": "none"}}], "b")
-    assert run(home, SECOND)["closed"] == 1
-    send(home, tmp_path, [{"screening": examine(2, "motor", 1.1, 21)}], "c")
-    assert run(home, SECOND + NIGHT).items() >= {"referrals": 1, "referred": 1}.items()
-    assert ask(home, "select episode_no, flag_ids from lake.clinical.referral order by 1")[1][0] == 2
-    assert is_sound(home)
+@together.story
+def test_a_child_of_whom_a_pmpc_found_nothing_is_sent_again_when_it_is_found_again(home, folder):
+    send(home, folder, flagged(52))
+    yield
+    (referral,) = referrals(home, 52)
+    send(home, folder, [{"pmpc_report": answer("nothing", referral, "7.0") | {"category_codes": "none"}}], "b")
+    yield
+    assert [place for place, _ in placed(home, 52)] == ["closed"]
+    send(home, folder, [{"screening": examine(52, "motor", 1.1, 21)}], "c")
+    yield
+    assert [place for place, _ in placed(home, 52)] == ["referred"]
+    assert sent(home, 52) == [("referral", FIRST), ("referral", SECOND + NIGHT)]
+    assert ask(home, f"select episode_no from lake.clinical.referral where {OF} order by 1", [name_iin(52)]) == [(1,), (2,)]
