@@ -70,8 +70,9 @@ def keep_deliveries(connection: Connection, receipts: Iterable[Mapping[str, obje
             company = {ids.get(str(path)) or hash_file(path): path.name for path in paths}
             delivery = _hash_text(sorted(company))
             for submission, name in company.items():
-                rows[delivery, submission] = {"delivery_id": delivery, "submission_id": submission, "file_name": name,
-                                              "received_on": on, "is_judged": submission in fresh}  # fmt: skip
+                row = rows.setdefault((delivery, submission), {"delivery_id": delivery, "submission_id": submission, "file_name": name,
+                                                               "received_on": on, "is_judged": False})  # fmt: skip
+                row["is_judged"] = row["is_judged"] or submission == receipt["submission_id"]
     if not rows:
         return 0
     schema = {name: column.dtype for name, column in LAKE["ledger.delivery"].columns().items()}
