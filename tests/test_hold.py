@@ -15,8 +15,10 @@ from pipelines.night import hold
 from pipelines.night.report_card import write_report_cards
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import transact
-from tests.nation import FIRST, ask, bear, copy_home, settle, take_in, write_file
+from tests.nation import FIRST, ask, bear, settle, take_in, write_file
+from tests.together import Together
 
+together = Together(FIRST)
 REASON = "census week, the volume is as expected"
 
 
@@ -24,22 +26,44 @@ class Killed(BaseException):
     """A process that ends here."""
 
 
-@pytest.fixture(scope="module")
-def first_night(tmp_path_factory):
-    """A home with one held submission (30 births, 20 without a date, one of them of no time of issue), and its id."""
-    folder = tmp_path_factory.mktemp("held")
-    settings = settle(folder / "home")
+def receive_bad(home, folder, number):
+    """A submission that the next night holds: 30 births from a number on, 20 without a date, one of them of no time of issue."""
     born = str(FIRST - timedelta(days=3))
-    rows = [bear(n, sender_id="M1", birth_on="" if n < 22 else born, **({"issued_at": ""} if n == 30 else {})) for n in range(2, 32)]
-    (submission,) = flow.receive(settings, [write_file(folder / "sent" / "births.csv", rows)])
-    assert take_in(settings, FIRST)["held"] == 1
-    return settings, submission
+    rows = [
+        bear(number + n, sender_id="M1", birth_on="" if n < 20 else born, **({"issued_at": ""} if n == 28 else {})) for n in range(30)
+    ]
+    (submission,) = flow.receive(home, [write_file(folder / "sent" / "births.csv", rows)])
+    return submission
 
 
 @pytest.fixture
-def held(first_night, tmp_path):
-    settings, submission = first_night
-    return copy_home(settings, tmp_path / "home"), submission
+def held(tmp_path):
+    """A home of its own with one held submission, and its id."""
+    home = settle(tmp_path / "home")
+    submission = receive_bad(home, tmp_path, 2)
+    assert take_in(home, FIRST)["held"] == 1
+    return home, submission
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lived")
+    return together.live(settle(folder / "home"), folder)
+
+
+def listed(home, submission):
+    """What the list of held batches says of a submission."""
+    return [row for row in flow.list_held(home) if row["submission_id"] == submission]
+
+
+def kept(home, submission):
+    """The files of a submission that are held."""
+    return list((home.home / "held").glob(f"{submission}-*"))
+
+
+def refused(home, submission):
+    """How many rows of a submission are in quarantine."""
+    return len(ask(home, "from lake.identified.quarantine where submission_id = ?", submission))
 
 
 def status(settings, submission):
@@ -56,38 +80,39 @@ def codes(settings, submission):
     return told, {row["code"] for row in told["findings"] if row["row_no"] is None and row["severity"] == "error"}
 
 
-def test_the_list_says_which_expectations_hold_a_batch_and_since_when(held):
-    settings, submission = held
-    (row,) = flow.list_held(settings)
-    assert (row["submission_id"], row["held_by"], row["state"]) == (submission, "refusal_share_high", "held")
+@together.story
+def test_the_list_says_which_expectations_hold_a_batch_and_since_when(home, folder):
+    submission = receive_bad(home, folder, 100)
+    yield
+    (row,) = listed(home, submission)
+    assert (row["held_by"], row["state"]) == ("refusal_share_high", "held")
     first = row["held_since"]
-    flow.receive(
-        settings, [next((settings.home / "held").iterdir())]
-    )  # the sender sends it again, and it is held again
-    assert take_in(settings, FIRST + timedelta(days=1))["held"] == 1
-    (row,) = flow.list_held(settings)
+    flow.receive(home, kept(home, submission))  # the sender sends it again, and it is held again
+    yield
+    (row,) = listed(home, submission)
     assert (row["held_since"], row["state"]) == (first, "held")
-    assert [kind for kind, _ in events(settings, submission)] == ["hold"]
-    told, found = codes(settings, submission)
+    assert [kind for kind, _ in events(home, submission)] == ["hold"]
+    told, found = codes(home, submission)
     assert found == {"batch_held", "refusal_share_high"}
     assert sum(row["code"] == "birth_on_missing" for row in told["findings"]) == 20  # the sender may mend while the steward looks
-    assert ask(settings, "select count(*) from lake.identified.quarantine") == [(20,)]
+    assert refused(home, submission) == 20
 
 
-def test_a_released_batch_passes_in_the_next_run_and_its_feedback_no_longer_says_held(held):
-    settings, submission = held
-    assert flow.decide_held(settings, submission[:8], "release", REASON, "aigerim")["submission_id"] == submission
-    assert flow.list_held(settings)[0]["state"] == "released: it passes in the next run"
-    take_in(settings, FIRST + timedelta(days=1))
-    assert status(settings, submission) == [("partly_accepted",)]
-    assert events(settings, submission) == [
+@together.story
+def test_a_released_batch_passes_in_the_next_run_and_its_feedback_no_longer_says_held(home, folder):
+    submission = receive_bad(home, folder, 200)
+    yield
+    assert flow.decide_held(home, submission[:8], "release", REASON, "aigerim")["submission_id"] == submission
+    assert listed(home, submission)[0]["state"] == "released: it passes in the next run"
+    yield
+    assert status(home, submission) == [("partly_accepted",)]
+    assert events(home, submission) == [
         ("hold", {"expectations": "refusal_share_high"}), ("release", {"by": "aigerim", "reason": REASON}),
     ]  # fmt: skip
-    assert codes(settings, submission)[1] == set()
-    assert ask(settings, "select count(*) from lake.identified.quarantine") == [(20,)]
-    assert not [check for check in verify_store(settings) if check.broken]
-    assert [p.name for p in (settings.archive).rglob("*births.csv")] == [f"{submission}-births.csv"]
-    assert flow.list_held(settings) == []
+    assert codes(home, submission)[1] == set()
+    assert refused(home, submission) == 20
+    assert [p.name for p in (home.archive).rglob(f"{submission}*")] == [f"{submission}-births.csv"]
+    assert (listed(home, submission), kept(home, submission)) == ([], [])
 
 
 def test_a_released_batch_counts_for_its_sender_from_the_day_it_came_and_overrides_nothing_sent_since(held, tmp_path):
@@ -108,26 +133,27 @@ def test_a_released_batch_counts_for_its_sender_from_the_day_it_came_and_overrid
     assert not list((settings.home / "held").iterdir())
 
 
-def test_a_returned_batch_tells_its_sender_why_and_is_never_taken_again(held):
-    settings, submission = held
-    flow.decide_held(settings, submission, "return", "test data of a new system", "aigerim")
-    assert status(settings, submission) == [("returned",)]
-    told, found = codes(settings, submission)
+@together.story
+def test_a_returned_batch_tells_its_sender_why_and_is_never_taken_again(home, folder):
+    submission = receive_bad(home, folder, 300)
+    yield
+    flow.decide_held(home, submission, "return", "test data of a new system", "aigerim")
+    assert status(home, submission) == [("returned",)]
+    told, found = codes(home, submission)
     assert found == {"batch_returned", "refusal_share_high"}
     assert (told["status"], told["returned_because"]) == ("returned", "test data of a new system")
-    page = (settings.reports / "feedback" / submission / "feedback.html").read_text("utf-8")
+    page = (home.reports / "feedback" / submission / "feedback.html").read_text("utf-8")
     for language, label in read_texts()["feedback"]["reason"].items():  # the text names the line as the page does
         said = next(row[f"text_{language}"] for row in told["findings"] if row["code"] == "batch_returned")
         assert (label in said, f"<dt>{label}</dt><dd>test data of a new system</dd>" in page) == (True, True)
     assert (told["accepted_count"], told["untaken_count"], told["quarantined_count"], told["open_count"]) == (0, 10, 20, 0)
     assert sum(row["code"] == "birth_on_missing" for row in told["findings"]) == 20
-    assert not list((settings.reports / "feedback" / submission).glob("to-fix.*"))  # to send the refused rows alone would lose the others
-    assert not [check for check in verify_store(settings) if check.broken]
-    flow.receive(settings, [next((settings.archive / "returned").iterdir())])
-    take_in(settings, FIRST + timedelta(days=1))
-    assert status(settings, submission) == [("returned",)]
+    assert not list((home.reports / "feedback" / submission).glob("to-fix.*"))  # to send the refused rows alone would lose the others
+    flow.receive(home, list((home.archive / "returned").glob(f"{submission}-*")))
+    yield
+    assert status(home, submission) == [("returned",)]
     with pytest.raises(UserError, match="no single held"):
-        flow.decide_held(settings, submission, "release", REASON, "aigerim")
+        flow.decide_held(home, submission, "release", REASON, "aigerim")
 
 
 STEPS = {
@@ -136,24 +162,26 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize(("decision", "step"), [(d, s) for d, steps in STEPS.items() for s in steps])
-def test_a_decision_killed_at_any_step_is_finished_by_saying_it_again_and_written_once(
-    held, monkeypatch, decision, step
-):
-    settings, submission = held
-    with monkeypatch.context() as patch:
+KILLED = {f"{decision}-{step}": (decision, step) for decision, steps in STEPS.items() for step in steps}
+
+
+@together.cases(KILLED)
+def test_a_decision_killed_at_any_step_is_finished_by_saying_it_again_and_written_once(home, folder, decision, step):
+    submission = receive_bad(home, folder, 1000 + 100 * list(KILLED.values()).index((decision, step)))
+    yield
+    with pytest.MonkeyPatch.context() as patch:
         die_at(patch, step)
         with pytest.raises(Killed):
-            flow.decide_held(settings, submission, decision, REASON, "aigerim")
-    assert flow.list_held(settings)[0]["submission_id"] == submission  # still to be seen, whatever was left
-    flow.decide_held(settings, submission, decision, REASON, "aigerim")
-    take_in(settings, FIRST + timedelta(days=1))
-    assert status(settings, submission) == [("partly_accepted" if decision == "release" else "returned",)]
-    assert [kind for kind, _ in events(settings, submission)] == ["hold", decision]
-    assert codes(settings, submission)[1] == (
+            flow.decide_held(home, submission, decision, REASON, "aigerim")
+    assert listed(home, submission)  # still to be seen, whatever was left
+    flow.decide_held(home, submission, decision, REASON, "aigerim")
+    yield
+    assert status(home, submission) == [("partly_accepted" if decision == "release" else "returned",)]
+    assert [kind for kind, _ in events(home, submission)] == ["hold", decision]
+    assert codes(home, submission)[1] == (
         set() if decision == "release" else {"batch_returned", "refusal_share_high"}
     )
-    assert flow.list_held(settings) == []
+    assert listed(home, submission) == []
 
 
 def die_at(patch, step):
@@ -177,23 +205,27 @@ def commit_and_end(connection):
     raise Killed
 
 
-def test_a_batch_that_came_twice_is_one_decision(held):
-    settings, submission = held
-    flow.receive(settings, [next((settings.home / "held").iterdir())])
-    take_in(settings, FIRST)
-    assert len(list((settings.home / "held").iterdir())) == 2
-    flow.decide_held(settings, submission, "return", REASON, "aigerim")
-    assert list((settings.home / "held").iterdir()) == []
+@together.story
+def test_a_batch_that_came_twice_is_one_decision(home, folder):
+    submission = receive_bad(home, folder, 400)
+    yield
+    flow.receive(home, kept(home, submission))
+    yield
+    assert len(kept(home, submission)) == 2
+    flow.decide_held(home, submission, "return", REASON, "aigerim")
+    assert (kept(home, submission), status(home, submission)) == ([], [("returned",)])
 
 
-def test_a_return_is_not_undone_by_a_release_and_a_batch_left_alone_stays_held(held):
-    settings, submission = held
-    assert flow.decide_held(settings, submission, "leave", "", "nobody")["state"] == "held"
-    assert [kind for kind, _ in events(settings, submission)] == ["hold"]
-    flow.decide_held(settings, submission, "release", REASON, "aigerim")
-    flow.decide_held(settings, submission, "return", "on second thoughts: test data", "aigerim")
-    take_in(settings, FIRST + timedelta(days=1))
-    assert status(settings, submission) == [("returned",)]
+@together.story
+def test_a_return_is_not_undone_by_a_release_and_a_batch_left_alone_stays_held(home, folder):
+    submission = receive_bad(home, folder, 500)
+    yield
+    assert flow.decide_held(home, submission, "leave", "", "nobody")["state"] == "held"
+    assert [kind for kind, _ in events(home, submission)] == ["hold"]
+    flow.decide_held(home, submission, "release", REASON, "aigerim")
+    flow.decide_held(home, submission, "return", "on second thoughts: test data", "aigerim")
+    yield
+    assert status(home, submission) == [("returned",)]
 
 
 @pytest.mark.parametrize(
