@@ -21,10 +21,11 @@ from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import neutralise, write_repair, write_repair_workbook
 from pipelines.intake.taken import list_taken
-from pipelines.night.verify import verify_store
-from tests.nation import BORN, FIRST, ask, bear, name_iin, run, send, settle
+from pipelines.night.ask import tell_submission
+from tests.nation import BORN, FIRST, ask, bear, name_iin, send, settle
+from tests.together import Together
 
-SECOND = FIRST + timedelta(days=1)
+SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 LIST_12 = ["№ п/п", "ФИО ребенка", "Дата рождения", "ИИН", "Адрес, телефон", "Результат скрининга", "Правое ухо", "Левое ухо"]
 DAY = "12.02.2026"
 RETURN_16 = ["Возрастная группа", "Подлежало осмотру", "Осмотрено абс.", "Осмотрено %", "Выявлено с риском абс.",
@@ -34,9 +35,13 @@ TOTAL = ["Всего", 180, 160, 88.9, 4, 3]
 TITLES = [["Организация:", "M1"], ["Отчетный период", date(2026, 2, 1)]]
 
 
-@pytest.fixture
-def home(tmp_path):
-    return settle(tmp_path / "home")
+together = Together(FIRST)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lived")
+    return together.live(settle(folder / "home"), folder)
 
 
 def write(path: Path, *sheets: list[list]) -> Path:
@@ -69,15 +74,15 @@ def codes(judged) -> list[tuple]:
     return finding.select("row_no", "code").sort("row_no", "code").rows()
 
 
-def night(home, paths: list[Path], on: date = FIRST) -> dict:
-    flow.receive(home, paths)
-    return run(home, on)
+def receive(home, path: Path) -> str:
+    """The submission of a file that the next night judges."""
+    (submission,) = flow.receive(home, [path])
+    return submission
 
 
-def feedback(home, name: str, path: Path) -> Path:
-    """A file of the feedback of a submission by its file name."""
-    rows = ask(home, "select submission_id from lake.ledger.submission where file_name like ?", f"%{path.name}")
-    return home.reports / "feedback" / rows[0][0] / name
+def feedback(home, name: str, submission: str) -> Path:
+    """A file of the feedback of a submission."""
+    return home.reports / "feedback" / submission / name
 
 
 # ------------------------------------------------------------------------------------------------ named lists
@@ -345,52 +350,62 @@ COUNTS = """select row_group, measure, child_count, known_to from lake.clinical.
             where measure = 'screened' order by known_from, row_group"""
 
 
-def test_a_corrected_return_replaces_the_one_before_and_the_same_again_changes_nothing(home, tmp_path):
-    first = night(home, [write(tmp_path / "a.xlsx", [*TITLES, RETURN_16, *GROUPS, TOTAL])])
-    assert (first["new"], first["waiting"]) == (12, 0)
-    again = night(home, [write(tmp_path / "again.xlsx", [["Форма"], *TITLES, RETURN_16, *GROUPS, TOTAL])], SECOND)
-    assert (again["new"], again["changed"]) == (0, 0)
+@together.story
+def test_a_corrected_return_replaces_the_one_before_and_the_same_again_changes_nothing(home, folder):
+    first = receive(home, write(folder / "a.xlsx", [*TITLES, RETURN_16, *GROUPS, TOTAL]))
+    yield
+    told = tell_submission(home, first)
+    assert (told["state"], told["waiting_now"]) == ("accepted", 0)
+    assert ask(home, "select count(*), count(distinct record_key) from lake.clinical.aggregate where known_from = ?", FIRST) == [(12, 12)]
+    again = receive(home, write(folder / "again.xlsx", [["Форма"], *TITLES, RETURN_16, *GROUPS, TOTAL]))
+    yield
+    assert tell_submission(home, again)["state"] == "accepted"
+    assert ask(home, "select count(*) from lake.clinical.aggregate") == [(12,)]
     mended = [GROUPS[0], ["До 1 года", 50, 41, 82, 1, 1], GROUPS[2], ["Всего", 180, 161, 89.4, 4, 3]]
-    counts = night(home, [write(tmp_path / "b.xlsx", [*TITLES, RETURN_16, *mended])], SECOND)
-    assert (counts["new"], counts["changed"]) == (0, 1)
+    receive(home, write(folder / "b.xlsx", [*TITLES, RETURN_16, *mended]))
+    yield
+    assert ask(home, "select count(*), count(distinct record_key) from lake.clinical.aggregate") == [(13, 12)]
     assert ask(home, COUNTS) == [
-        ("from_1_to_3", "screened", 30, None), ("newborn", "screened", 90, None), ("under_1", "screened", 40, SECOND),
+        ("from_1_to_3", "screened", 30, None), ("newborn", "screened", 90, None), ("under_1", "screened", 40, THIRD),
         ("under_1", "screened", 41, None),
     ]  # fmt: skip
-    assert not [check for check in verify_store(home) if check.broken]
 
 
-def test_a_refused_return_tells_column_declared_computed_and_difference_and_leaves_nothing(home, tmp_path):
-    path = write(tmp_path / "a.xlsx", [*TITLES, RETURN_16, *GROUPS, ["Всего", 180, 161, 89.4, 4, 3]])
-    assert night(home, [path])["refused_files"] == 1
-    told = json.loads(feedback(home, "feedback.json", path).read_text("utf-8"))
+@together.story
+def test_a_refused_return_tells_column_declared_computed_and_difference_and_leaves_nothing(home, folder):
+    submission = receive(home, write(folder / "a.xlsx", [*TITLES, RETURN_16, *GROUPS, ["Всего", 180, 161, 89.4, 4, 3]]))
+    yield
+    told = json.loads(feedback(home, "feedback.json", submission).read_text("utf-8"))
     (finding,) = [f for f in told["findings"] if f["code"] == "declared_total_differs"]
     assert (told["status"], told["refusal_code"], told["sender_id"]) == ("refused", "totals_differ", "M1")
     assert (finding["row_no"], finding["column"]) == (7, "Осмотрено абс.")
     assert finding["detail"] == "declared=161 computed=160 difference=1"
-    assert ask(home, "select count(*) from lake.clinical.aggregate") == [(0,)]
+    assert ask(home, "select count(*) from lake.clinical.aggregate where submission_id = ?", submission) == [(0,)]
 
 
-def test_a_list_with_another_number_of_rows_than_it_declares_says_so_below_what_is_wrong_with_the_whole(home, tmp_path):
+@together.story
+def test_a_list_with_another_number_of_rows_than_it_declares_says_so_below_what_is_wrong_with_the_whole(home, folder):
     rows = [[*LIST_12, "Дата обследования"], [*child(2), DAY], [*child(3), DAY], ["Итого", 3]]
-    path = write(tmp_path / "a.xlsx", [["Организация: M1"], *rows])
-    assert night(home, [path])["refused_files"] == 1
-    told = json.loads(feedback(home, "feedback.json", path).read_text("utf-8"))
+    submission = receive(home, write(folder / "a.xlsx", [["Организация: M1"], *rows]))
+    yield
+    told = json.loads(feedback(home, "feedback.json", submission).read_text("utf-8"))
+    assert told["status"] == "refused"
     (finding,) = [f for f in told["findings"] if f["code"] == "declared_count_differs"]
     assert (finding["row_no"], finding["column"], finding["detail"]) == (5, None, "declared=3 computed=2 difference=1")
     assert "Число строк" in finding["text_ru"]
     assert "«-»" not in finding["text_ru"]
-    page = feedback(home, "feedback.html", path).read_text("utf-8")
+    page = feedback(home, "feedback.html", submission).read_text("utf-8")
     assert 0 < page.index("<code>totals_differ</code>") < page.index("<code>declared_count_differs</code>")
 
 
-def test_mending_the_workbook_to_fix_and_sending_it_again_closes_its_findings(home, tmp_path):
+@together.story
+def test_mending_the_workbook_to_fix_and_sending_it_again_closes_its_findings(home, folder):
     """The form lacks the day: the workbook to fix has a column for it, with notes on the cells that are wrong."""
-    send(home, tmp_path, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in (2, 3)])
-    path = listed(tmp_path / "march.xlsx", child(2, "=1+1"), child(3), day=False)
-    counts = night(home, [path])
-    assert counts["quarantined"] == 2
-    book = openpyxl.load_workbook(feedback(home, "to-fix.xlsx", path))
+    send(home, folder, [{"birth": bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n))} for n in (12, 13)])
+    first = receive(home, listed(folder / "march.xlsx", child(12, "=1+1"), child(13), day=False))
+    yield
+    assert tell_submission(home, first)["quarantined_count"] == 2
+    book = openpyxl.load_workbook(feedback(home, "to-fix.xlsx", first))
     sheet = book.active
     header = {cell.value: cell.column for cell in sheet[1]}
     assert list(header)[-3:] == ["Дата обследования", "erte_row", "erte_reasons"]
@@ -402,25 +417,27 @@ def test_mending_the_workbook_to_fix_and_sending_it_again_closes_its_findings(ho
         sheet.cell(row, header["Дата обследования"]).value = DAY
     for ear in ("Правое ухо", "Левое ухо", "Результат скрининга"):
         sheet.cell(2, header[ear]).value = "Прошел"
-    mended = tmp_path / "mended.xlsx"
-    book.save(mended)
-    counts = night(home, [mended], SECOND)
-    assert (counts["quarantined"], counts["new"], counts["waiting"]) == (0, 4, 0)
+    book.save(folder / "mended.xlsx")
+    mended = receive(home, folder / "mended.xlsx")
+    yield
     told = json.loads(feedback(home, "feedback.json", mended).read_text("utf-8"))
+    assert (told["quarantined_count"], told["waiting_now"]) == (0, 0)
+    assert ask(home, "select count(*) from lake.clinical.screening where submission_id = ? and known_from = ?", mended, SECOND) == [(4,)]
     assert {f["severity"] for f in told["findings"]} <= {"info"}
     assert told["status"] == "accepted"
-    assert not [check for check in verify_store(home) if check.broken]
+    assert tell_submission(home, first)["open_count"] == 0
 
 
-@pytest.mark.parametrize("separator", [";", ","])
-def test_a_text_file_gets_a_text_file_to_fix_in_the_separator_it_came_in(home, tmp_path, separator):
-    path = tmp_path / "march.csv"
+@together.cases({";": (22, ";"), ",": (23, ",")})
+def test_a_text_file_gets_a_text_file_to_fix_in_the_separator_it_came_in(home, folder, number, separator):
+    path = folder / "march.csv"
     header = [h.replace("Адрес, телефон", "Телефон") for h in ["Организация", *LIST_12, "Дата обследования"]]
-    path.write_text("\n".join(separator.join(map(str, r)) for r in (header, ["M1", *child(2, iin=""), DAY])), "utf-8")
-    night(home, [path])
-    lines = feedback(home, "to-fix.csv", path).read_text("utf-8-sig").splitlines()
+    path.write_text("\n".join(separator.join(map(str, r)) for r in (header, ["M1", *child(number, iin=""), DAY])), "utf-8")
+    submission = receive(home, path)
+    yield
+    lines = feedback(home, "to-fix.csv", submission).read_text("utf-8-sig").splitlines()
     assert lines[0] == separator.join([*header, "erte_row", "erte_reasons"])
-    assert lines[1].startswith(separator.join(["M1", "2", "FAMILY2", ""]))
+    assert lines[1].startswith(separator.join(["M1", str(number), f"FAMILY{number}", ""]))
 
 
 # ------------------------------------------------------------------------------------------------ what a spreadsheet would run
