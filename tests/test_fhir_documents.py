@@ -133,7 +133,7 @@ def test_versions_that_waited_for_their_child_decide_as_if_they_had_not(home, fo
         tell(home, folder / f"{number}.ndjson", decide(60, *version), decide(61, *version))  # one of them waits for ever
         yield
     assert decided(home, 60) == [{}]
-    send(home, folder, [{"birth": bear(60, child_iin=name_iin(60))}], "born")
+    send(home, folder, [{"birth": bear(60, child_iin=name_iin(60), mother_iin=name_iin(960))}], "born")
     yield
     assert decided(home, 60) == [{"sampling": GIVEN, "pmpc_referral": CANCELLED}]
 

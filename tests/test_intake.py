@@ -21,6 +21,7 @@ from pipelines.intake.mends import Refused
 from pipelines.intake.receive import judge_chunk, open_submission
 from pipelines.intake.refusal import FileRefusedError
 from pipelines.intake.repair import write_repair
+from tests.nation import bear, write_file
 
 ON = date(2026, 2, 1)
 LAYOUT = """
@@ -371,3 +372,12 @@ def test_a_message_in_16_bits_a_letter_is_refused_by_its_encoding_and_not_as_a_t
     with pytest.raises(FileRefusedError) as refused:
         open_submission(path)
     assert refused.value.code == code
+
+
+def test_a_birth_that_bears_its_mothers_iin_in_the_place_of_its_own_is_taken_without_it(tmp_path):
+    hers, own = "250314500010", "250314500108"
+    rows = [bear(2, mother_iin=hers, child_iin=hers), bear(3, mother_iin=hers, child_iin=own), bear(4, mother_iin="", child_iin=own)]
+    opened = open_submission(write_file(tmp_path / "births.csv", rows))
+    (judged,) = (judge_chunk(chunk, opened.layout, "0" * 64, date(2026, 3, 1)) for chunk in opened.chunks)
+    assert judged.accepted.select("child_iin", "mother_iin").rows() == [(None, hers), (own, hers), (own, None)]
+    assert judged.finding.select("row_no", "column", "code").rows() == [(2, "child_iin", "child_iin_of_mother")]

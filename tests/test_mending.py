@@ -106,7 +106,7 @@ def counts(home, *submissions: str) -> list[tuple[int, int, int]]:
 
 def leave_out(home, folder: Path, number: int) -> str:
     """A birth whose own number was left out, beside one as it should be: nothing but its name in the file to fix says which row it is."""
-    rows = [bear(number, child_iin=name_iin(number)), bear(number + 2, child_iin=name_iin(number + 2), source_id="")]
+    rows = [bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n), **other) for n, other in ((number, {}), (number + 2, {"source_id": ""}))]
     return receive(home, write_file(folder / "births.csv", rows))
 
 
@@ -150,7 +150,7 @@ def test_a_name_of_another_senders_row_or_of_no_row_closes_nothing_and_refuses_n
     refused = leave_out(home, folder, 120)
     yield
     others = {
-        name: bear(n, child_iin=name_iin(n)) | {MENDS: name.format(refused[:12]), REASONS: "x"}
+        name: bear(n, child_iin=name_iin(n), mother_iin=name_iin(900 + n)) | {MENDS: name.format(refused[:12]), REASONS: "x"}
         for name, n in zip(NAMES, (3, 5, 7, 9, 11, 13), strict=True)
     }
     assert {other["sender_id"] for other in others.values()} == {"M2"}

@@ -31,6 +31,11 @@ class Notice(NamedTuple):
     exactly: pl.Expr = pl.lit(value=True)
 
 
+def is_mothers_iin() -> pl.Expr:
+    """True where a birth bears its mother's IIN in the place of the child's, which names no child (DOMAIN section 6)."""
+    return (pl.col("child_iin") == pl.col("mother_iin")).fill_null(value=False)
+
+
 def is_possible() -> pl.Expr:
     """False where a number is one that its instrument cannot give."""
     return ~pl.any_horizontal(

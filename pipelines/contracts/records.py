@@ -29,6 +29,7 @@ from pipelines.contracts.columns import ICD10, KATO9, clinical, coded, identifie
 from pipelines.contracts.kept import DOCUMENT_AT
 from pipelines.contracts.plausible import (
     Notice,
+    is_mothers_iin,
     is_possible,
     list_consent_notices,
     list_residence_notices,
@@ -293,7 +294,7 @@ EVENT_ON: Mapping[str, str] = {"birth": "birth_on", "screening": "examined_on", 
 """Record kind -> the day of what it tells: from that day to the day of receipt goes the delay that is its sender's."""
 
 NOTICES: Mapping[str, Mapping[str, Notice]] = {
-    "birth": list_residence_notices(),
+    "birth": list_residence_notices() | {"child_iin_of_mother": Notice("child_iin", is_mothers_iin())},
     "screening": list_screening_notices(),
     "consent": list_consent_notices(),
 }

@@ -7,6 +7,7 @@ import dataframely as dy
 import polars as pl
 
 from pipelines.contracts import NOTICES, PROBLEMS
+from pipelines.contracts.plausible import is_mothers_iin
 from pipelines.intake.cell import name_cell
 from pipelines.intake.layout import Layout
 from pipelines.intake.refusal import FINDING_SCHEMA, list_findings
@@ -31,6 +32,8 @@ def judge_records(record: pl.DataFrame, noticed: pl.DataFrame, layout: Layout) -
     finding = _drop_echoes(pl.concat([finding, _list_notices(good, layout)]))
     refused = finding.filter((pl.col("severity") == "error") & pl.col("row_no").is_not_null())["row_no"].unique().sort()
     accepted = good.filter(~pl.col("row_no").is_in(refused.implode())) if len(refused) else good
+    if layout.record == "birth":
+        accepted = accepted.with_columns(pl.when(~is_mothers_iin()).then("child_iin").alias("child_iin"))
     return Judged(accepted, refused, finding)
 
 
