@@ -8,15 +8,30 @@ import pytest
 from pipelines import flow
 from pipelines.night.verify import verify_store
 from pipelines.store.lake import open_lake
-from tests.nation import BORN, FIRST, ask, confirm, consent, copy_home, examine, flagged, run, send, settle, take_in
+from tests.nation import (
+    BORN,
+    FIRST,
+    ask,
+    confirm,
+    consent,
+    copy_home,
+    examine,
+    flagged,
+    name_iin,
+    run,
+    send,
+    settle,
+    take_in,
+)
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A home after two published nights: children referred, one of them taken back, and a result whose child is not known."""
+    """A home after two published nights: children referred, one taken back, one whose IIN a result brought, and a result of nobody known."""
     folder = tmp_path_factory.mktemp("verify")
     settings = settle(folder / "home")
-    send(settings, folder, [*flagged(2), *flagged(3), {"screening": examine(9, "motor", 1.2, 14)}])
+    brought = {"screening": examine(2, "tsh", 3.0, child_iin=name_iin(902))}
+    send(settings, folder, [*flagged(2), *flagged(3), brought, {"screening": examine(9, "motor", 1.2, 14)}])
     run(settings, FIRST)
     flow.publish(settings, FIRST)
     send(settings, folder, [*flagged(4), *flagged(5), {"consent": consent(3, "withdrawn", FIRST)}], "b")
@@ -60,6 +75,8 @@ def test_a_store_that_nobody_altered_keeps_every_promise_and_every_law_that_a_st
     ("delete from lake.clinical.referral where item_kind = 'recall'", "8", False),
     ("delete from lake.clinical.consent where decision = 'withdrawn'", "3", False),
     (f"update lake.clinical.birth set known_from = date '{FIRST}' + 1", "10", False),
+    ("update lake.identified.iin set child_key = child_key + 1", "11", False),
+    ("update lake.identified.birth set child_iin = (select any_value(child_iin) from lake.identified.iin) where row_no = 3", "11", False),
 ])  # fmt: skip
 def test_what_was_taken_out_or_altered_is_told_by_its_law(home, altered, law, is_deep):
     with open_lake(home) as connection:
