@@ -201,14 +201,17 @@ def test_a_referral_sent_on_a_consent_in_doubt_breaks_a_promise(doubted, tmp_pat
 
 def withdraw(number, **other):
     """A withdrawal under a number of its own, of a child that is named by its IIN alone."""
-    row = consent(number, decision="withdrawn") | {"source_id": f"C{number}-ended", "child_iin": name_iin(number)}
+    named = {"source_id": f"C{number}-ended", "child_iin": name_iin(number), "mother_iin": name_iin(900 + number)}
+    row = consent(number, decision="withdrawn") | named
     return {"consent": {name: text for name, text in (row | other).items() if text}}
 
 
 def bear_known(number):
     """Everything of a child who is to be referred, and who has an IIN."""
-    birth, *rest = flagged(number)
-    return [{"birth": birth["birth"] | {"child_iin": name_iin(number)}}, *rest]
+    named = {"birth": {"child_iin": name_iin(number)}}
+    return [
+        {kind: row | {"mother_iin": name_iin(900 + number)} | named.get(kind, {}) for kind, row in record.items()} for record in flagged(number)
+    ]
 
 
 BY_IIN = {"mother_iin": "", "birth_on": ""}
@@ -252,7 +255,7 @@ def test_a_withdrawal_that_was_taken_back_before_its_child_was_found_leaves_no_d
 def test_a_waiting_withdrawal_doubts_no_later_consent_unless_its_own_day_is_not_known(home, folder, child, told, placed):
     birth, result, _, confirmation = bear_known(child)
     send(home, folder, [withdraw(child, **told), birth, result, confirmation], "first")
-    send(home, folder, [{"consent": consent(child, day=FIRST - 2 * NIGHT)}], "second")
+    send(home, folder, [{"consent": consent(child, day=FIRST - 2 * NIGHT, mother_iin=name_iin(900 + child))}], "second")
     yield
     assert place(home, child) == {child: placed}
 
