@@ -48,8 +48,9 @@ from pipelines.contracts.ledger_tables import (
     Submission,
     SubmissionSender,
 )
+from pipelines.contracts.plausible import NOTICES
 from pipelines.contracts.published_tables import PUBLISHED
-from pipelines.contracts.records import EVENT_ON, NOTICES, PROBLEMS, RECORDS, WHO, ScreeningRecord
+from pipelines.contracts.records import EVENT_ON, PROBLEMS, RECORDS, WHO, ScreeningRecord
 from pipelines.contracts.reference import REFERENCE
 from pipelines.identity.iin import is_valid_iin
 

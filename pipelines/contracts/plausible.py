@@ -1,7 +1,8 @@
-"""What a screening result can be, and what of a record is worth telling its sender: from plausible.toml."""
+"""What a screening result can be, and what of a record is worth telling its sender but refuses nothing (`NOTICES`): from plausible.toml."""
 
 import csv
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,3 +103,11 @@ def _is_not_judged(code: str) -> pl.Expr:
             is_other &= _COMPONENT.is_in(known["misnamed"]) | ~_COMPONENT.str.contains(_LOINC)
         unknown.append(is_other)
     return pl.any_horizontal(unknown) & _VALUE.is_not_null()
+
+
+NOTICES: Mapping[str, Mapping[str, Notice]] = {
+    "birth": list_residence_notices() | {"child_iin_of_mother": Notice("child_iin", is_mothers_iin())},
+    "screening": list_screening_notices(),
+    "consent": list_consent_notices(),
+}
+"""Things to look at that refuse nothing: record kind -> finding code -> notice."""

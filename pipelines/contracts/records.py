@@ -1,4 +1,4 @@
-"""What senders deliver: the row contracts that judge it (`RECORDS`), and what is worth a look but refuses nothing (`NOTICES`).
+"""What senders deliver: the row contracts that judge it (`RECORDS`).
 
 A finding code is `column_problem`; the problem of a built-in check is given by `PROBLEMS`.
 """
@@ -27,14 +27,7 @@ from pipelines.contracts.codes import (
 )
 from pipelines.contracts.columns import ICD10, KATO9, clinical, coded, identified
 from pipelines.contracts.kept import DOCUMENT_AT
-from pipelines.contracts.plausible import (
-    Notice,
-    is_mothers_iin,
-    is_possible,
-    list_consent_notices,
-    list_residence_notices,
-    list_screening_notices,
-)
+from pipelines.contracts.plausible import is_possible
 from pipelines.identity.iin import is_valid_iin
 
 PROBLEMS = {
@@ -292,10 +285,3 @@ RECORDS: Mapping[str, type[dy.Schema]] = {
 
 EVENT_ON: Mapping[str, str] = {"birth": "birth_on", "screening": "examined_on", "consent": "decided_on"}
 """Record kind -> the day of what it tells: from that day to the day of receipt goes the delay that is its sender's."""
-
-NOTICES: Mapping[str, Mapping[str, Notice]] = {
-    "birth": list_residence_notices() | {"child_iin_of_mother": Notice("child_iin", is_mothers_iin())},
-    "screening": list_screening_notices(),
-    "consent": list_consent_notices(),
-}
-"""Things to look at that refuse nothing: record kind -> finding code -> notice."""
