@@ -8,9 +8,9 @@ import pytest
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("ERTE_THREADS", "1")
 
-SLOWEST = ("test_dags", "test_mending", "test_flow", "test_warehouse", "test_merge", "test_resends", "test_hard_nights",
-           "test_doubted", "test_spine_nights", "test_outranked", "test_feedback", "test_bulk_data", "test_verify", "test_hold",
-           "test_laws", "test_simulate", "test_annex", "test_hl7", "test_expect", "test_risk", "test_fhir")  # fmt: skip
+SLOWEST = ("test_dags", "test_flow", "test_warehouse", "test_spine_nights", "test_merge", "test_doubted", "test_verify", "test_hard_nights",
+           "test_outranked", "test_mending", "test_simulate", "test_learned_iins", "test_fhir_documents", "test_feedback", "test_bulk_data",
+           "test_risk", "test_noticed", "test_annex", "test_resends", "test_laws", "test_hold", "test_senders", "test_hl7")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
